@@ -1,0 +1,6 @@
+//! The diffusion engine's numerics on candle: text encoder, denoiser, autoencoder, schedulers and noise.
+//!
+//! Nothing here knows users, files of the root, or the queue. Models are built from a folder of weights and its configs,
+//! and every shape is read from those configs.
+
+pub mod ops;

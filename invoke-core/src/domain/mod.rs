@@ -1,0 +1,10 @@
+//! Plain data that every layer speaks of: identifiers, records, validation issues. No I/O.
+
+pub mod ids;
+pub mod image;
+pub mod page;
+pub mod queue_item;
+pub mod user;
+pub mod validation;
+
+pub use ids::{BatchId, BoardId, ImageName, ItemId, ModelKey, QueueId, SessionId, UserId};

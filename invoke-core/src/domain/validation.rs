@@ -1,0 +1,1 @@
+//! Validation issues in the shape that request errors have on the wire.
