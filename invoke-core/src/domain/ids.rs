@@ -126,6 +126,12 @@ impl fmt::Display for ImageName {
     }
 }
 
+impl rusqlite::ToSql for ImageName {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
 impl<'de> Deserialize<'de> for ImageName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;

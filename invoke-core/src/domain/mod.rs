@@ -1,5 +1,6 @@
 //! Plain data that every layer speaks of: identifiers, records, validation issues. No I/O.
 
+pub mod error;
 pub mod ids;
 pub mod image;
 pub mod page;
@@ -7,4 +8,5 @@ pub mod queue_item;
 pub mod user;
 pub mod validation;
 
+pub use error::{Error, Result};
 pub use ids::{BatchId, BoardId, ImageName, ItemId, ModelKey, QueueId, SessionId, UserId};

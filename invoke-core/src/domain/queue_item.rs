@@ -1,1 +1,138 @@
-//! queue_item
+//! Items of the generation queue.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{BatchId, ItemId, QueueId, SessionId, UserId, image::wire_enum};
+
+wire_enum! {
+    /// Where an item stands.
+    ItemStatus {
+        /// Waits for its turn.
+        Pending = "pending",
+        /// Runs.
+        InProgress = "in_progress",
+        /// Suspended until a child item ends.
+        Waiting = "waiting",
+        /// Ended well.
+        Completed = "completed",
+        /// Ended with an error.
+        Failed = "failed",
+        /// Ended by a person or a restart.
+        Canceled = "canceled",
+    }
+}
+
+impl ItemStatus {
+    /// Whether no further change can happen.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Canceled)
+    }
+}
+
+/// One substituted value of a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldValue {
+    /// Node in the batch's graph.
+    pub node_path: String,
+    /// Field of that node.
+    pub field_name: String,
+    /// The value.
+    pub value: Value,
+}
+
+/// One queue item without its session and workflow.
+#[derive(Debug, Clone)]
+pub struct QueueItem {
+    /// Number, ascending by enqueueing.
+    pub item_id: ItemId,
+    /// Where it stands.
+    pub status: ItemStatus,
+    /// Counts its changes of status.
+    pub status_sequence: i64,
+    /// Larger runs earlier.
+    pub priority: i64,
+    /// The batch that it came with.
+    pub batch_id: BatchId,
+    /// Which part of the client asked for it.
+    pub origin: Option<String>,
+    /// Where the client wants its results.
+    pub destination: Option<String>,
+    /// Its execution session.
+    pub session_id: SessionId,
+    /// Class of the error that ended it.
+    pub error_type: Option<String>,
+    /// Text of that error.
+    pub error_message: Option<String>,
+    /// Trace of that error.
+    pub error_traceback: Option<String>,
+    /// When it was enqueued.
+    pub created_at: String,
+    /// When its row last changed.
+    pub updated_at: String,
+    /// When it was claimed.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub completed_at: Option<String>,
+    /// Its queue.
+    pub queue_id: QueueId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// The owner's display name.
+    pub user_display_name: Option<String>,
+    /// The owner's e-mail.
+    pub user_email: Option<String>,
+    /// The batch values substituted into its graph.
+    pub field_values: Option<Vec<FieldValue>>,
+    /// The item it was retried from.
+    pub retried_from_item_id: Option<ItemId>,
+    /// The device that ran it.
+    pub device: Option<String>,
+    /// The workflow call that it answers.
+    pub workflow_call_id: Option<String>,
+    /// The item whose workflow call it answers.
+    pub parent_item_id: Option<ItemId>,
+    /// That item's session.
+    pub parent_session_id: Option<String>,
+    /// The first item of the chain of calls.
+    pub root_item_id: Option<ItemId>,
+    /// Depth in that chain.
+    pub workflow_call_depth: Option<i64>,
+}
+
+/// Counts of items by status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct StatusCounts {
+    /// Waiting for their turn.
+    pub pending: i64,
+    /// Running.
+    pub in_progress: i64,
+    /// Suspended.
+    pub waiting: i64,
+    /// Ended well.
+    pub completed: i64,
+    /// Ended with an error.
+    pub failed: i64,
+    /// Ended by a person.
+    pub canceled: i64,
+    /// All of them.
+    pub total: i64,
+}
+
+impl StatusCounts {
+    /// Adds `n` items of one status.
+    pub fn add(&mut self, status: ItemStatus, n: i64) {
+        let field = match status {
+            ItemStatus::Pending => &mut self.pending,
+            ItemStatus::InProgress => &mut self.in_progress,
+            ItemStatus::Waiting => &mut self.waiting,
+            ItemStatus::Completed => &mut self.completed,
+            ItemStatus::Failed => &mut self.failed,
+            ItemStatus::Canceled => &mut self.canceled,
+        };
+        *field += n;
+        self.total += n;
+    }
+}

@@ -1,0 +1,66 @@
+//! Everything that can be allowed or refused, each as a value for the policy and as a type for permits.
+
+/// An action as a type, so that a permit for one cannot serve another.
+pub trait Act {
+    /// The action as a value.
+    const ACTION: Action;
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// An action that needs leave.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Action { $($(#[$doc])* $name),+ }
+
+        impl Action {
+            /// Every action, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+        }
+
+        /// The actions as types.
+        pub mod acts {
+            use super::{Act, Action};
+            $(
+                $(#[$doc])*
+                #[derive(Debug, Clone, Copy)]
+                pub struct $name;
+                impl Act for $name { const ACTION: Action = Action::$name; }
+            )+
+        }
+    };
+}
+
+actions! {
+    /// Create, list, change and delete accounts.
+    ManageUsers,
+    /// See and change one's own account.
+    ManageSelf,
+    /// See the installed models.
+    ReadModels,
+    /// Install, change and delete models.
+    ManageModels,
+    /// See and change the server's configuration, log level and caches.
+    ManageServer,
+    /// Pause and resume the queue's processor.
+    ManageProcessor,
+    /// Use the server: enqueue, upload, look at shared state.
+    UseServer,
+    /// See an image, its metadata, workflow and file.
+    ReadImage,
+    /// Change or delete an image.
+    UpdateImage,
+    /// See a board and list what is on it.
+    ReadBoard,
+    /// Put images on a board and take them off.
+    WriteBoard,
+    /// Rename, archive, share or delete a board.
+    UpdateBoard,
+    /// See what is in a queue item, not merely that it exists.
+    ReadQueueItem,
+    /// Cancel a queue item.
+    CancelQueueItem,
+    /// Delete a queue item.
+    DeleteQueueItem,
+    /// Run a queue item again.
+    RetryQueueItem,
+}

@@ -1,0 +1,65 @@
+//! The party on whose behalf something is done.
+
+use crate::domain::{UserId, user::User};
+
+/// How much an actor is trusted, as far as the policy cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nobody is signed in.
+    Anonymous,
+    /// A regular user.
+    User,
+    /// An administrator.
+    Admin,
+}
+
+impl Standing {
+    /// Every standing.
+    pub const ALL: &'static [Self] = &[Self::Anonymous, Self::User, Self::Admin];
+}
+
+/// The party on whose behalf something is done. Made from the account's row, never from a token's claims, or by one of the
+/// constructors below, which say in their names what they stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    user_id: UserId,
+    standing: Standing,
+}
+
+impl Actor {
+    /// The account's own rights, as its row says at this moment.
+    pub(crate) fn from_account(user: &User) -> Self {
+        let standing = if user.is_admin { Standing::Admin } else { Standing::User };
+        Self { user_id: user.user_id.clone(), standing }
+    }
+
+    /// Nobody: for what anyone may ask before signing in.
+    pub fn anonymous() -> Self {
+        Self { user_id: UserId::new(""), standing: Standing::Anonymous }
+    }
+
+    /// The synthetic administrator of single-user mode, who owns everything made in it.
+    pub fn single_user_administrator() -> Self {
+        Self { user_id: UserId::system(), standing: Standing::Admin }
+    }
+
+    /// The person who runs a program on the machine itself, with the root directory in their hands.
+    pub fn local_operator() -> Self {
+        Self { user_id: UserId::system(), standing: Standing::Admin }
+    }
+
+    /// Who it is; empty for nobody.
+    pub fn user_id(&self) -> &UserId {
+        &self.user_id
+    }
+
+    /// How much it is trusted.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether it is an administrator.
+    pub fn is_admin(&self) -> bool {
+        self.standing == Standing::Admin
+    }
+}

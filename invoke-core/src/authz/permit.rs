@@ -1,0 +1,157 @@
+//! Sealed rows, and the permits that open them.
+
+use std::{marker::PhantomData, ops::Deref};
+
+use super::{Act, Action, Actor, Decision, Facts, decide};
+use crate::domain::{BoardId, Error, UserId, image::Image, queue_item::QueueItem, user::User};
+
+/// Whose a thing is, seen from an actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ownership {
+    /// The actor's own.
+    Own,
+    /// Somebody else's, but it lies on the actor's board.
+    Container,
+    /// Somebody else's.
+    Other,
+}
+
+pub use crate::domain::image::BoardVisibility as Visibility;
+
+/// Something that belongs to somebody.
+pub trait Resource {
+    /// Whose it is for this actor, and who may see it.
+    fn facts(&self, actor: &Actor) -> Facts;
+}
+
+/// A row nobody has been allowed to read yet; `None` when there is no such row.
+#[must_use]
+#[derive(Debug)]
+pub struct Sealed<T>(Option<T>);
+
+impl<T> Sealed<T> {
+    /// Seals what a query found.
+    pub(crate) fn new(row: Option<T>) -> Self {
+        Self(row)
+    }
+}
+
+/// Proof that `A` was allowed on this `T`. Only [`authorize`] makes one.
+#[derive(Debug)]
+pub struct Permit<A: Act, T> {
+    thing: T,
+    act: PhantomData<A>,
+}
+
+impl<A: Act, T> Permit<A, T> {
+    /// Takes the thing out.
+    pub fn into_inner(self) -> T {
+        self.thing
+    }
+}
+
+impl<A: Act, T> Deref for Permit<A, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.thing
+    }
+}
+
+/// Opens a sealed row for an action, or says why not.
+pub fn authorize<A: Act, T: Resource>(actor: &Actor, sealed: Sealed<T>) -> Result<Permit<A, T>, Error> {
+    let Some(thing) = sealed.0 else { return Err(absent(actor, A::ACTION)) };
+    match decide(actor.standing(), A::ACTION, thing.facts(actor)) {
+        Decision::Allow => Ok(Permit { thing, act: PhantomData }),
+        denied => Err(refusal(denied, A::ACTION)),
+    }
+}
+
+/// Asks for an action that concerns the server as a whole.
+pub fn authorize_global<A: Act>(actor: &Actor) -> Result<Permit<A, ()>, Error> {
+    let facts = Facts { ownership: Ownership::Other, visibility: Visibility::Private };
+    match decide(actor.standing(), A::ACTION, facts) {
+        Decision::Allow => Ok(Permit { thing: (), act: PhantomData }),
+        denied => Err(refusal(denied, A::ACTION)),
+    }
+}
+
+/// The one place that words a refusal.
+fn refusal(decision: Decision, action: Action) -> Error {
+    if decision == Decision::SignIn {
+        return Error::Unauthenticated("Authentication required".into());
+    }
+    let text = match action {
+        Action::ManageUsers | Action::ManageModels | Action::ManageServer | Action::ManageProcessor => "Admin privileges required",
+        Action::ManageSelf | Action::UseServer | Action::ReadModels => "Not authorized",
+        Action::ReadImage => "Not authorized to access this image",
+        Action::UpdateImage => "Not authorized to modify this image",
+        Action::ReadBoard => "Not authorized to access this board",
+        Action::WriteBoard => "Not authorized to modify this board",
+        Action::UpdateBoard => "Not authorized to update this board",
+        Action::ReadQueueItem => "You do not have permission to see this queue item",
+        Action::CancelQueueItem => "You do not have permission to cancel this queue item",
+        Action::DeleteQueueItem => "You do not have permission to delete this queue item",
+        Action::RetryQueueItem => "You do not have permission to retry this queue item",
+    };
+    Error::Forbidden(text.into())
+}
+
+/// The one place that words an absence.
+fn absent(actor: &Actor, action: Action) -> Error {
+    if actor.standing() == super::Standing::Anonymous {
+        return refusal(Decision::SignIn, action);
+    }
+    match action {
+        Action::ReadImage => Error::NotFound("Image not found".into()),
+        // Whether a foreign image exists is nobody's business, so a missing one is refused as a foreign one is.
+        Action::UpdateImage if !actor.is_admin() => refusal(Decision::Refuse, action),
+        Action::UpdateImage => Error::NotFound("Image not found".into()),
+        Action::ReadBoard | Action::WriteBoard | Action::UpdateBoard => Error::NotFound("Board not found".into()),
+        Action::ManageUsers | Action::ManageSelf => Error::NotFound("User not found".into()),
+        _ => Error::NotFound("Not Found".into()),
+    }
+}
+
+fn owned_by(actor: &Actor, owner: &UserId) -> Ownership {
+    if actor.user_id() == owner { Ownership::Own } else { Ownership::Other }
+}
+
+impl Resource for Image {
+    fn facts(&self, actor: &Actor) -> Facts {
+        let mut ownership = owned_by(actor, &self.user_id);
+        if ownership == Ownership::Other && self.board_owner.as_ref() == Some(actor.user_id()) {
+            ownership = Ownership::Container;
+        }
+        Facts { ownership, visibility: self.board_visibility.unwrap_or(Visibility::Private) }
+    }
+}
+
+impl Resource for QueueItem {
+    fn facts(&self, actor: &Actor) -> Facts {
+        Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+    }
+}
+
+impl Resource for User {
+    fn facts(&self, actor: &Actor) -> Facts {
+        Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+    }
+}
+
+/// What leave to use a board depends on.
+#[derive(Debug, Clone)]
+pub struct BoardRights {
+    /// The board.
+    pub board_id: BoardId,
+    /// Its owner.
+    pub user_id: UserId,
+    /// Who may see it.
+    pub visibility: Visibility,
+}
+
+impl Resource for BoardRights {
+    fn facts(&self, actor: &Actor) -> Facts {
+        Facts { ownership: owned_by(actor, &self.user_id), visibility: self.visibility }
+    }
+}

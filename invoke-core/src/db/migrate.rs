@@ -1,0 +1,194 @@
+//! Bringing a database up to date.
+//!
+//! The file is InvokeAI's own (`databases/invokeai.db`), so that an installation can be taken over. InvokeAI refuses a file whose
+//! migration tables hold rows it does not know; ours are therefore counted in a table of their own, `invoke_migrations`. Number 1
+//! makes InvokeAI 6.14's schema on an empty file, and is taken as done on a file that InvokeAI 6.14 left.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::env::Timestamp;
+
+/// Migrations in order; number 1 first.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001_base.sql"), include_str!("migrations/002_queue.sql")];
+
+/// The last of InvokeAI's own migrations that this program knows.
+const LAST_FOREIGN_MIGRATION: &str = "2026_08_08_demote_system_user";
+
+/// Number of the newest migration.
+pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Why a database cannot be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A newer program wrote it.
+    #[error("it is newer than this program (its schema is version {found}, this program knows {known}); use the program that wrote it, or a newer one")]
+    Newer {
+        /// Version of the file.
+        found: i64,
+        /// Newest version known here.
+        known: i64,
+    },
+    /// An InvokeAI that we do not know wrote it.
+    #[error("InvokeAI wrote it, but not version 6.14 (last migration: {found}); start InvokeAI 6.14.2 on it once, then try again")]
+    UnknownInvokeAi {
+        /// The last migration recorded in the file.
+        found: String,
+    },
+    /// It holds tables of something else.
+    #[error("it is neither empty nor a database of this program or InvokeAI")]
+    Foreign,
+    /// The copy that is kept before a change could not be made.
+    #[error("the copy kept before an upgrade could not be made: {0}")]
+    Backup(rusqlite::Error),
+    /// SQLite failed; the file is unchanged.
+    #[error("{0}")]
+    Sql(#[from] rusqlite::Error),
+}
+
+/// Applies what is missing, in one transaction, after keeping a copy of a file that already held something.
+pub(super) fn run(connection: &mut Connection, path: Option<&Path>, now: Timestamp) -> Result<(), MigrateError> {
+    let mut version = current_version(connection)?;
+    if version > SCHEMA_VERSION {
+        return Err(MigrateError::Newer { found: version, known: SCHEMA_VERSION });
+    }
+    if version == 0 && is_from_invokeai(connection)? {
+        version = 1;
+    } else if version == 0 && !is_empty(connection)? {
+        return Err(MigrateError::Foreign);
+    }
+    if version == SCHEMA_VERSION {
+        return Ok(());
+    }
+    if let (Some(path), true) = (path, version > 0) {
+        back_up(connection, path, now).map_err(MigrateError::Backup)?;
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT",
+    )?;
+    for number in 1..=SCHEMA_VERSION {
+        if number > version {
+            transaction.execute_batch(MIGRATIONS[number as usize - 1])?;
+        }
+        transaction.execute("INSERT OR IGNORE INTO invoke_migrations VALUES (?1, ?2)", (number, now.sql()))?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn has_table(connection: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
+    connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([name])
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    Ok(!connection.prepare("SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?.exists([])?)
+}
+
+fn current_version(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    if !has_table(connection, "invoke_migrations")? {
+        return Ok(0);
+    }
+    connection.query_row("SELECT COALESCE(MAX(version), 0) FROM invoke_migrations", [], |row| row.get(0))
+}
+
+fn is_from_invokeai(connection: &Connection) -> Result<bool, MigrateError> {
+    if !has_table(connection, "applied_migrations")? && !has_table(connection, "migrations")? {
+        return Ok(false);
+    }
+    let found: Option<String> = if has_table(connection, "applied_migrations")? {
+        connection
+            .query_row("SELECT migration_id FROM applied_migrations ORDER BY rowid DESC LIMIT 1", [], |row| row.get(0))
+            .optional()?
+    } else {
+        None
+    };
+    if found.as_deref() == Some(LAST_FOREIGN_MIGRATION) {
+        return Ok(true);
+    }
+    Err(MigrateError::UnknownInvokeAi { found: found.unwrap_or_else(|| "before 6.14".into()) })
+}
+
+fn back_up(connection: &Connection, path: &Path, now: Timestamp) -> Result<(), rusqlite::Error> {
+    let stamp: String = now.sql().chars().take(19).map(|c| if c == ' ' { '-' } else { c }).filter(|c| c.is_ascii_digit() || *c == '-').collect();
+    let (date, time) = stamp.rsplit_once('-').unwrap_or((stamp.as_str(), ""));
+    let name = format!("invokeai_backup_{}-{time}.db", date.replace('-', ""));
+    let copy = path.with_file_name(name);
+    connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+    fn migrated() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection, None, NOW).unwrap();
+        connection
+    }
+
+    fn schema(connection: &Connection) -> Vec<String> {
+        let mut statement = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn every_past_version_reaches_the_same_schema() {
+        let whole = schema(&migrated());
+        for stop in 0..=MIGRATIONS.len() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            connection.execute_batch("CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT").unwrap();
+            for (index, sql) in MIGRATIONS.iter().enumerate().take(stop) {
+                connection.execute_batch(sql).unwrap();
+                connection.execute("INSERT INTO invoke_migrations VALUES (?1, 'then')", [index as i64 + 1]).unwrap();
+            }
+            if stop == 0 {
+                connection.execute_batch("DROP TABLE invoke_migrations").unwrap();
+            }
+            run(&mut connection, None, NOW).unwrap();
+            assert_eq!(schema(&connection), whole, "from version {stop}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_invokeai_left_is_taken_over() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection.execute("INSERT INTO images (image_name, image_origin, image_category, width, height) VALUES ('a.png', 'internal', 'general', 8, 8)", []).unwrap();
+        run(&mut connection, None, NOW).unwrap();
+        let n: i64 = connection.query_row("SELECT COUNT(*) FROM images", [], |row| row.get(0)).unwrap();
+        assert_eq!((n, current_version(&connection).unwrap()), (1, SCHEMA_VERSION));
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_and_left_alone() {
+        let mut connection = migrated();
+        connection.execute("INSERT INTO invoke_migrations VALUES (999, 'tomorrow')", []).unwrap();
+        let error = run(&mut connection, None, NOW).unwrap_err();
+        assert!(matches!(error, MigrateError::Newer { found: 999, .. }), "{error}");
+    }
+
+    #[test]
+    fn other_programs_files_are_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE recipes (name TEXT)").unwrap();
+        assert!(matches!(run(&mut connection, None, NOW), Err(MigrateError::Foreign)));
+        connection.execute_batch("CREATE TABLE applied_migrations (migration_id TEXT); INSERT INTO applied_migrations VALUES ('migration_30')").unwrap();
+        assert!(matches!(run(&mut connection, None, NOW), Err(MigrateError::UnknownInvokeAi { .. })));
+    }
+
+    #[test]
+    fn an_upgrade_keeps_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("invokeai.db");
+        let mut connection = Connection::open(&path).unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        run(&mut connection, Some(&path), NOW).unwrap();
+        assert!(dir.path().join("invokeai_backup_20260921-141320.db").exists());
+    }
+}
