@@ -22,7 +22,7 @@ pub struct Viewer {
 const REDACTED: &str = "redacted";
 
 /// How an event is told to one viewer.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 enum Telling<'e> {
     /// Whole.
     Full,
@@ -74,7 +74,8 @@ fn telling<'e>(event: &'e Event, viewer: &Viewer) -> Telling<'e> {
         Event::BatchEnqueued { user_id, queue_id, .. } => owner_admin_or_companion(user_id, queue_id),
         Event::QueueItemsRetried { queue_id, items: all } => items(queue_id, "retried", all),
         Event::QueueItemsCanceled { queue_id, items: all } => items(queue_id, "canceled", all),
-        Event::QueueCleared { queue_id, user_id: None } => if listens(queue_id) { Telling::Full } else { Telling::Nothing },
+        Event::QueueCleared { queue_id, user_id: None } if listens(queue_id) => Telling::Full,
+        Event::QueueCleared { user_id: None, .. } => Telling::Nothing,
         Event::QueueCleared { queue_id, user_id: Some(user_id) } => owner_admin_or_companion(user_id, queue_id),
         Event::ModelLoadStarted(load) | Event::ModelLoadComplete(load) => owner_only(&load.user_id),
         Event::UserAccessChanged(_) => Telling::Nothing,
