@@ -136,3 +136,44 @@ impl StatusCounts {
         self.total += n;
     }
 }
+
+/// What ended an item that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Class of the error, as the wire names it.
+    pub error_type: String,
+    /// Its text.
+    pub error_message: String,
+    /// Its trace.
+    pub error_traceback: String,
+}
+
+/// How an item ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Well.
+    Completed,
+    /// With an error.
+    Failed(Failure),
+    /// Somebody, or a restart, ended it.
+    Canceled,
+}
+
+impl Ending {
+    /// The status that it leads to.
+    pub const fn status(&self) -> ItemStatus {
+        match self {
+            Self::Completed => ItemStatus::Completed,
+            Self::Failed(_) => ItemStatus::Failed,
+            Self::Canceled => ItemStatus::Canceled,
+        }
+    }
+
+    /// The error, if it was one.
+    pub const fn error(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+}

@@ -1,1 +1,77 @@
-//! engine
+//! Where sessions run.
+//!
+//! An [`Engine`] owns one device and runs one session at a time. What crosses its border is plain data: a [`Job`] goes in, events,
+//! finished pictures and at last the session come out through a [`Host`]. An engine has no database; whatever a running node must read it asks
+//! of the host, which answers under the rights of the session's owner. So an engine in another process or on another machine is a
+//! transport, not a redesign.
+
+mod job;
+pub mod local;
+
+pub use job::{CancelFlag, NodeRef, Finished, HostError, ImageToSave, Job, NodeEvent, SavedImage};
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// What an engine runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// `cpu`, `cuda:0`, `mps`.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+}
+
+impl Device {
+    /// Whether progress events name it; the original names accelerators only.
+    pub fn is_accelerator(&self) -> bool {
+        self.id != "cpu" && self.id != "mps"
+    }
+}
+
+/// Runs sessions on one device.
+pub trait Engine: Send + Sync {
+    /// What it runs on.
+    fn device(&self) -> &Device;
+
+    /// Runs a session to its end and says how it ended. Blocks; the caller gives it a thread of its own.
+    /// `job.cancel` may be set at any time; the engine ends within one step of it.
+    fn run(&self, job: Job, host: Arc<dyn Host>) -> Finished;
+
+    /// Whether it can take a job.
+    fn is_healthy(&self) -> bool;
+}
+
+/// What a running session may ask of the server, and what it tells it. Every answer is given under the rights of the session's owner.
+pub trait Host: Send + Sync {
+    /// Something happened to a node. Called in order.
+    fn event(&self, event: NodeEvent);
+
+    /// Stores a picture for the session's owner.
+    fn save_image(&self, image: ImageToSave) -> Result<SavedImage, HostError>;
+
+    /// The bytes of a stored picture that the owner may see.
+    fn load_image(&self, image_name: &str) -> Result<Vec<u8>, HostError>;
+
+    /// The record of an installed model, with the absolute folder or file of its weights; `None` if there is no such model.
+    fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError>;
+
+    /// A model begins to load (`false`) or is loaded (`true`).
+    fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool);
+
+    /// A number from the system's generator.
+    fn random_u32(&self) -> u32;
+
+    /// Whether the owner's account may still run jobs.
+    fn owner_is_active(&self) -> bool;
+}
+
+/// An installed model and where it lies.
+#[derive(Debug, Clone)]
+pub struct ModelOnDisk {
+    /// Its record, as the wire carries it.
+    pub record: Value,
+    /// Its weights: an absolute path.
+    pub path: std::path::PathBuf,
+}

@@ -1,1 +1,8 @@
-//! queue
+//! Running what waits in the queue: a worker thread for each device, woken by notification.
+//!
+//! Nothing here knows SQL or accounts: what to run, and what becomes of it, is asked of a [`Ledger`].
+
+mod processor;
+
+pub(crate) use processor::panic_text;
+pub use processor::{Claim, Ledger, Processor, Work};

@@ -1,1 +1,8 @@
-//! repo
+//! SQL, one module an aggregate, and nothing but SQL: no policy, no events, no files.
+//!
+//! What finds one row returns it sealed; what lists or counts takes a scope; what writes a found row takes the permit for it.
+
+pub mod boards;
+pub mod images;
+pub mod models;
+pub mod queue;

@@ -90,5 +90,12 @@ BEGIN
     UPDATE queue_counts SET n = n - 1 WHERE queue_id = OLD.queue_id AND user_id = OLD.user_id AND status = OLD.status;
 END;
 
+-- A batch's graph goes with its last item.
+CREATE TRIGGER tg_queue_batches_unused AFTER DELETE ON session_queue FOR EACH ROW WHEN OLD.batch_row IS NOT NULL
+BEGIN
+    DELETE FROM queue_batches
+    WHERE batch_row = OLD.batch_row AND NOT EXISTS (SELECT 1 FROM session_queue WHERE batch_row = OLD.batch_row);
+END;
+
 -- The gallery: one user's pictures by date, and everybody's for administrators.
 CREATE INDEX idx_images_gallery ON images (user_id, is_intermediate, starred DESC, created_at DESC, image_name);

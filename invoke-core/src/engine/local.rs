@@ -1,0 +1,1 @@
+//! The engine that runs sessions on this process's own device.

@@ -1,0 +1,304 @@
+//! The workers.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    domain::{
+        ItemId,
+        queue_item::{Ending, Failure},
+    },
+    engine::{CancelFlag, Device, Engine, Finished, Host, Job},
+};
+
+/// A claimed item, ready to run.
+pub struct Work {
+    /// What to run.
+    pub job: Job,
+    /// Who answers it.
+    pub host: Arc<dyn Host>,
+}
+
+/// Keeps the books of the queue.
+pub trait Ledger: Send + Sync {
+    /// Claims the next item for a device; nobody else gets it. `None` if nothing waits, or what was claimed cannot run.
+    fn claim(&self, device: &Device, cancel: CancelFlag) -> Claim;
+    /// Whether an item that was just claimed still runs; it may have been canceled meanwhile.
+    fn is_running(&self, item_id: ItemId) -> bool;
+    /// Writes down how an item ended. `stopping` is set when it was canceled because the server shuts down.
+    fn finish(&self, item_id: ItemId, finished: Finished, stopping: bool);
+}
+
+/// The answer to a claim.
+pub enum Claim {
+    /// Run this.
+    Work(Box<Work>),
+    /// What came next could not run and has been dealt with; ask again at once.
+    Skipped,
+    /// Nothing waits.
+    Nothing,
+}
+
+/// All workers of one core.
+pub struct Processor {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    paused: bool,
+    stopping: bool,
+    /// Counts wake-ups, so that one between a fruitless claim and the wait is not lost.
+    calls: u64,
+    running: HashMap<ItemId, CancelFlag>,
+}
+
+impl Processor {
+    /// Workers that are not started yet.
+    pub fn new() -> Self {
+        Self { shared: Arc::default(), threads: Mutex::default() }
+    }
+
+    /// Starts a worker for each engine.
+    pub fn start(&self, engines: &[Arc<dyn Engine>], ledger: &Arc<dyn Ledger>) -> std::io::Result<()> {
+        for engine in engines {
+            let (shared, engine, ledger) = (Arc::clone(&self.shared), Arc::clone(engine), Arc::clone(ledger));
+            let name = format!("worker {}", engine.device().id);
+            let thread = std::thread::Builder::new().name(name).spawn(move || work(&shared, engine.as_ref(), ledger.as_ref()))?;
+            self.threads.lock().push(thread);
+        }
+        Ok(())
+    }
+
+    /// Something may wait now.
+    pub fn wake(&self) {
+        self.shared.state.lock().calls += 1;
+        self.shared.changed.notify_all();
+    }
+
+    /// Stops claiming; what runs goes on.
+    pub fn pause(&self) {
+        self.shared.state.lock().paused = true;
+    }
+
+    /// Claims again.
+    pub fn resume(&self) {
+        self.shared.state.lock().paused = false;
+        self.wake();
+    }
+
+    /// Whether it claims.
+    pub fn is_started(&self) -> bool {
+        !self.shared.state.lock().paused
+    }
+
+    /// Whether some worker runs an item.
+    pub fn is_processing(&self) -> bool {
+        !self.shared.state.lock().running.is_empty()
+    }
+
+    /// Asks a running item to end within a step.
+    pub fn cancel(&self, item_id: ItemId) {
+        if let Some(flag) = self.shared.state.lock().running.get(&item_id) {
+            flag.set();
+        }
+    }
+
+    /// Asks all to end, and waits until they have.
+    pub fn stop(&self) {
+        {
+            let mut state = self.shared.state.lock();
+            state.stopping = true;
+            state.running.values().for_each(CancelFlag::set);
+        }
+        self.shared.changed.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended by a panic");
+            }
+        }
+    }
+}
+
+impl Default for Processor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
+    loop {
+        let mut state = shared.state.lock();
+        while state.paused && !state.stopping {
+            shared.changed.wait(&mut state);
+        }
+        if state.stopping {
+            return;
+        }
+        let calls = state.calls;
+        drop(state);
+
+        let cancel = CancelFlag::default();
+        match ledger.claim(engine.device(), cancel.clone()) {
+            Claim::Work(work) => run(shared, engine, ledger, *work, cancel),
+            Claim::Skipped => {}
+            Claim::Nothing => {
+                let mut state = shared.state.lock();
+                while state.calls == calls && !state.stopping {
+                    shared.changed.wait(&mut state);
+                }
+            }
+        }
+    }
+}
+
+fn run(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger, work: Work, cancel: CancelFlag) {
+    let item_id = work.job.item_id;
+    {
+        let mut state = shared.state.lock();
+        if state.stopping {
+            cancel.set();
+        }
+        state.running.insert(item_id, cancel);
+    }
+    // Whoever canceled it between the claim and the line above found no flag to set.
+    if ledger.is_running(item_id) {
+        let session = work.job.session.clone();
+        let finished = catch_unwind(AssertUnwindSafe(|| engine.run(work.job, work.host))).unwrap_or_else(|panic| {
+            let text = panic_text(&*panic);
+            tracing::error!(item_id, "a session panicked: {text}");
+            let failure = Failure { error_type: "RuntimeError".into(), error_message: text.clone(), error_traceback: text };
+            Finished { ending: Ending::Failed(failure), session }
+        });
+        let stopping = shared.state.lock().stopping;
+        ledger.finish(item_id, finished, stopping);
+    }
+    shared.state.lock().running.remove(&item_id);
+}
+
+/// The text of a panic.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "an internal fault".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::{
+        domain::{SessionId, UserId},
+        engine::{HostError, ImageToSave, ModelOnDisk, NodeEvent, SavedImage},
+    };
+
+    struct NoHost;
+    impl Host for NoHost {
+        fn event(&self, _: NodeEvent) {}
+        fn save_image(&self, _: ImageToSave) -> Result<SavedImage, HostError> {
+            Err(HostError { error_type: "RuntimeError".into(), message: "no images here".into() })
+        }
+        fn load_image(&self, _: &str) -> Result<Vec<u8>, HostError> {
+            Ok(Vec::new())
+        }
+        fn model(&self, _: &str) -> Result<Option<ModelOnDisk>, HostError> {
+            Ok(None)
+        }
+        fn model_loading(&self, _: &str, _: Option<&str>, _: bool) {}
+        fn random_u32(&self) -> u32 {
+            4
+        }
+        fn owner_is_active(&self) -> bool {
+            true
+        }
+    }
+
+    /// Panics on item 1, waits for cancellation on item 2, completes the rest.
+    struct Odd(Device);
+    impl Engine for Odd {
+        fn device(&self) -> &Device {
+            &self.0
+        }
+        fn run(&self, job: Job, _: Arc<dyn Host>) -> Finished {
+            assert!(job.item_id != 1, "one is unlucky");
+            while job.item_id == 2 && !job.cancel.is_set() {
+                std::thread::yield_now();
+            }
+            let ending = if job.cancel.is_set() { Ending::Canceled } else { Ending::Completed };
+            Finished { ending, session: job.session }
+        }
+        fn is_healthy(&self) -> bool {
+            true
+        }
+    }
+
+    #[derive(Default)]
+    struct Book {
+        waiting: Mutex<Vec<ItemId>>,
+        claims: AtomicUsize,
+        ended: Mutex<Vec<(ItemId, Ending)>>,
+        changed: Condvar,
+    }
+    impl Ledger for Book {
+        fn claim(&self, _: &Device, cancel: CancelFlag) -> Claim {
+            self.claims.fetch_add(1, Ordering::SeqCst);
+            let Some(item_id) = self.waiting.lock().pop() else { return Claim::Nothing };
+            let job = Job { item_id, session_id: SessionId::new("s"), user_id: UserId::system(), session: serde_json::Value::Null, cancel };
+            Claim::Work(Box::new(Work { job, host: Arc::new(NoHost) }))
+        }
+        fn is_running(&self, _: ItemId) -> bool {
+            true
+        }
+        fn finish(&self, item_id: ItemId, finished: Finished, _: bool) {
+            self.ended.lock().push((item_id, finished.ending));
+            self.changed.notify_all();
+        }
+    }
+    impl Book {
+        fn wait_for(&self, n: usize) -> Vec<(ItemId, Ending)> {
+            let mut ended = self.ended.lock();
+            while ended.len() < n {
+                self.changed.wait(&mut ended);
+            }
+            ended.clone()
+        }
+    }
+
+    #[test]
+    fn a_panic_fails_its_item_and_the_worker_lives_on() {
+        let book = Arc::new(Book::default());
+        *book.waiting.lock() = vec![3, 1];
+        let (processor, ledger) = (Processor::new(), Arc::clone(&book) as Arc<dyn Ledger>);
+        let engine: Arc<dyn Engine> = Arc::new(Odd(Device { id: "cpu".into(), name: "CPU".into() }));
+        processor.start(&[engine], &ledger).unwrap();
+        let ended = book.wait_for(2);
+        assert!(matches!(&ended[0], (1, Ending::Failed(f)) if f.error_message == "one is unlucky"), "{ended:?}");
+        assert_eq!(ended[1], (3, Ending::Completed));
+
+        book.waiting.lock().push(2);
+        processor.wake();
+        while !processor.is_processing() {
+            std::thread::yield_now();
+        }
+        processor.cancel(2);
+        assert_eq!(book.wait_for(3)[2], (2, Ending::Canceled));
+        // Idle workers wait for a call; they do not ask again and again.
+        let claims = book.claims.load(Ordering::SeqCst);
+        processor.stop();
+        assert!(book.claims.load(Ordering::SeqCst) <= claims + 1);
+    }
+}

@@ -1,0 +1,75 @@
+//! Installed models' records.
+
+use rusqlite::OptionalExtension;
+
+use crate::{
+    authz::{Permit, acts},
+    db::{ReadTx, WriteTx},
+    domain::ModelKey,
+    env::Timestamp,
+};
+
+/// The record of this key, as JSON.
+pub fn get(tx: &ReadTx<'_>, _leave: &Permit<acts::ReadModels, ()>, key: &ModelKey) -> rusqlite::Result<Option<String>> {
+    tx.sql().prepare_cached("SELECT config FROM models WHERE id = ?1")?.query_row([key], |row| row.get(0)).optional()
+}
+
+/// What a list of models covers.
+#[derive(Debug, Clone, Default)]
+pub struct ModelFilter {
+    /// Bases; empty for all.
+    pub bases: Vec<String>,
+    /// Type.
+    pub model_type: Option<String>,
+    /// Exact name.
+    pub name: Option<String>,
+    /// Format.
+    pub format: Option<String>,
+    /// Hash.
+    pub hash: Option<String>,
+}
+
+/// Columns that a list of models may be ordered by: the name on the wire and the SQL.
+pub const ORDERS: &[(&str, &str)] = &[
+    ("default", "type, base, name COLLATE NOCASE, format"),
+    ("type", "type"),
+    ("base", "base"),
+    ("name", "name COLLATE NOCASE"),
+    ("format", "format"),
+    ("size", "file_size"),
+    ("created_at", "created_at"),
+    ("updated_at", "updated_at"),
+    ("path", "path"),
+];
+
+/// Records as JSON. `order` is one of [`ORDERS`]' SQL texts.
+pub fn list(
+    tx: &ReadTx<'_>,
+    _leave: &Permit<acts::ReadModels, ()>,
+    filter: &ModelFilter,
+    order: &'static str,
+    descending: bool,
+) -> rusqlite::Result<Vec<String>> {
+    let direction = if descending { "DESC" } else { "ASC" };
+    let order: Vec<String> = order.split(", ").map(|column| format!("{column} {direction}")).collect();
+    let sql = format!(
+        "SELECT config FROM models
+         WHERE (json_array_length(?1) = 0 OR base IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR type = ?2)
+           AND (?3 IS NULL OR name = ?3) AND (?4 IS NULL OR format = ?4) AND (?5 IS NULL OR hash = ?5)
+         ORDER BY {}, id",
+        order.join(", ")
+    );
+    let bases = serde_json::to_string(&filter.bases).expect("a list of texts is JSON");
+    tx.sql()
+        .prepare_cached(&sql)?
+        .query_map((bases, &filter.model_type, &filter.name, &filter.format, &filter.hash), |row| row.get(0))?
+        .collect()
+}
+
+/// Adds a record.
+pub fn insert(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key: &str, config: &str, now: Timestamp) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached("INSERT INTO models (id, config, created_at, updated_at) VALUES (?1, ?2, ?3, ?3)")?
+        .execute((key, config, now.sql()))?;
+    Ok(())
+}
