@@ -14,4 +14,3 @@ pub mod models;
 pub mod nodes;
 pub mod queue;
 pub mod repo;
-pub mod service;

@@ -141,6 +141,13 @@ pub struct ImageDto {
     board_id: Option<BoardId>,
 }
 
+impl ImageDto {
+    /// The image's name.
+    pub fn image_name(&self) -> &ImageName {
+        &self.image_name
+    }
+}
+
 impl From<&Image> for ImageDto {
     fn from(image: &Image) -> Self {
         let base = format!("api/v1/images/i/{}", image.image_name);

@@ -1,1 +1,36 @@
-//! service
+//! The use cases. Every function takes `&Actor` first; this is the only layer that asks the policy.
+
+pub mod app;
+pub mod auth;
+pub mod images;
+pub mod models;
+pub mod queue;
+
+use std::sync::Arc;
+
+use crate::{
+    authn::Authenticator,
+    config::{Config, Layout},
+    db::Db,
+    env::Env,
+    events::Bus,
+    files::ImageStore,
+};
+
+/// What the services share.
+pub struct Shared {
+    /// The database.
+    pub db: Arc<Db>,
+    /// Time and chance.
+    pub env: Env,
+    /// Where events go.
+    pub bus: Bus,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where things lie.
+    pub layout: Arc<Layout>,
+    /// Pictures' files.
+    pub images: Arc<dyn ImageStore>,
+    /// Maker of actors and tokens.
+    pub authenticator: Arc<Authenticator>,
+}

@@ -1,0 +1,197 @@
+//! Canceling, deleting and retrying many items at once.
+
+use serde_json::{Value, json};
+
+use super::{Queue, announce, no_such_item};
+use crate::{
+    authz::{Actor, Scope, acts, authorize, authorize_global},
+    db::WriteTx,
+    domain::{BatchId, Error, ItemId, QueueId, Result, SessionId, queue_item::Ending},
+    events::Event,
+    repo::queue::{self as repo, Selection},
+};
+
+/// What a bulk change did.
+struct Done {
+    /// Rows changed or deleted.
+    count: usize,
+    /// Running items that must be told.
+    stop: Vec<ItemId>,
+    /// To be published after commit.
+    events: Vec<Event>,
+}
+
+impl Queue {
+    fn bulk(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Done>) -> Result<usize> {
+        let done = self.shared.db.write(work)?;
+        for item_id in done.stop {
+            self.processor.cancel(item_id);
+        }
+        self.publish(done.events);
+        Ok(done.count)
+    }
+
+    /// Ends the running items of a selection, each with its own event.
+    fn stop_running(&self, tx: &mut WriteTx<'_>, scope: &Scope, queue_id: &QueueId, selection: &Selection<'_>, done: &mut Done) -> Result<()> {
+        for (item_id, _) in repo::in_progress_of(tx, scope, queue_id, selection)? {
+            if let Some(repo::Change(item)) = repo::finish(tx, item_id, &Ending::Canceled, None, self.shared.env.now())? {
+                done.events.push(announce::status_changed(tx, &item)?);
+                done.stop.push(item_id);
+                done.count += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel_selection(&self, actor: &Actor, queue_id: &QueueId, selection: &Selection<'_>) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let scope = Scope::of(actor);
+        let canceled = self.bulk(|tx| {
+            let waiting = repo::cancel_waiting(tx, &scope, queue_id, selection, self.shared.env.now())?;
+            let mut done = Done { count: waiting.len(), stop: Vec::new(), events: Vec::new() };
+            if !waiting.is_empty() {
+                done.events.push(Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: announce::by_owner(waiting) });
+            }
+            self.stop_running(tx, &scope, queue_id, selection, &mut done)?;
+            Ok(done)
+        })?;
+        Ok(json!({"canceled": canceled}))
+    }
+
+    /// Cancels these batches' items.
+    pub fn cancel_by_batch_ids(&self, actor: &Actor, queue_id: &QueueId, batch_ids: &[BatchId]) -> Result<Value> {
+        self.cancel_selection(actor, queue_id, &Selection::Batches(batch_ids))
+    }
+
+    /// Cancels the items with this destination.
+    pub fn cancel_by_destination(&self, actor: &Actor, queue_id: &QueueId, destination: &str) -> Result<Value> {
+        self.cancel_selection(actor, queue_id, &Selection::Destination(destination))
+    }
+
+    /// Cancels what waits; what runs goes on.
+    pub fn cancel_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let canceled = self.bulk(|tx| {
+            let waiting = repo::cancel_waiting(tx, &Scope::of(actor), queue_id, &Selection::All, self.shared.env.now())?;
+            Ok(all_announced(queue_id, waiting))
+        })?;
+        Ok(json!({"canceled": canceled}))
+    }
+
+    /// Deletes what waits; what runs goes on, and history stays.
+    pub fn delete_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let deleted = self.bulk(|tx| {
+            let waiting = repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::All, repo::Deleted::Waiting)?;
+            Ok(all_announced(queue_id, waiting))
+        })?;
+        Ok(json!({"deleted": deleted}))
+    }
+
+    /// Deletes the items with this destination, whatever their status, ending the running ones first.
+    pub fn delete_by_destination(&self, actor: &Actor, queue_id: &QueueId, destination: &str) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let (scope, selection) = (Scope::of(actor), Selection::Destination(destination));
+        let deleted = self.bulk(|tx| {
+            let mut done = Done { count: 0, stop: Vec::new(), events: Vec::new() };
+            self.stop_running(tx, &scope, queue_id, &selection, &mut done)?;
+            let gone = repo::delete_rows(tx, &scope, queue_id, &selection, repo::Deleted::Everything)?;
+            done.count = gone.len();
+            let told: Vec<_> = gone.into_iter().filter(|(item_id, _)| !done.stop.contains(item_id)).collect();
+            if !told.is_empty() {
+                done.events.push(Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: announce::by_owner(told) });
+            }
+            Ok(done)
+        })?;
+        Ok(json!({"deleted": deleted}))
+    }
+
+    /// Deletes everything in scope, history included, ending the running items first.
+    pub fn clear(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let scope = Scope::of(actor);
+        let deleted = self.bulk(|tx| {
+            let mut done = Done { count: 0, stop: Vec::new(), events: Vec::new() };
+            self.stop_running(tx, &scope, queue_id, &Selection::All, &mut done)?;
+            done.count = repo::delete_rows(tx, &scope, queue_id, &Selection::All, repo::Deleted::Everything)?.len();
+            let user_id = match &scope {
+                Scope::Own(user_id) => Some(user_id.clone()),
+                Scope::All | Scope::Nothing => None,
+            };
+            done.events.push(Event::QueueCleared { queue_id: queue_id.clone(), user_id });
+            Ok(done)
+        })?;
+        Ok(json!({"deleted": deleted}))
+    }
+
+    /// Deletes what has ended.
+    pub fn prune(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let gone = self.shared.db.write(|tx| repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::All, repo::Deleted::Ended))?;
+        Ok(json!({"deleted": gone.len()}))
+    }
+
+    /// Enqueues failed and canceled items again, as new items of the same owner.
+    pub fn retry_items(&self, actor: &Actor, queue_id: &QueueId, ids: &[ItemId]) -> Result<Value> {
+        let leave = authorize_global::<acts::UseServer>(actor)?;
+        let now = self.shared.env.now();
+        let retried = self.shared.db.write(|tx| -> Result<_> {
+            for &id in ids {
+                match authorize::<acts::RetryQueueItem, _>(actor, repo::find(tx, id)?) {
+                    Ok(item) if &item.queue_id != queue_id => return Err(no_such_item(queue_id, id)),
+                    Ok(_) | Err(Error::NotFound(_)) => {}
+                    Err(Error::Forbidden(_)) => {
+                        return Err(Error::Forbidden(format!("You do not have permission to retry queue item {id}")));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let room = repo::capacity_left(tx, queue_id, self.shared.config.max_queue_size())?;
+            if room == 0 {
+                return Ok(None);
+            }
+            let mut unique: Vec<ItemId> = Vec::new();
+            for &id in ids {
+                if !unique.contains(&id) {
+                    unique.push(id);
+                }
+            }
+            let mut retried = Vec::new();
+            for item in repo::terminal_rows(tx, &leave, &unique)?.into_iter().take(usize::try_from(room).unwrap_or(usize::MAX)) {
+                let graph = super::sessions::graph_of(tx, &item)?;
+                let stored = repo::stored_session(tx, item.item_id)?;
+                let batch = repo::NewBatch {
+                    queue_id,
+                    batch_id: &item.batch_id,
+                    user_id: &item.user_id,
+                    origin: item.origin.as_deref(),
+                    destination: item.destination.as_deref(),
+                    priority: item.priority,
+                    graph: &graph,
+                    workflow: stored.workflow.as_deref(),
+                    now,
+                };
+                let new = repo::NewItem {
+                    session_id: SessionId::new(self.shared.env.uuid()),
+                    field_values: item.field_values.as_ref().map(serde_json::to_string).transpose()?,
+                    retried_from_item_id: Some(item.retried_from_item_id.unwrap_or(item.item_id)),
+                };
+                repo::insert_batch(tx, &leave, &batch, [new])?;
+                retried.push((item.item_id, item.user_id));
+            }
+            Ok(Some(retried))
+        })?;
+        let ids: Vec<ItemId> = retried.iter().flatten().map(|(id, _)| *id).collect();
+        if let Some(retried) = retried {
+            self.processor.wake();
+            self.publish([Event::QueueItemsRetried { queue_id: queue_id.clone(), items: announce::by_owner(retried) }]);
+        }
+        Ok(json!({"queue_id": queue_id, "retried_item_ids": ids}))
+    }
+}
+
+fn all_announced(queue_id: &QueueId, rows: Vec<(ItemId, crate::domain::UserId)>) -> Done {
+    let count = rows.len();
+    let event = (count > 0).then(|| Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: announce::by_owner(rows) });
+    Done { count, stop: Vec::new(), events: event.into_iter().collect() }
+}

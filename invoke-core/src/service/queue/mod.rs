@@ -1,0 +1,187 @@
+//! The generation queue, as people and programs use it.
+//!
+//! Everybody sees that items exist and how many wait. What is in them, and the power over them, is their owner's and the administrators'.
+
+mod announce;
+mod bulk;
+mod enqueue;
+mod runs;
+mod sessions;
+mod status;
+mod view;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+pub use runs::Runs;
+
+use super::Shared;
+use crate::{
+    authz::{Act, Action, Actor, Decision, Facts, Ownership, Permit, Scope, Visibility, acts, authorize, authorize_global, decide},
+    db::ReadTx,
+    domain::{
+        BatchId, Error, ItemId, QueueId, Result, UserId,
+        page::Direction,
+        queue_item::{Ending, QueueItem},
+    },
+    events::Event,
+    graph::Registry,
+    queue::Processor,
+    repo::queue as repo,
+};
+
+/// Use of the queue.
+#[derive(Clone)]
+pub struct Queue {
+    pub(super) shared: Arc<Shared>,
+    pub(super) processor: Arc<Processor>,
+    pub(super) registry: Arc<Registry>,
+}
+
+fn no_such_item(queue_id: &QueueId, item_id: ItemId) -> Error {
+    Error::NotFound(format!("Queue item with id {item_id} not found in queue {queue_id}"))
+}
+
+/// Opens an item of this queue for an action.
+fn open<A: Act>(tx: &ReadTx<'_>, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<Permit<A, QueueItem>> {
+    match authorize::<A, _>(actor, repo::find(tx, item_id)?) {
+        Ok(item) if &item.queue_id == queue_id => Ok(item),
+        Ok(_) | Err(Error::NotFound(_)) => Err(no_such_item(queue_id, item_id)),
+        Err(error) => Err(error),
+    }
+}
+
+impl Queue {
+    fn whole(&self, tx: &ReadTx<'_>, actor: &Actor, item: &QueueItem) -> Result<Value> {
+        let inside = || sessions::stored(&self.registry, tx, item);
+        view::whole(actor, item, inside, || sessions::redacted(&self.shared.env))
+    }
+
+    /// One item: whole for those who may look into it, a shell for everybody else.
+    pub fn item(&self, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        self.shared.db.read(|tx| {
+            let items = repo::sealed_many(tx, queue_id, &[item_id])?;
+            let item = items.first().ok_or_else(|| no_such_item(queue_id, item_id))?;
+            self.whole(tx, actor, item).map(view::without_nulls)
+        })
+    }
+
+    /// All items of a queue in the order of service.
+    pub fn list_all(&self, actor: &Actor, queue_id: &QueueId, destination: Option<&str>) -> Result<Vec<Value>> {
+        authorize_global::<acts::UseServer>(actor)?;
+        self.shared.db.read(|tx| repo::list(tx, queue_id, destination)?.iter().map(|item| self.whole(tx, actor, item)).collect())
+    }
+
+    /// Numbers of all items, by time of creation.
+    pub fn item_ids(&self, actor: &Actor, queue_id: &QueueId, direction: Direction) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let ids = self.shared.db.read(|tx| repo::ids_by_creation(tx, queue_id, direction))?;
+        Ok(json!({"total_count": ids.len(), "item_ids": ids}))
+    }
+
+    /// The items of these numbers, as far as they exist.
+    pub fn items_by_ids(&self, actor: &Actor, queue_id: &QueueId, ids: &[ItemId]) -> Result<Vec<Value>> {
+        authorize_global::<acts::UseServer>(actor)?;
+        self.shared.db.read(|tx| repo::sealed_many(tx, queue_id, ids)?.iter().map(|item| self.whole(tx, actor, item)).collect())
+    }
+
+    /// List rows for the items of these numbers, as far as they exist.
+    pub fn item_summaries_by_ids(&self, actor: &Actor, queue_id: &QueueId, ids: &[ItemId]) -> Result<Vec<Value>> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let items = self.shared.db.read(|tx| repo::sealed_many(tx, queue_id, ids))?;
+        Ok(items.iter().map(|item| view::summary(actor, item)).collect())
+    }
+
+    /// An item that runs, if any.
+    pub fn current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Option<Value>> {
+        authorize_global::<acts::UseServer>(actor)?;
+        self.shared.db.read(|tx| repo::any_in_progress(tx, queue_id)?.map(|item| self.whole(tx, actor, &item)).transpose())
+    }
+
+    /// The item that has waited longest.
+    pub fn next(&self, actor: &Actor, queue_id: &QueueId) -> Result<Option<Value>> {
+        authorize_global::<acts::UseServer>(actor)?;
+        self.shared.db.read(|tx| repo::next_pending(tx, queue_id)?.map(|item| self.whole(tx, actor, &item)).transpose())
+    }
+
+    /// Counts over everybody's items, the caller's own, and whether the processor runs.
+    pub fn status(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let sees = |owner: &UserId| {
+            let ownership = if owner == actor.user_id() { Ownership::Own } else { Ownership::Other };
+            let facts = Facts { ownership, visibility: Visibility::Private };
+            decide(actor.standing(), Action::ReadQueueItem, facts) == Decision::Allow
+        };
+        let queue = self.shared.db.read(|tx| status::of_queue(tx, queue_id, actor.user_id(), sees))?;
+        Ok(json!({"queue": queue, "processor": self.processor_status()}))
+    }
+
+    fn processor_status(&self) -> Value {
+        json!({"is_started": self.processor.is_started(), "is_processing": self.processor.is_processing()})
+    }
+
+    /// Counts of one batch.
+    pub fn batch_status(&self, actor: &Actor, queue_id: &QueueId, batch_id: &BatchId) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        Ok(self.shared.db.read(|tx| status::of_batch(tx, &Scope::of(actor), queue_id, batch_id))?)
+    }
+
+    /// Counts of one destination.
+    pub fn counts_by_destination(&self, actor: &Actor, queue_id: &QueueId, destination: &str) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        Ok(self.shared.db.read(|tx| status::of_destination(tx, &Scope::of(actor), queue_id, destination))?)
+    }
+
+    /// Stops claiming items; what runs goes on.
+    pub fn pause(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::ManageProcessor>(actor)?;
+        self.processor.pause();
+        Ok(self.processor_status())
+    }
+
+    /// Claims items again.
+    pub fn resume(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::ManageProcessor>(actor)?;
+        self.processor.resume();
+        Ok(self.processor_status())
+    }
+
+    /// Cancels one item; a running one ends within a step. Canceling what has ended changes nothing.
+    pub fn cancel_item(&self, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<Value> {
+        let (item, event) = self.shared.db.write(|tx| -> Result<_> {
+            let item = open::<acts::CancelQueueItem>(tx, actor, queue_id, item_id)?.into_inner();
+            match repo::finish(tx, item_id, &Ending::Canceled, None, self.shared.env.now())? {
+                Some(repo::Change(item)) => {
+                    let event = announce::status_changed(tx, &item)?;
+                    Ok((item, Some(event)))
+                }
+                None => Ok((item, None)),
+            }
+        })?;
+        self.processor.cancel(item_id);
+        self.publish(event);
+        self.shared.db.read(|tx| self.whole(tx, actor, &item))
+    }
+
+    /// Deletes one item, canceling it first if it has not ended.
+    pub fn delete_item(&self, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<()> {
+        let event = self.shared.db.write(|tx| -> Result<_> {
+            let item = open::<acts::DeleteQueueItem>(tx, actor, queue_id, item_id)?;
+            let canceled = repo::finish(tx, item_id, &Ending::Canceled, None, self.shared.env.now())?;
+            let event = canceled.map(|repo::Change(item)| announce::status_changed(tx, &item)).transpose()?;
+            repo::delete_items(tx, &item)?;
+            Ok(event)
+        })?;
+        self.processor.cancel(item_id);
+        self.publish(event);
+        Ok(())
+    }
+
+    fn publish(&self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            self.shared.bus.publish(self.shared.env.now(), event);
+        }
+    }
+}

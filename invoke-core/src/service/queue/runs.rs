@@ -1,0 +1,257 @@
+//! Running items: what the workers ask of the books, and what a running session asks of the server.
+//!
+//! A running session acts under its owner's rights as their account has them at that moment, never under the server's.
+
+use std::sync::Arc;
+
+
+
+use super::{Queue, announce, sessions};
+use crate::{
+    authz::Actor,
+    domain::{
+        BoardId, Error, ImageName, ItemId, ModelKey, Result,
+        image::ImageOrigin,
+        queue_item::{Ending, Failure, QueueItem},
+    },
+    engine::{CancelFlag, Device, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, NodeEvent, NodeRef, SavedImage},
+    events::{Event, InvocationBase, ModelLoad},
+    files::Chunks,
+    queue::{Claim, Ledger, Work},
+    repo::queue as repo,
+    service::{
+        auth,
+        images::{Images, NewPicture},
+        models::Models,
+    },
+};
+
+/// The books that the workers keep.
+pub struct Runs {
+    /// The queue.
+    pub queue: Queue,
+    /// Pictures.
+    pub images: Images,
+    /// Models.
+    pub models: Models,
+}
+
+impl Runs {
+    fn mode(&self) -> repo::Mode {
+        let config = &self.queue.shared.config;
+        if config.multiuser() && config.session_queue_mode_is_round_robin() { repo::Mode::RoundRobin } else { repo::Mode::Fifo }
+    }
+
+    fn try_claim(&self, device: &Device, cancel: CancelFlag) -> Result<Claim> {
+        let shared = &self.queue.shared;
+        let claimed = shared.db.write(|tx| -> Result<_> {
+            let Some(repo::Claimed(repo::Change(item))) = repo::claim(tx, self.mode(), &device.id, shared.env.now())? else { return Ok(None) };
+            let event = announce::status_changed(tx, &item)?;
+            Ok(Some((item, event)))
+        })?;
+        let Some((item, event)) = claimed else { return Ok(Claim::Nothing) };
+        let Some(owner) = auth::owner_of_job(shared, &item.user_id)? else {
+            tracing::info!(item_id = item.item_id, "canceled: its owner's account is inactive or gone");
+            self.end(item.item_id, &Ending::Canceled, None)?;
+            return Ok(Claim::Skipped);
+        };
+        self.queue.publish([event]);
+        let prepared = shared.db.read(|tx| -> Result<_> {
+            let session = sessions::state(&self.queue.registry, tx, &item)?;
+            Ok((session, repo::stored_session(tx, item.item_id)?.workflow))
+        });
+        let (session, workflow) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let text = error.to_string();
+                let failure = Failure { error_type: "ValueError".into(), error_message: text.clone(), error_traceback: text };
+                self.end(item.item_id, &Ending::Failed(failure), None)?;
+                return Ok(Claim::Skipped);
+            }
+        };
+        let job =
+            Job { item_id: item.item_id, session_id: item.session_id.clone(), user_id: item.user_id.clone(), session, cancel };
+        let host = SessionHost {
+            queue: self.queue.clone(),
+            images: self.images.clone(),
+            models: self.models.clone(),
+            owner,
+            device: device.clone(),
+            workflow,
+            item,
+        };
+        Ok(Claim::Work(Box::new(Work { job, host: Arc::new(host) })))
+    }
+
+    fn end(&self, item_id: ItemId, ending: &Ending, session: Option<&str>) -> Result<()> {
+        let shared = &self.queue.shared;
+        let event = shared.db.write(|tx| -> Result<_> {
+            let change = repo::finish(tx, item_id, ending, session, shared.env.now())?;
+            Ok(change.map(|repo::Change(item)| announce::status_changed(tx, &item)).transpose()?)
+        })?;
+        self.queue.publish(event);
+        Ok(())
+    }
+
+    fn requeue(&self, item_id: ItemId) -> Result<()> {
+        let shared = &self.queue.shared;
+        let event = shared.db.write(|tx| -> Result<_> {
+            let change = repo::requeue(tx, item_id, shared.env.now())?;
+            Ok(change.map(|repo::Change(item)| announce::status_changed(tx, &item)).transpose()?)
+        })?;
+        self.queue.publish(event);
+        Ok(())
+    }
+}
+
+impl Ledger for Runs {
+    fn claim(&self, device: &Device, cancel: CancelFlag) -> Claim {
+        self.try_claim(device, cancel).unwrap_or_else(|error| {
+            tracing::error!("an item could not be claimed: {error}");
+            Claim::Nothing
+        })
+    }
+
+    fn is_running(&self, item_id: ItemId) -> bool {
+        self.queue.shared.db.read(|tx| repo::is_running(tx, item_id)).unwrap_or_else(|error| {
+            tracing::error!(item_id, "the item's status could not be read: {error}");
+            false
+        })
+    }
+
+    fn finish(&self, item_id: ItemId, finished: Finished, stopping: bool) {
+        let written = if stopping && finished.ending == Ending::Canceled {
+            self.requeue(item_id)
+        } else {
+            self.end(item_id, &finished.ending, Some(&finished.session.to_string()))
+        };
+        if let Err(error) = written {
+            tracing::error!(item_id, "how the item ended could not be written down: {error}");
+        }
+    }
+}
+
+/// Answers one running session.
+struct SessionHost {
+    queue: Queue,
+    images: Images,
+    models: Models,
+    owner: Actor,
+    device: Device,
+    workflow: Option<String>,
+    item: QueueItem,
+}
+
+impl SessionHost {
+    fn base(&self, node: NodeRef) -> InvocationBase {
+        InvocationBase {
+            queue_id: self.item.queue_id.clone(),
+            item_id: self.item.item_id,
+            batch_id: self.item.batch_id.clone(),
+            origin: self.item.origin.clone(),
+            destination: self.item.destination.clone(),
+            user_id: self.item.user_id.clone(),
+            session_id: self.item.session_id.clone(),
+            invocation: node.invocation,
+            invocation_source_id: node.source_id,
+        }
+    }
+
+    /// The owner's rights at this moment.
+    fn owner_now(&self, doing: &str) -> Result<Actor, HostError> {
+        match auth::owner_of_job(&self.queue.shared, &self.item.user_id) {
+            Ok(Some(owner)) => Ok(owner),
+            Ok(None) => Err(permission(format!("Queue user is not authorized to {doing}"))),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+}
+
+fn permission(message: String) -> HostError {
+    HostError { error_type: "PermissionError".into(), message }
+}
+
+fn fault(error: &Error) -> HostError {
+    tracing::error!("a session's request failed: {error}");
+    HostError { error_type: "RuntimeError".into(), message: error.to_string() }
+}
+
+impl Host for SessionHost {
+    fn event(&self, event: NodeEvent) {
+        let event = match event {
+            NodeEvent::Started(node) => Event::InvocationStarted(self.base(node)),
+            NodeEvent::Progress { node, message, percentage, image } => {
+                let device = self.device.is_accelerator().then(|| self.device.id.clone());
+                Event::InvocationProgress { base: self.base(node), message, percentage, image, device }
+            }
+            NodeEvent::Complete { node, result } => Event::InvocationComplete { base: self.base(node), result },
+            NodeEvent::Error { node, failure } => {
+                // InvokeAI tells that the item failed before it tells of the node.
+                let runs = Runs { queue: self.queue.clone(), images: self.images.clone(), models: self.models.clone() };
+                if let Err(error) = runs.end(self.item.item_id, &Ending::Failed(failure.clone()), None) {
+                    tracing::error!(item_id = self.item.item_id, "the failure could not be written down: {error}");
+                }
+                Event::InvocationError {
+                    base: self.base(node),
+                    error_type: failure.error_type,
+                    error_message: failure.error_message,
+                    error_traceback: failure.error_traceback,
+                }
+            }
+        };
+        self.queue.publish([event]);
+    }
+
+    fn save_image(&self, image: ImageToSave) -> Result<SavedImage, HostError> {
+        let owner = self.owner_now("save images")?;
+        let picture = NewPicture {
+            pixels: image.pixels,
+            origin: ImageOrigin::Internal,
+            category: image.category,
+            is_intermediate: image.is_intermediate,
+            board_id: image.board_id.map(BoardId::new),
+            session_id: Some(self.item.session_id.clone()),
+            node_id: Some(image.node_id),
+            chunks: Chunks { metadata: image.metadata.as_ref().map(Value::to_string), workflow: self.workflow.clone(), graph: image.graph },
+        };
+        let (width, height) = (picture.pixels.width(), picture.pixels.height());
+        match self.images.create(&owner, picture) {
+            Ok(dto) => Ok(SavedImage { image_name: dto.image_name().to_string(), width, height }),
+            Err(Error::Forbidden(_) | Error::NotFound(_)) => {
+                Err(permission("Queue user is not authorized to save images to this board".into()))
+            }
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    fn load_image(&self, image_name: &str) -> Result<Vec<u8>, HostError> {
+        let absent = || HostError { error_type: "ImageFileNotFoundException".into(), message: "Image file not found".into() };
+        let owner = self.owner_now("access this image")?;
+        let name = ImageName::parse(image_name).map_err(|_| absent())?;
+        let read = self.images.full(&owner, &name).and_then(|file| file.read_all().map_err(Error::from));
+        read.map_err(|error| match error {
+            Error::Forbidden(_) => permission("Queue user is not authorized to access this image".into()),
+            Error::NotFound(_) => absent(),
+            other => fault(&other),
+        })
+    }
+
+    fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError> {
+        self.models.on_disk(&self.owner, &ModelKey::new(key)).map_err(|error| fault(&error))
+    }
+
+    fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool) {
+        let Ok(config) = self.models.get(&self.owner, &ModelKey::new(key)) else { return };
+        let load = ModelLoad { config, submodel_type: submodel.map(Into::into), user_id: self.item.user_id.clone() };
+        self.queue.publish([if done { Event::ModelLoadComplete(load) } else { Event::ModelLoadStarted(load) }]);
+    }
+
+    fn random_u32(&self) -> u32 {
+        self.queue.shared.env.random_u32()
+    }
+
+    fn owner_is_active(&self) -> bool {
+        // A database that cannot be read right now is no reason to throw work away.
+        auth::owner_of_job(&self.queue.shared, &self.item.user_id).map_or(true, |owner| owner.is_some())
+    }
+}
