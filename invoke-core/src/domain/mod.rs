@@ -5,6 +5,7 @@ pub mod ids;
 pub mod image;
 pub mod page;
 pub mod queue_item;
+pub mod shape;
 pub mod user;
 pub mod validation;
 
