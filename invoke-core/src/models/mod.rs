@@ -1,1 +1,15 @@
-//! models
+//! Models on disk: what they are, told from their content; their hashes; their records.
+//!
+//! Nothing here loads weights, and nothing is executed: safetensors headers and JSON files are read within bounds, pickles are refused.
+
+mod hash;
+mod probe;
+mod record;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use hash::{HashError, hash_path};
+pub use probe::{Identified, ProbeError, identify};
+pub use record::{MODEL_BASES, MODEL_FORMATS, MODEL_TYPES, ModelRecord, Origin};
+pub use scan::{ScanError, find_models, size_of};

@@ -1,0 +1,107 @@
+//! Names and shapes of a safetensors file's tensors.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufReader, Read},
+    path::Path,
+};
+
+use serde::Deserialize;
+
+use super::ProbeError;
+
+/// Largest header that is read: a million tensors would fit.
+const MOST_HEADER_BYTES: u64 = 100 << 20;
+
+/// Names and shapes.
+#[derive(Debug, Default)]
+pub(crate) struct Header {
+    shapes: BTreeMap<String, Vec<usize>>,
+    metadata: std::collections::HashMap<String, String>,
+}
+
+/// An entry of a header: a tensor, or the notes under `__metadata__`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Tensor { shape: Vec<usize>, data_offsets: (u64, u64) },
+    Notes(std::collections::HashMap<String, String>),
+}
+
+impl Header {
+    /// Reads the header of a file and checks that the file is as long as it says.
+    pub(crate) fn read(path: &Path) -> Result<Self, ProbeError> {
+        let shown = path.display().to_string();
+        let unreadable = |source| ProbeError::Unreadable { path: shown.clone(), source };
+        let broken = |reason: String| ProbeError::Broken { path: shown.clone(), reason };
+        let file = File::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let mut file = BufReader::new(file);
+        let mut size = [0; 8];
+        file.read_exact(&mut size).map_err(|_| broken("it is shorter than the 8 bytes that every safetensors file begins with".into()))?;
+        let size = u64::from_le_bytes(size);
+        if size > MOST_HEADER_BYTES || size + 8 > length {
+            return Err(broken(format!("its header claims {size} bytes, the file has {length}")));
+        }
+        let mut head = vec![0; size as usize];
+        file.read_exact(&mut head).map_err(unreadable)?;
+        let entries: BTreeMap<String, Entry> = serde_json::from_slice(&head).map_err(|e| broken(format!("its header is wrong: {e}")))?;
+        let mut header = Self::default();
+        let mut end = 0;
+        for (name, entry) in entries {
+            match entry {
+                Entry::Tensor { shape, data_offsets: (from, to) } => {
+                    if from > to {
+                        return Err(broken(format!("its tensor `{name}` begins at {from} and ends at {to}")));
+                    }
+                    end = end.max(to);
+                    header.shapes.insert(name, shape);
+                }
+                Entry::Notes(notes) => header.metadata = notes,
+            }
+        }
+        let end = end.saturating_add(size + 8);
+        if end != length {
+            return Err(broken(format!("its tensors end at byte {end}, the file at {length}")));
+        }
+        Ok(header)
+    }
+
+    /// Whether a tensor's name begins so.
+    pub(super) fn any_starts(&self, prefixes: &[&str]) -> bool {
+        prefixes.iter().any(|prefix| {
+            self.shapes.range((*prefix).to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
+        })
+    }
+
+    /// Whether a tensor's name ends so.
+    pub(super) fn any_ends(&self, suffixes: &[&str]) -> bool {
+        self.shapes.keys().any(|name| suffixes.iter().any(|suffix| name.ends_with(suffix)))
+    }
+
+    /// A tensor's shape.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.shapes.get(name).map(Vec::as_slice)
+    }
+
+    /// All names and shapes in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
+    }
+
+    /// Number of tensors.
+    pub(super) fn len(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// A text of the file's metadata.
+    pub(super) fn note(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(shapes: &[(&str, &[usize])]) -> Self {
+        Self { shapes: shapes.iter().map(|(n, s)| ((*n).to_owned(), s.to_vec())).collect(), metadata: std::collections::HashMap::new() }
+    }
+}

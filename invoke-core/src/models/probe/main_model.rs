@@ -1,0 +1,51 @@
+//! Main models in single files, by the widths of their cross-attention.
+
+use serde_json::{Map, Value, json};
+
+use super::{Header, class, main_settings};
+
+const FIRST_ATTENTION: &str = "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight";
+const DEEPER_ATTENTION: &str = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight";
+const FIRST_CONVOLUTION: &str = "model.diffusion_model.input_blocks.0.0.weight";
+
+/// The class of a main checkpoint; `None` if it is something else.
+pub(super) fn class_of(header: &Header, _name: &str) -> Option<Map<String, Value>> {
+    if !header.any_starts(&["cond_stage_model.", "first_stage_model.", "model.diffusion_model."]) {
+        return None;
+    }
+    let width = |name| header.shape(name).and_then(|shape| shape.last().copied());
+    let (base, size) = match (width(FIRST_ATTENTION), width(DEEPER_ATTENTION)) {
+        (Some(768), _) => ("sd-1", Some(512)),
+        (Some(1024), _) => ("sd-2", Some(768)),
+        (_, Some(2048)) => ("sdxl", Some(1024)),
+        (_, Some(1280)) => ("sdxl-refiner", None),
+        _ => return None,
+    };
+    let variant = match header.shape(FIRST_CONVOLUTION).and_then(|shape| shape.get(1).copied()) {
+        Some(9) => "inpaint",
+        Some(5) if base == "sd-2" => "depth",
+        _ => "normal",
+    };
+    let trained_as_epsilon = header.note("global_step") == Some("220000");
+    let prediction = if base == "sd-2" && !trained_as_epsilon { "v_prediction" } else { "epsilon" };
+    let settings = if base == "sdxl-refiner" { Value::Null } else { main_settings(size) };
+    Some(class(json!({
+        "type": "main", "trigger_phrases": null, "default_settings": settings, "config_path": null, "format": "checkpoint",
+        "prediction_type": prediction, "variant": variant, "base": base,
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_tell_the_base() {
+        let base = |name: &str, width: usize| class_of(&Header::of(&[(name, &[320, width])]), "x").map(|c| c["base"].clone());
+        assert_eq!(base(FIRST_ATTENTION, 768), Some(json!("sd-1")));
+        assert_eq!(base(FIRST_ATTENTION, 1024), Some(json!("sd-2")));
+        assert_eq!(base(DEEPER_ATTENTION, 2048), Some(json!("sdxl")));
+        assert_eq!(base(DEEPER_ATTENTION, 1280), Some(json!("sdxl-refiner")));
+        assert_eq!(base("model.diffusion_model.x", 7), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! Telling what a model is from its content: the names and shapes of its tensors, the configs beside them. Names of files decide nothing but ties.
+
+mod adapter;
+mod folder;
+mod header;
+mod main_model;
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+pub(crate) use header::Header;
+
+/// What a model was found to be.
+#[derive(Debug, Clone)]
+pub struct Identified {
+    /// Its name: the file's stem or the folder's name.
+    pub name: String,
+    /// A description found beside it.
+    pub description: Option<String>,
+    /// The fields of its class, in the order of the wire; `type`, `format` and `base` among them.
+    pub class: Map<String, Value>,
+}
+
+/// Why a model was not recognised.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// Nothing there, or no leave to read it.
+    #[error("{path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file whose format is known and whose content is broken.
+    #[error("Model at {path} cannot be used: {reason}")]
+    Broken {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing that we know.
+    #[error("Could not identify model for {0}")]
+    Unknown(String),
+}
+
+fn class(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Default settings of a main model that knows none.
+fn main_settings(size: Option<u32>) -> Value {
+    json!({
+        "vae": null, "vae_precision": null, "scheduler": null, "steps": null, "cfg_scale": null, "cfg_rescale_multiplier": null,
+        "width": size, "height": size, "guidance": null, "cpu_only": null, "fp8_storage": null,
+    })
+}
+
+/// Identifies a file or folder.
+pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
+    let shown = path.display().to_string();
+    let about = std::fs::metadata(path).map_err(|source| ProbeError::Unreadable { path: shown.clone(), source })?;
+    if about.is_dir() {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let class = folder::class_of(path)?;
+        return Ok(Identified { name, description: None, class });
+    }
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    match extension.as_str() {
+        "safetensors" => {}
+        "ckpt" | "pt" | "pth" | "bin" => {
+            let reason = "it is a pickle, a format that can carry programs; convert it to safetensors first".into();
+            return Err(ProbeError::Broken { path: shown, reason });
+        }
+        _ => return Err(ProbeError::Unknown(shown)),
+    }
+    let header = Header::read(path)?;
+    let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let found = main_model::class_of(&header, &name).or_else(|| adapter::class_of(&header, &name)).ok_or(ProbeError::Unknown(shown))?;
+    let (description, trigger_phrases) = beside(path);
+    let mut class = found;
+    if let (Some(phrases), Some(slot)) = (trigger_phrases, class.get_mut("trigger_phrases")) {
+        *slot = phrases;
+    }
+    Ok(Identified { name, description, class })
+}
+
+/// Description and trigger phrases from a `<stem>.json` that model sites put beside a LoRA.
+fn beside(path: &Path) -> (Option<String>, Option<Value>) {
+    const MOST_BYTES: u64 = 1 << 20;
+    let notes = path.with_extension("json");
+    let small = std::fs::metadata(&notes).is_ok_and(|about| about.is_file() && about.len() <= MOST_BYTES);
+    let Some(Value::Object(map)) = small.then(|| std::fs::read(&notes).ok()).flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
+        return (None, None);
+    };
+    let description = map.get("description").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let phrases: Vec<&str> = map.get("activation text").and_then(Value::as_str).into_iter().flat_map(|text| text.split(',')).map(str::trim).filter(|t| !t.is_empty()).collect();
+    (description, (!phrases.is_empty()).then(|| json!(phrases)))
+}
