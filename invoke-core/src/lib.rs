@@ -14,3 +14,4 @@ pub mod models;
 pub mod nodes;
 pub mod queue;
 pub mod repo;
+pub mod service;

@@ -103,10 +103,10 @@ fn absent(actor: &Actor, action: Action) -> Error {
         return refusal(Decision::SignIn, action);
     }
     match action {
-        Action::ReadImage => Error::NotFound("Image not found".into()),
+        Action::ReadImage if actor.is_admin() => Error::NotFound("Not Found".into()),
         // Whether a foreign image exists is nobody's business, so a missing one is refused as a foreign one is.
         Action::UpdateImage if !actor.is_admin() => refusal(Decision::Refuse, action),
-        Action::UpdateImage => Error::NotFound("Image not found".into()),
+        Action::ReadImage | Action::UpdateImage => Error::NotFound("Image not found".into()),
         Action::ReadBoard | Action::WriteBoard | Action::UpdateBoard => Error::NotFound("Board not found".into()),
         Action::ManageUsers | Action::ManageSelf => Error::NotFound("User not found".into()),
         _ => Error::NotFound("Not Found".into()),

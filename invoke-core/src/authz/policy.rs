@@ -23,6 +23,7 @@ pub enum Decision {
 }
 
 /// May someone of this standing do this to a thing of which these facts hold?
+#[expect(clippy::match_same_arms, reason = "each line states one rule")]
 pub fn decide(standing: Standing, action: Action, facts: Facts) -> Decision {
     use Action as A;
     use Decision::{Allow, Refuse, SignIn};

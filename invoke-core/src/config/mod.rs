@@ -1,1 +1,23 @@
-//! config
+//! The configuration: `invokeai.yaml`, `api_keys.yaml`, `INVOKEAI_*` variables and flags, and the folders that follow from them.
+//!
+//! A later one wins: defaults, `invokeai.yaml`, `api_keys.yaml` (the `external_*` keys alone), environment, flags. To add a key, add a
+//! line to the table in `keys.rs`; nothing else lists them. This is the only module that reads environment variables.
+
+mod environment;
+mod error;
+mod keys;
+mod layout;
+mod load;
+mod root;
+mod secret;
+mod value;
+mod yaml;
+
+pub use environment::Environment;
+pub use error::ConfigError;
+pub use keys::{Key, SCHEMA_VERSION, Settings};
+pub use layout::Layout;
+pub use load::{Config, Flags};
+pub use root::resolve_root;
+pub use secret::{MASK, Secret};
+pub use value::{BasePath, Devices, LogFormat, LogLevel, ProxyUrl, QueueMode, SubfolderStrategy, UrlToken};

@@ -1,15 +1,12 @@
 //! The use cases. Every function takes `&Actor` first; this is the only layer that asks the policy.
 
 pub mod app;
-pub mod auth;
 pub mod images;
 pub mod models;
-pub mod queue;
 
 use std::sync::Arc;
 
 use crate::{
-    authn::Authenticator,
     config::{Config, Layout},
     db::Db,
     env::Env,
@@ -31,6 +28,4 @@ pub struct Shared {
     pub layout: Arc<Layout>,
     /// Pictures' files.
     pub images: Arc<dyn ImageStore>,
-    /// Maker of actors and tokens.
-    pub authenticator: Arc<Authenticator>,
 }
