@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs every test. `tests/run.sh quick` leaves out what needs a release build (the recorded contract, the pictures, the sockets).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+need() { command -v "$1" >/dev/null 2>&1 || { echo "tests/run.sh needs $1: $2" >&2; exit 2; }; }
+need cargo "install Rust 1.95 or newer (rustup.rs)"
+need cc "install a C compiler (Debian: apt-get install build-essential)"
+need python3 "install Python 3.11 or newer (Debian: apt-get install python3 python3-venv)"
+step() { printf '\n== %s\n' "$*"; }
+
+step "formatting"
+cargo fmt --all --check
+step "lints"
+cargo clippy -q --workspace --all-targets -- -D warnings
+if command -v cargo-deny >/dev/null 2>&1; then step "licences and advisories"; cargo deny -L error check; fi
+
+step "unit and integration tests"
+if command -v cargo-nextest >/dev/null 2>&1; then cargo nextest run --workspace; else cargo test --workspace; fi
+cargo test -q --doc -p invoke-core
+[ "${1:-}" = quick ] && exit 0
+
+step "release build"
+cargo build --release -p invoke-server -p invoke-cli
+server=$PWD/target/release/invoke-server
+
+step "tools for the recorded contract"
+venv=target/test-venv
+[ -x $venv/bin/python ] || python3 -m venv $venv
+$venv/bin/python -m pip install -q --disable-pip-version-check -r tests/requirements.txt
+python=$PWD/$venv/bin/python
+
+step "recorded scenarios"
+"$python" tests/contract/replay.py check --start "$server --root {root} --port {port}" --port 9291 --roots target/replay-roots tests/contract/scenarios
+
+step "pictures"
+"$python" tests/contract/run_pictures.py --server "$server" --port 9292
+
+step "sockets"
+"$python" tests/contract/sockets.py --server "$server" --port 9293
