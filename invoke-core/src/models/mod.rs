@@ -2,6 +2,7 @@
 //!
 //! Nothing here loads weights, and nothing is executed: safetensors headers and JSON files are read within bounds, pickles are refused.
 
+mod cache;
 mod hash;
 mod probe;
 mod record;
@@ -9,6 +10,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use cache::{CacheStats, ModelCache, PartKey};
 pub use hash::{HashError, hash_path};
 pub use probe::{Identified, ProbeError, identify};
 pub use record::{MODEL_BASES, MODEL_FORMATS, MODEL_TYPES, ModelRecord, Origin};

@@ -73,3 +73,57 @@ pub fn insert(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key
         .execute((key, config, now.sql()))?;
     Ok(())
 }
+
+/// The record of this key, to be changed.
+pub fn find(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key: &str) -> rusqlite::Result<Option<String>> {
+    tx.sql().prepare_cached("SELECT config FROM models WHERE id = ?1")?.query_row([key], |row| row.get(0)).optional()
+}
+
+/// Whether a model lies at this path.
+pub fn path_is_taken(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, path: &str) -> rusqlite::Result<bool> {
+    tx.sql().prepare_cached("SELECT 1 FROM models WHERE path = ?1")?.exists([path])
+}
+
+/// Sources and paths of all models.
+pub fn places(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>) -> rusqlite::Result<Vec<(String, String)>> {
+    tx.sql().prepare_cached("SELECT source, path FROM models")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Replaces a record.
+pub fn replace(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key: &str, config: &str, now: Timestamp) -> rusqlite::Result<()> {
+    tx.sql().prepare_cached("UPDATE models SET config = ?2, updated_at = ?3 WHERE id = ?1")?.execute((key, config, now.sql()))?;
+    Ok(())
+}
+
+/// Deletes a record; false if there was none.
+pub fn delete(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key: &str) -> rusqlite::Result<bool> {
+    Ok(tx.sql().prepare_cached("DELETE FROM models WHERE id = ?1")?.execute([key])? > 0)
+}
+
+/// Relates two models, in either order once.
+pub fn relate(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, one: &str, other: &str, now: Timestamp) -> rusqlite::Result<()> {
+    let (first, second) = if one <= other { (one, other) } else { (other, one) };
+    tx.sql()
+        .prepare_cached("INSERT OR IGNORE INTO model_relationships (model_key_1, model_key_2, created_at) VALUES (?1, ?2, ?3)")?
+        .execute((first, second, now.sql()))?;
+    Ok(())
+}
+
+/// Ends the relation of two models.
+pub fn unrelate(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, one: &str, other: &str) -> rusqlite::Result<()> {
+    let (first, second) = if one <= other { (one, other) } else { (other, one) };
+    tx.sql().prepare_cached("DELETE FROM model_relationships WHERE model_key_1 = ?1 AND model_key_2 = ?2")?.execute((first, second))?;
+    Ok(())
+}
+
+/// Keys of the models related to any of these.
+pub fn related(tx: &ReadTx<'_>, _leave: &Permit<acts::ReadModels, ()>, keys: &[String]) -> rusqlite::Result<Vec<String>> {
+    let keys = serde_json::to_string(keys).expect("a list of texts is JSON");
+    tx.sql()
+        .prepare_cached(
+            "SELECT model_key_2 FROM model_relationships WHERE model_key_1 IN (SELECT value FROM json_each(?1))
+             UNION SELECT model_key_1 FROM model_relationships WHERE model_key_2 IN (SELECT value FROM json_each(?1))",
+        )?
+        .query_map([keys], |row| row.get(0))?
+        .collect()
+}

@@ -1,10 +1,8 @@
-//! Installed models.
-
-use std::sync::Arc;
+//! What everybody may know of models.
 
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::Models;
 use crate::{
     authz::{Actor, acts, authorize_global},
     domain::{Error, ModelKey, Result, page::Direction},
@@ -13,30 +11,47 @@ use crate::{
     repo::models::{self as repo, ModelFilter},
 };
 
-/// Use of models.
-#[derive(Clone)]
-pub struct Models {
-    pub(super) shared: Arc<Shared>,
-}
-
-fn parsed(text: &str) -> Option<Value> {
-    serde_json::from_str(text).inspect_err(|error| tracing::warn!("a model's record is unreadable: {error}")).ok()
+fn parsed(text: &str) -> Option<ModelRecord> {
+    let record = ModelRecord::parse(text);
+    if record.is_none() {
+        tracing::warn!("a model's record is unreadable");
+    }
+    record
 }
 
 impl Models {
-    /// Records of a list; unreadable ones are left out. `order` is a name of [`repo::ORDERS`].
-    pub fn list(&self, actor: &Actor, filter: &ModelFilter, order: &str, direction: Direction) -> Result<Vec<Value>> {
+    /// A record as the wire carries it: with the address of its picture, if it has one.
+    pub(super) fn dressed(&self, record: &ModelRecord) -> Value {
+        let mut value = json!(record);
+        let picture = self.cover_file(record.key()).filter(|file| file.is_file());
+        if let Some(map) = value.as_object_mut() {
+            let address = picture.map(|_| format!("api/v2/models/i/{}/image?{}", record.key(), self.shared.env.uuid()));
+            map.insert("cover_image".into(), json!(address));
+        }
+        value
+    }
+
+    fn records(&self, actor: &Actor, filter: &ModelFilter, order: &str, direction: Direction) -> Result<Vec<ModelRecord>> {
         let leave = authorize_global::<acts::ReadModels>(actor)?;
-        let order = repo::ORDERS.iter().find(|(name, _)| *name == order).map_or(repo::ORDERS[3].1, |(_, sql)| sql);
+        let order = repo::ORDERS.iter().find(|(name, _)| *name == order).map_or("name COLLATE NOCASE", |(_, sql)| sql);
         let texts = self.shared.db.read(|tx| repo::list(tx, &leave, filter, order, direction == Direction::Desc))?;
         Ok(texts.iter().filter_map(|text| parsed(text)).collect())
     }
 
-    /// One record.
-    pub fn get(&self, actor: &Actor, key: &ModelKey) -> Result<Value> {
+    /// Records of a list; unreadable ones are left out. `order` is a name of [`repo::ORDERS`].
+    pub fn list(&self, actor: &Actor, filter: &ModelFilter, order: &str, direction: Direction) -> Result<Vec<Value>> {
+        Ok(self.records(actor, filter, order, direction)?.iter().map(|record| self.dressed(record)).collect())
+    }
+
+    fn record(&self, actor: &Actor, key: &ModelKey) -> Result<ModelRecord> {
         let leave = authorize_global::<acts::ReadModels>(actor)?;
         let text = self.shared.db.read(|tx| repo::get(tx, &leave, key))?;
         text.as_deref().and_then(parsed).ok_or_else(|| Error::NotFound("model not found".into()))
+    }
+
+    /// One record.
+    pub fn get(&self, actor: &Actor, key: &ModelKey) -> Result<Value> {
+        self.record(actor, key).map(|record| self.dressed(&record))
     }
 
     /// The first record with these attributes.
@@ -55,28 +70,16 @@ impl Models {
 
     /// Records whose files are gone.
     pub fn missing(&self, actor: &Actor) -> Result<Vec<Value>> {
-        let all = self.list(actor, &ModelFilter::default(), "name", Direction::Asc)?;
-        Ok(all.into_iter().filter(|record| self.path_of(record).is_none_or(|path| !path.exists())).collect())
-    }
-
-    fn path_of(&self, record: &Value) -> Option<std::path::PathBuf> {
-        record["path"].as_str().map(|path| self.shared.layout.models_dir().join(path))
+        let all = self.records(actor, &ModelFilter::default(), "name", Direction::Asc)?;
+        Ok(all.iter().filter(|record| !self.path_of(record).exists()).map(|record| self.dressed(record)).collect())
     }
 
     /// A model's record with its place on disk.
     pub fn on_disk(&self, actor: &Actor, key: &ModelKey) -> Result<Option<ModelOnDisk>> {
-        match self.get(actor, key) {
-            Ok(record) => Ok(self.path_of(&record).map(|path| ModelOnDisk { record, path })),
+        match self.record(actor, key) {
+            Ok(record) => Ok(Some(ModelOnDisk { path: self.path_of(&record), record: json!(record) })),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Adds a record.
-    pub fn register(&self, actor: &Actor, record: &ModelRecord) -> Result<()> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
-        let config = json!(record).to_string();
-        self.shared.db.write(|tx| repo::insert(tx, &leave, record.key(), &config, self.shared.env.now()))?;
-        Ok(())
     }
 }

@@ -1,0 +1,91 @@
+//! Folders of models: what lies there, what belongs to nobody.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use super::Models;
+use crate::{
+    authz::{Actor, acts, authorize_global},
+    domain::{Error, Result},
+    models::{find_models, size_of},
+    repo::models as repo,
+};
+
+/// Folders of the models' folder that are never models.
+const OURS: &[&str] = &["model_images"];
+
+impl Models {
+    fn known_places(&self, actor: &Actor) -> Result<HashSet<PathBuf>> {
+        let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let places = self.shared.db.read(|tx| repo::places(tx, &leave))?;
+        let folder = self.shared.layout.models_dir();
+        Ok(places.into_iter().flat_map(|(source, path)| [PathBuf::from(source), folder.join(path)]).collect())
+    }
+
+    /// Models below a folder, and whether each is installed. Every folder that cannot be scanned gets the same answer, so that nothing can be learned
+    /// about the machine's files.
+    pub fn scan_folder(&self, actor: &Actor, folder: &str) -> Result<Value> {
+        let known = self.known_places(actor)?;
+        let refused = || Error::BadRequest(format!("The search path '{folder}' could not be scanned"));
+        let path = Path::new(folder);
+        if !path.is_dir() {
+            return Err(refused());
+        }
+        let found = find_models(path).map_err(|error| {
+            tracing::info!("a scan was refused: {error}");
+            refused()
+        })?;
+        Ok(found.iter().map(|path| json!({"path": path.display().to_string(), "is_installed": known.contains(path)})).collect())
+    }
+
+    /// Folders and files below the models' folder that no record points at.
+    pub fn orphaned(&self, actor: &Actor) -> Result<Value> {
+        Ok(self.orphans(actor)?.into_iter().map(|(_, about)| about).collect())
+    }
+
+    fn orphans(&self, actor: &Actor) -> Result<Vec<(PathBuf, Value)>> {
+        let known = self.known_places(actor)?;
+        let folder = self.shared.layout.models_dir();
+        let mut orphans = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if !path.is_dir() || name.starts_with('.') || name.starts_with("tmpinstall_") || OURS.contains(&name.as_str()) {
+                continue;
+            }
+            if known.iter().any(|place| place.starts_with(&path)) {
+                continue;
+            }
+            let files: Vec<String> = find_models(&path).unwrap_or_default().iter().filter_map(|f| f.strip_prefix(&path).ok()).map(|f| f.display().to_string()).collect();
+            if files.is_empty() {
+                continue;
+            }
+            let size = size_of(&path)?;
+            let about = json!({"path": name, "absolute_path": path.display().to_string(), "files": files, "size_bytes": size});
+            orphans.push((path, about));
+        }
+        orphans.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(orphans)
+    }
+
+    /// Deletes orphaned folders, each named as [`Self::orphaned`] names it. Nothing else can be deleted.
+    pub fn delete_orphaned(&self, actor: &Actor, names: &[String]) -> Result<Value> {
+        let orphans = self.orphans(actor)?;
+        let mut deleted = Vec::new();
+        let mut errors = serde_json::Map::new();
+        for name in names {
+            match orphans.iter().find(|(_, about)| about["path"] == json!(name)) {
+                None => drop(errors.insert(name.clone(), json!("it is not an orphaned model"))),
+                Some((path, _)) => match std::fs::remove_dir_all(path) {
+                    Ok(()) => deleted.push(name),
+                    Err(error) => drop(errors.insert(name.clone(), json!(error.to_string()))),
+                },
+            }
+        }
+        Ok(json!({"deleted": deleted, "errors": errors}))
+    }
+}
