@@ -61,6 +61,18 @@ impl Layout {
         &self.models
     }
 
+    /// Whether a path lies below the models' folder, links followed.
+    pub fn is_below_models_dir(&self, path: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (folder, path) = (real(self.models_dir()), real(path));
+        path != folder && path.starts_with(folder)
+    }
+
+    /// A model's path as records have it: relative where it lies below the models' folder, absolute elsewhere.
+    pub fn shown_model_path(&self, path: &Path) -> String {
+        path.strip_prefix(self.models_dir()).unwrap_or(path).display().to_string()
+    }
+
     /// Models' cover pictures.
     pub fn model_images_dir(&self) -> PathBuf {
         self.models.join("model_images")

@@ -29,6 +29,9 @@ pub enum Error {
     /// The uploaded content is of no kind that we read.
     #[error("{0}")]
     Unsupported(String),
+    /// The request is well formed and cannot be done.
+    #[error("{0}")]
+    Unprocessable(String),
     /// Too many attempts; try again after so many seconds.
     #[error("Too many attempts. Try again in {retry_after_s} seconds.")]
     Throttled {

@@ -6,7 +6,7 @@ use super::{Models, edit::key_fault};
 use crate::{
     authz::{Actor, acts, authorize_global},
     domain::{Error, Result},
-    files::{DecodeLimits, decode, thumbnail_webp},
+    files::{decode_picture, thumbnail_webp},
     repo::models as repo,
 };
 
@@ -31,7 +31,7 @@ impl Models {
         if !content_type.is_some_and(|kind| kind.starts_with("image")) {
             return Err(Error::Unsupported("Not an image".into()));
         }
-        let picture = decode(bytes, DecodeLimits::default()).map_err(|_| Error::Unsupported("Failed to read image".into()))?;
+        let picture = decode_picture(bytes).map_err(|_| Error::Unsupported("Failed to read image".into()))?;
         let webp = thumbnail_webp(&picture).map_err(|error| Error::internal("encoding a model's picture", error))?;
         std::fs::create_dir_all(self.shared.layout.model_images_dir())?;
         std::fs::write(file, webp)?;

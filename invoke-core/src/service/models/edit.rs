@@ -5,10 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Models;
 use crate::{
     authz::{Actor, Permit, acts, authorize_global},
-    domain::{
-        Error, Result,
-        validation::Issue,
-    },
+    domain::{Error, Result},
     models::{ModelRecord, identify},
     repo::models as repo,
 };
@@ -122,10 +119,5 @@ impl Models {
             return Err(Error::BadRequest(format!("The model with key {key} is not a main SD 1/2/XL checkpoint model.")));
         }
         Err(Error::Conflict("Single-file models are used as they are; there is nothing that a conversion would gain".into()))
-    }
-
-    /// An issue with a field of a request's body.
-    pub(super) fn wrong_field(field: &str, text: &str, input: Value) -> Error {
-        Error::Invalid(vec![Issue::value_error(vec!["body".into(), field.into()], text, input)])
     }
 }
