@@ -37,7 +37,7 @@ pub fn router(server: Arc<Server>) -> impl Filter<Extract = (Response,), Error =
             server.dispatch(head, body)
         })
         // A request whose body something else has taken is the only one that gets here.
-        .recover(|_| async { Ok::<_, Infallible>(warp::Reply::into_response(warp::http::StatusCode::INTERNAL_SERVER_ERROR)) })
+        .recover(|_| async { Ok::<_, Infallible>(warp::Reply::into_response(http::StatusCode::INTERNAL_SERVER_ERROR)) })
         .unify()
 }
 

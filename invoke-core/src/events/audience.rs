@@ -1,7 +1,5 @@
 //! Who sees an event, and how much of it.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value, json};
 
 use super::event::{Event, ItemsByOwner};
@@ -21,63 +19,83 @@ pub struct Viewer {
 /// What stands in place of an identity that is none of the viewer's business.
 const REDACTED: &str = "redacted";
 
-/// How an event is told to one viewer.
-#[derive(Debug)]
-enum Telling<'e> {
-    /// Whole.
-    Full,
-    /// Without what identifies its owner.
+/// How much of an event one viewer is told.
+#[derive(Debug, Clone)]
+pub enum Telling {
+    /// All of it.
+    Whole,
+    /// That it happened, without what identifies its owner or what they asked for.
     Companion,
-    /// Only the viewer's part of it.
-    Items(&'e QueueId, &'static str, Cow<'e, ItemsByOwner>),
-    /// Not at all.
+    /// Only the viewer's own items.
+    Items(ItemsByOwner),
+    /// Nothing.
     Nothing,
 }
 
 /// The payload that this viewer gets, without the timestamp; `None` if the event is not for them.
 pub fn view(event: &Event, viewer: &Viewer) -> Option<Map<String, Value>> {
-    match telling(event, viewer) {
-        Telling::Full => Some(event.payload()),
-        Telling::Companion => Some(companion(event)),
-        Telling::Items(queue_id, verb, items) => {
-            let narrowed = match verb {
-                "retried" => Event::QueueItemsRetried { queue_id: queue_id.clone(), items: items.into_owned() },
-                _ => Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: items.into_owned() },
-            };
-            Some(narrowed.payload())
+    told(event, &telling(event, viewer))
+}
+
+/// The payload of an event told in a certain way, without the timestamp.
+pub fn told(event: &Event, telling: &Telling) -> Option<Map<String, Value>> {
+    match (telling, event) {
+        (Telling::Nothing, _) => None,
+        (Telling::Whole, _) => Some(event.payload()),
+        (Telling::Companion, _) => Some(companion(event)),
+        (Telling::Items(items), Event::QueueItemsRetried { queue_id, .. }) => {
+            Some(Event::QueueItemsRetried { queue_id: queue_id.clone(), items: items.clone() }.payload())
         }
-        Telling::Nothing => None,
+        (Telling::Items(items), Event::QueueItemsCanceled { queue_id, .. }) => {
+            Some(Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: items.clone() }.payload())
+        }
+        // No other event has items to tell of.
+        (Telling::Items(_), _) => None,
     }
 }
 
-fn telling<'e>(event: &'e Event, viewer: &Viewer) -> Telling<'e> {
+/// Decides how much of an event a viewer is told.
+pub fn telling(event: &Event, viewer: &Viewer) -> Telling {
     let listens = |queue: &QueueId| viewer.queues.contains(queue);
-    let owner_or_admin = |owner: &UserId| if viewer.is_admin || &viewer.user_id == owner { Telling::Full } else { Telling::Nothing };
+    let whole_if = |told: bool| if told { Telling::Whole } else { Telling::Nothing };
+    let owns = |owner: &UserId| &viewer.user_id == owner;
+    let owner_or_admin = |owner: &UserId| whole_if(viewer.is_admin || owns(owner));
     let owner_admin_or_companion = |owner: &UserId, queue: &QueueId| match owner_or_admin(owner) {
         Telling::Nothing if listens(queue) => Telling::Companion,
         other => other,
     };
-    let owner_only = |owner: &UserId| if &viewer.user_id == owner { Telling::Full } else { Telling::Nothing };
-    let items = |queue: &'e QueueId, verb, items: &'e ItemsByOwner| {
+    let items = |queue: &QueueId, items: &ItemsByOwner| {
         if viewer.is_admin {
-            return Telling::Items(queue, verb, Cow::Borrowed(items));
+            return Telling::Whole;
         }
         let own = items.narrowed(&viewer.user_id);
-        if own.0.is_empty() && !listens(queue) { Telling::Nothing } else { Telling::Items(queue, verb, Cow::Owned(own)) }
+        if own.0.is_empty() && !listens(queue) { Telling::Nothing } else { Telling::Items(own) }
     };
     match event {
         Event::InvocationStarted(base) | Event::InvocationComplete { base, .. } | Event::InvocationError { base, .. } => {
             owner_or_admin(&base.user_id)
         }
-        Event::InvocationProgress { base, .. } => owner_only(&base.user_id),
+        Event::InvocationProgress { base, .. } => whole_if(owns(&base.user_id)),
         Event::QueueItemStatusChanged(change) => owner_admin_or_companion(&change.user_id, &change.queue_id),
         Event::BatchEnqueued { user_id, queue_id, .. } => owner_admin_or_companion(user_id, queue_id),
-        Event::QueueItemsRetried { queue_id, items: all } => items(queue_id, "retried", all),
-        Event::QueueItemsCanceled { queue_id, items: all } => items(queue_id, "canceled", all),
-        Event::QueueCleared { queue_id, user_id: None } if listens(queue_id) => Telling::Full,
-        Event::QueueCleared { user_id: None, .. } => Telling::Nothing,
+        Event::QueueItemsRetried { queue_id, items: all } | Event::QueueItemsCanceled { queue_id, items: all } => items(queue_id, all),
+        Event::QueueCleared { queue_id, user_id: None } => whole_if(listens(queue_id)),
         Event::QueueCleared { queue_id, user_id: Some(user_id) } => owner_admin_or_companion(user_id, queue_id),
-        Event::ModelLoadStarted(load) | Event::ModelLoadComplete(load) => owner_only(&load.user_id),
+        Event::ModelLoadStarted(load) | Event::ModelLoadComplete(load) => whole_if(owns(&load.user_id)),
+        Event::Download { .. } | Event::ModelInstall { .. } => whole_if(viewer.is_admin),
+        Event::BulkDownloadStarted(download)
+        | Event::BulkDownloadComplete(download)
+        | Event::BulkDownloadError { download, .. } => owner_or_admin(&download.user_id),
+        Event::WorkflowCreated(change) | Event::WorkflowDeleted(change) => {
+            whole_if(change.is_public || viewer.is_admin || owns(&change.user_id))
+        }
+        Event::WorkflowUpdated { user_id, new_is_public, .. } => whole_if(*new_is_public || viewer.is_admin || owns(user_id)),
+        // Everybody could see it until now.
+        Event::WorkflowAccessRevoked { .. } => Telling::Whole,
+        Event::RecallParametersUpdated { user_id, .. }
+        | Event::LlmTaskProgress { user_id, .. }
+        | Event::LlmTaskComplete { user_id, .. }
+        | Event::LlmTaskError { user_id, .. } => owner_or_admin(user_id),
         Event::UserAccessChanged(_) => Telling::Nothing,
     }
 }

@@ -116,6 +116,115 @@ pub struct UserAccessChanged {
     pub access: AccessChange,
 }
 
+/// A workflow of the library.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkflowChange {
+    /// The workflow.
+    pub workflow_id: String,
+    /// Its owner.
+    pub user_id: UserId,
+    /// Whether everybody may see it.
+    pub is_public: bool,
+}
+
+/// A download of many pictures at once.
+#[derive(Debug, Clone, Serialize)]
+pub struct BulkDownload {
+    /// The listening place; clients only ever use `default`.
+    pub bulk_download_id: String,
+    /// The download.
+    pub bulk_download_item_id: String,
+    /// Name of its file.
+    pub bulk_download_item_name: String,
+    /// Who asked for it.
+    pub user_id: UserId,
+}
+
+/// Where a long task of a language model stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct TaskProgress {
+    /// What it is doing, for programs.
+    pub phase: String,
+    /// What it is doing, for people.
+    pub message: String,
+    /// 0 to 1.
+    pub percentage: Option<f64>,
+    /// Tokens made so far.
+    pub current_tokens: Option<i64>,
+    /// Tokens to be made at most.
+    pub total_tokens: Option<i64>,
+}
+
+/// What became of a download of a model's file.
+#[derive(Debug, Clone)]
+pub enum DownloadStage {
+    /// It began; where it is written to.
+    Started(String),
+    /// It got on.
+    Progress {
+        /// Where it is written to.
+        download_path: String,
+        /// Bytes so far.
+        current_bytes: u64,
+        /// Bytes in all.
+        total_bytes: u64,
+    },
+    /// It is there.
+    Complete {
+        /// Where it lies.
+        download_path: String,
+        /// Its bytes.
+        total_bytes: u64,
+    },
+    /// Somebody ended it.
+    Cancelled,
+    /// It failed.
+    Failed {
+        /// Class of the error.
+        error_type: String,
+        /// Its text.
+        error: String,
+    },
+}
+
+/// What became of the installation of a model.
+#[derive(Debug, Clone)]
+pub enum InstallStage {
+    /// Its files arrive.
+    DownloadProgress {
+        /// Where they are written to.
+        local_path: String,
+        /// Bytes so far.
+        bytes: u64,
+        /// Bytes in all.
+        total_bytes: u64,
+        /// Each file: `{url, local_path, bytes, total_bytes}`.
+        parts: Value,
+    },
+    /// Its files are there.
+    DownloadsComplete,
+    /// It is looked at.
+    Started,
+    /// It is installed.
+    Complete {
+        /// Its key.
+        key: String,
+        /// Its bytes.
+        total_bytes: u64,
+        /// Its record.
+        config: Value,
+    },
+    /// Somebody ended it.
+    Cancelled,
+    /// It failed.
+    Failed {
+        /// Class of the error.
+        error_type: String,
+        /// Its text.
+        error: String,
+    },
+}
+
 /// Everything that is announced.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -196,6 +305,89 @@ pub enum Event {
     ModelLoadStarted(ModelLoad),
     /// A model is loaded.
     ModelLoadComplete(ModelLoad),
+    /// A file of a model is downloaded.
+    Download {
+        /// Where it comes from.
+        source: String,
+        /// What became of it.
+        stage: DownloadStage,
+    },
+    /// A model is installed.
+    ModelInstall {
+        /// The job.
+        id: i64,
+        /// Where the model comes from, as a tagged object.
+        source: Value,
+        /// What became of it.
+        stage: InstallStage,
+    },
+    /// Pictures are packed for somebody.
+    BulkDownloadStarted(BulkDownload),
+    /// The pack is ready.
+    BulkDownloadComplete(BulkDownload),
+    /// The pack could not be made.
+    BulkDownloadError {
+        /// The download.
+        download: BulkDownload,
+        /// Why.
+        error: String,
+    },
+    /// A workflow was added to the library.
+    WorkflowCreated(WorkflowChange),
+    /// A workflow changed.
+    WorkflowUpdated {
+        /// The workflow.
+        workflow_id: String,
+        /// Its owner.
+        user_id: UserId,
+        /// Whether everybody could see it.
+        old_is_public: bool,
+        /// Whether everybody may see it now.
+        new_is_public: bool,
+    },
+    /// A workflow is no longer everybody's to see.
+    WorkflowAccessRevoked {
+        /// The workflow.
+        workflow_id: String,
+        /// Its owner.
+        user_id: UserId,
+    },
+    /// A workflow was deleted.
+    WorkflowDeleted(WorkflowChange),
+    /// Parameters for a client's form came from elsewhere.
+    RecallParametersUpdated {
+        /// The queue that the client watches.
+        queue_id: QueueId,
+        /// Whose client.
+        user_id: UserId,
+        /// The parameters.
+        parameters: Value,
+    },
+    /// A language model's task got on.
+    LlmTaskProgress {
+        /// The task, named by the client.
+        task_id: String,
+        /// Whose task.
+        user_id: UserId,
+        /// Where it stands.
+        progress: TaskProgress,
+    },
+    /// A language model's task ended well.
+    LlmTaskComplete {
+        /// The task, named by the client.
+        task_id: String,
+        /// Whose task.
+        user_id: UserId,
+    },
+    /// A language model's task failed.
+    LlmTaskError {
+        /// The task, named by the client.
+        task_id: String,
+        /// Whose task.
+        user_id: UserId,
+        /// Why.
+        error: String,
+    },
     /// An account's access changed.
     UserAccessChanged(UserAccessChanged),
 }
@@ -215,13 +407,45 @@ impl Event {
             Self::QueueCleared { .. } => "queue_cleared",
             Self::ModelLoadStarted(_) => "model_load_started",
             Self::ModelLoadComplete(_) => "model_load_complete",
+            Self::Download { stage, .. } => match stage {
+                DownloadStage::Started(_) => "download_started",
+                DownloadStage::Progress { .. } => "download_progress",
+                DownloadStage::Complete { .. } => "download_complete",
+                DownloadStage::Cancelled => "download_cancelled",
+                DownloadStage::Failed { .. } => "download_error",
+            },
+            Self::ModelInstall { stage, .. } => match stage {
+                InstallStage::DownloadProgress { .. } => "model_install_download_progress",
+                InstallStage::DownloadsComplete => "model_install_downloads_complete",
+                InstallStage::Started => "model_install_started",
+                InstallStage::Complete { .. } => "model_install_complete",
+                InstallStage::Cancelled => "model_install_cancelled",
+                InstallStage::Failed { .. } => "model_install_error",
+            },
+            Self::BulkDownloadStarted(_) => "bulk_download_started",
+            Self::BulkDownloadComplete(_) => "bulk_download_complete",
+            Self::BulkDownloadError { .. } => "bulk_download_error",
+            Self::WorkflowCreated(_) => "workflow_created",
+            Self::WorkflowUpdated { .. } => "workflow_updated",
+            Self::WorkflowAccessRevoked { .. } => "workflow_access_revoked",
+            Self::WorkflowDeleted(_) => "workflow_deleted",
+            Self::RecallParametersUpdated { .. } => "recall_parameters_updated",
+            Self::LlmTaskProgress { .. } => "llm_task_progress",
+            Self::LlmTaskComplete { .. } => "llm_task_complete",
+            Self::LlmTaskError { .. } => "llm_task_error",
             Self::UserAccessChanged(_) => return None,
         })
     }
 
     /// Whether a listener that cannot keep up may miss it.
     pub fn is_progress(&self) -> bool {
-        matches!(self, Self::InvocationProgress { .. })
+        matches!(
+            self,
+            Self::InvocationProgress { .. }
+                | Self::LlmTaskProgress { .. }
+                | Self::Download { stage: DownloadStage::Progress { .. }, .. }
+                | Self::ModelInstall { stage: InstallStage::DownloadProgress { .. }, .. }
+        )
     }
 
     /// The whole payload, as the owner sees it, without the timestamp.
@@ -245,6 +469,23 @@ impl Event {
             Self::QueueItemsCanceled { queue_id, items } => items.payload(queue_id, "canceled"),
             Self::QueueCleared { queue_id, user_id } => json!({ "queue_id": queue_id, "user_id": user_id }),
             Self::ModelLoadStarted(load) | Self::ModelLoadComplete(load) => json!(load),
+            Self::Download { source, stage } => extended(json!({ "source": source }), stage.payload()),
+            Self::ModelInstall { id, source, stage } => extended(json!({"id": id, "source": source}), stage.payload()),
+            Self::BulkDownloadStarted(download) | Self::BulkDownloadComplete(download) => json!(download),
+            Self::BulkDownloadError { download, error } => with(download, json!({ "error": error })),
+            Self::WorkflowCreated(change) | Self::WorkflowDeleted(change) => json!(change),
+            Self::WorkflowUpdated { workflow_id, user_id, old_is_public, new_is_public } => json!({
+                "workflow_id": workflow_id, "user_id": user_id, "old_is_public": old_is_public, "new_is_public": new_is_public,
+            }),
+            Self::WorkflowAccessRevoked { workflow_id, user_id } => json!({"workflow_id": workflow_id, "user_id": user_id}),
+            Self::RecallParametersUpdated { queue_id, user_id, parameters } => {
+                json!({"queue_id": queue_id, "user_id": user_id, "parameters": parameters})
+            }
+            Self::LlmTaskProgress { task_id, user_id, progress } => {
+                extended(json!({"task_id": task_id, "user_id": user_id}), json!(progress))
+            }
+            Self::LlmTaskComplete { task_id, user_id } => json!({"task_id": task_id, "user_id": user_id}),
+            Self::LlmTaskError { task_id, user_id, error } => json!({"task_id": task_id, "user_id": user_id, "error": error}),
             Self::UserAccessChanged(_) => json!({}),
         };
         match value {
@@ -254,8 +495,38 @@ impl Event {
     }
 }
 
-fn with(base: &InvocationBase, more: Value) -> Value {
-    let mut all = json!(base);
+impl DownloadStage {
+    fn payload(&self) -> Value {
+        match self {
+            Self::Started(path) => json!({ "download_path": path }),
+            Self::Progress { download_path, current_bytes, total_bytes } => {
+                json!({"download_path": download_path, "current_bytes": current_bytes, "total_bytes": total_bytes})
+            }
+            Self::Complete { download_path, total_bytes } => json!({"download_path": download_path, "total_bytes": total_bytes}),
+            Self::Cancelled => json!({}),
+            Self::Failed { error_type, error } => json!({"error_type": error_type, "error": error}),
+        }
+    }
+}
+
+impl InstallStage {
+    fn payload(&self) -> Value {
+        match self {
+            Self::DownloadProgress { local_path, bytes, total_bytes, parts } => {
+                json!({"local_path": local_path, "bytes": bytes, "total_bytes": total_bytes, "parts": parts})
+            }
+            Self::DownloadsComplete | Self::Started | Self::Cancelled => json!({}),
+            Self::Complete { key, total_bytes, config } => json!({"key": key, "total_bytes": total_bytes, "config": config}),
+            Self::Failed { error_type, error } => json!({"error_type": error_type, "error": error}),
+        }
+    }
+}
+
+fn with(base: &impl Serialize, more: Value) -> Value {
+    extended(json!(base), more)
+}
+
+fn extended(mut all: Value, more: Value) -> Value {
     if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
         all.extend(more);
     }

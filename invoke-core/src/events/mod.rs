@@ -7,8 +7,9 @@ mod audience;
 mod bus;
 mod event;
 
-pub use audience::{Viewer, view};
+pub use audience::{Telling, Viewer, telling, told, view};
 pub use bus::{Bus, Published, Subscription};
 pub use event::{
-    AccessChange, Event, InvocationBase, ItemStatusChange, ItemsByOwner, ModelLoad, Preview, UserAccessChanged,
+    AccessChange, BulkDownload, DownloadStage, Event, InstallStage, InvocationBase, ItemStatusChange, ItemsByOwner, ModelLoad, Preview,
+    TaskProgress, UserAccessChanged, WorkflowChange,
 };
