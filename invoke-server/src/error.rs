@@ -101,6 +101,7 @@ impl From<Error> for Fault {
             Error::BadRequest(text) => (StatusCode::BAD_REQUEST, text),
             Error::Conflict(text) => (StatusCode::CONFLICT, text),
             Error::Unsupported(text) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
+            Error::Unprocessable(text) => (StatusCode::UNPROCESSABLE_ENTITY, text),
             Error::Throttled { retry_after_s } => {
                 let text = format!("Too many attempts. Try again in {retry_after_s} seconds.");
                 return Self { retry_after_s: Some(retry_after_s), ..Self::new(StatusCode::TOO_MANY_REQUESTS, text) };
