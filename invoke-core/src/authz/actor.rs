@@ -24,28 +24,37 @@ impl Standing {
 pub struct Actor {
     user_id: UserId,
     standing: Standing,
+    by_key: bool,
 }
 
 impl Actor {
+    const fn new(user_id: UserId, standing: Standing) -> Self {
+        Self { user_id, standing, by_key: false }
+    }
+
     /// The account's own rights, as its row says at this moment.
     pub(crate) fn from_account(user: &User) -> Self {
-        let standing = if user.is_admin { Standing::Admin } else { Standing::User };
-        Self { user_id: user.user_id.clone(), standing }
+        Self::new(user.user_id.clone(), if user.is_admin { Standing::Admin } else { Standing::User })
+    }
+
+    /// A program that acts for an account with one of its API keys: never an administrator, whatever the account is.
+    pub(crate) fn from_api_key(user: &User) -> Self {
+        Self { by_key: true, ..Self::new(user.user_id.clone(), Standing::User) }
     }
 
     /// Nobody: for what anyone may ask before signing in.
     pub fn anonymous() -> Self {
-        Self { user_id: UserId::new(""), standing: Standing::Anonymous }
+        Self::new(UserId::new(""), Standing::Anonymous)
     }
 
     /// The synthetic administrator of single-user mode, who owns everything made in it.
     pub fn single_user_administrator() -> Self {
-        Self { user_id: UserId::system(), standing: Standing::Admin }
+        Self::new(UserId::system(), Standing::Admin)
     }
 
     /// The person who runs a program on the machine itself, with the root directory in their hands.
     pub fn local_operator() -> Self {
-        Self { user_id: UserId::system(), standing: Standing::Admin }
+        Self::new(UserId::system(), Standing::Admin)
     }
 
     /// Who it is; empty for nobody.
@@ -56,6 +65,11 @@ impl Actor {
     /// How much it is trusted.
     pub fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// Whether it acts with an API key, which gives no power over the account itself.
+    pub fn is_by_key(&self) -> bool {
+        self.by_key
     }
 
     /// Whether it is an administrator.

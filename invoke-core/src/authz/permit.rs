@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use super::{Act, Action, Actor, Decision, Facts, decide};
-use crate::domain::{BoardId, Error, UserId, image::Image, queue_item::QueueItem, user::User};
+use crate::domain::{BoardId, Error, UserId, api_key::ApiKey, image::Image, queue_item::QueueItem, user::User};
 
 /// Whose a thing is, seen from an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,6 +134,12 @@ impl Resource for QueueItem {
 }
 
 impl Resource for User {
+    fn facts(&self, actor: &Actor) -> Facts {
+        Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+    }
+}
+
+impl Resource for ApiKey {
     fn facts(&self, actor: &Actor) -> Facts {
         Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
     }

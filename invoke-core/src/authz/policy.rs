@@ -35,8 +35,9 @@ pub fn decide(standing: Standing, action: Action, facts: Facts) -> Decision {
         // Administrators may do everything there is.
         (Standing::Admin, ..) => Allow,
 
-        // Every account may use the server, see its models, and keep its own profile.
-        (Standing::User, A::UseServer | A::ReadModels | A::ManageSelf, ..) => Allow,
+        // Every account may use the server, see its models, and keep its own profile and keys.
+        (Standing::User, A::UseServer | A::ReadModels, ..) | (Standing::User, A::ManageSelf, Own, _) => Allow,
+        (Standing::User, A::ManageSelf, ..) => Refuse,
         // The rest of the server is for administrators.
         (Standing::User, A::ManageUsers | A::ManageModels | A::ManageServer | A::ManageProcessor, ..) => Refuse,
 

@@ -11,7 +11,11 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::env::Timestamp;
 
 /// Migrations in order; number 1 first.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001_base.sql"), include_str!("migrations/002_queue.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001_base.sql"),
+    include_str!("migrations/002_queue.sql"),
+    include_str!("migrations/003_accounts.sql"),
+];
 
 /// The last of InvokeAI's own migrations that this program knows.
 const LAST_FOREIGN_MIGRATION: &str = "2026_08_08_demote_system_user";

@@ -1,5 +1,7 @@
 //! Plain data that every layer speaks of: identifiers, records, validation issues. No I/O.
 
+pub mod api_key;
+pub mod audit;
 pub mod error;
 pub mod ids;
 pub mod image;

@@ -2,7 +2,12 @@
 //!
 //! What finds one row returns it sealed; what lists or counts takes a scope; what writes a found row takes the permit for it.
 
+pub mod api_keys;
+pub mod audit;
 pub mod boards;
 pub mod images;
 pub mod models;
+pub mod ownership;
 pub mod queue;
+pub mod settings;
+pub mod users;

@@ -1,12 +1,14 @@
 //! The use cases. Every function takes `&Actor` first; this is the only layer that asks the policy.
 
 pub mod app;
+pub mod auth;
 pub mod images;
 pub mod models;
 
 use std::sync::Arc;
 
 use crate::{
+    authn::Authenticator,
     config::{Config, Layout},
     db::Db,
     env::Env,
@@ -28,4 +30,6 @@ pub struct Shared {
     pub layout: Arc<Layout>,
     /// Pictures' files.
     pub images: Arc<dyn ImageStore>,
+    /// Maker of actors and tokens.
+    pub authenticator: Arc<Authenticator>,
 }

@@ -1,0 +1,118 @@
+//! What becomes of an account's content when the account goes.
+
+use super::{Auth, Note, accounts::keep_an_administrator};
+use crate::{
+    authz::{Actor, Permit, acts, authorize},
+    domain::{Error, ImageName, Result, UserId, user::User},
+    files::{Staged, Victim},
+    repo::{
+        ownership::{self, Counts},
+        users,
+    },
+};
+
+/// What is done with what a deleted account owns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Content {
+    /// It stays, for administrators to see, as InvokeAI does it.
+    #[default]
+    Leave,
+    /// It becomes another account's.
+    TransferTo(UserId),
+    /// It is removed, files and all.
+    Delete,
+}
+
+/// What a deletion did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Deleted {
+    /// How many things of each kind were handed over or removed.
+    pub content: Counts,
+}
+
+impl Auth {
+    /// Hands everything that an account owns to another. The account stays.
+    pub fn transfer_content(&self, actor: &Actor, from: &UserId, to: &UserId) -> Result<Deleted> {
+        super::not_by_key(actor)?;
+        let content = self.shared.db.write(|tx| -> Result<_> {
+            let from = authorize::<acts::ManageUsers, _>(actor, users::find(tx, from)?)?;
+            let receiver = receiver(authorize(actor, users::find(tx, to)?), &from)?;
+            let counts = ownership::transfer(tx, &from, &receiver)?;
+            let note = Note { act: "user.content", subject: Some(from.user_id.as_str()), address: None, detail: Some("handed over") };
+            self.note(tx, actor.user_id(), note)?;
+            Ok(counts)
+        })?;
+        Ok(Deleted { content })
+    }
+
+    pub(super) fn remove_account(&self, actor: &Actor, user: &User, content: &Content) -> Result<Deleted> {
+        // Files are set aside first and their records removed with the account, so that a crash in between is undone or finished at the
+        // next start.
+        let staged = if *content == Content::Delete { Some(self.set_files_aside(actor, user)?) } else { None };
+        let written = self.shared.db.write(|tx| -> Result<_> {
+            let user = authorize::<acts::ManageUsers, _>(actor, users::find(tx, &user.user_id)?)?;
+            keep_an_administrator(tx, &user, false)?;
+            let mut counts = Counts::new();
+            match (content, &staged) {
+                (Content::TransferTo(to), _) => {
+                    let receiver = receiver(authorize(actor, users::find(tx, to)?), &user)?;
+                    counts = ownership::transfer(tx, &user, &receiver)?;
+                }
+                (Content::Delete, Some(staged)) => {
+                    let names: Vec<ImageName> = staged.moved.iter().map(|victim| victim.name.clone()).collect();
+                    let images = ownership::remove_images(tx, &user, &names)?;
+                    counts = ownership::remove_all_but_images(tx, &user)?;
+                    counts.insert(0, ("images", images));
+                }
+                (Content::Leave | Content::Delete, _) => {}
+            }
+            users::delete(tx, &user)?;
+            let detail = match content {
+                Content::Leave => "content left",
+                Content::TransferTo(_) => "content handed over",
+                Content::Delete => "content removed",
+            };
+            let note = Note { act: "user.deleted", subject: Some(user.user_id.as_str()), address: None, detail: Some(detail) };
+            self.note(tx, actor.user_id(), note)?;
+            Ok(counts)
+        });
+        let Some(staged) = staged else { return written.map(|content| Deleted { content }) };
+        let images = &self.shared.images;
+        match written {
+            Ok(content) => {
+                for name in &staged.failed {
+                    tracing::warn!("a picture of a deleted account could not be removed and stays with its record: {name}");
+                }
+                if let Err(error) = images.finish_delete(staged) {
+                    tracing::warn!("a deleted account's pictures are set aside and will be removed at the next start: {error}");
+                }
+                Ok(Deleted { content })
+            }
+            Err(error) => {
+                if let Err(fault) = images.undo_delete(staged) {
+                    tracing::error!("an account's pictures are set aside and will be brought back at the next start: {fault}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn set_files_aside(&self, actor: &Actor, user: &User) -> Result<Staged> {
+        let victims = self.shared.db.read(|tx| -> Result<_> {
+            let user = authorize::<acts::ManageUsers, _>(actor, users::find(tx, &user.user_id)?)?;
+            keep_an_administrator(tx, &user, false)?;
+            Ok(ownership::images(tx, &user)?)
+        })?;
+        let victims = victims.into_iter().map(|(name, subfolder)| Victim { name, subfolder }).collect();
+        self.shared.images.stage_delete(victims).map_err(|error| Error::internal("setting an account's pictures aside", error))
+    }
+}
+
+/// The account that content is handed to.
+fn receiver(found: Result<Permit<acts::ManageUsers, User>>, from: &User) -> Result<Permit<acts::ManageUsers, User>> {
+    match found {
+        Ok(to) if to.user_id == from.user_id => Err(Error::BadRequest("Content cannot be handed to the account that owns it".into())),
+        Err(Error::NotFound(_)) => Err(Error::BadRequest("The account that the content is to be handed to does not exist".into())),
+        other => other,
+    }
+}
