@@ -10,6 +10,7 @@ pub mod env;
 pub mod events;
 pub mod files;
 pub mod graph;
+pub mod imaging;
 pub mod models;
 pub mod nodes;
 pub mod queue;
