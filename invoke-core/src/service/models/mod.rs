@@ -7,6 +7,7 @@ mod jobs;
 mod places;
 mod read;
 mod relations;
+mod shipped;
 
 use std::sync::Arc;
 
