@@ -1,7 +1,7 @@
 //! Resizing, to the bit as Pillow's `Image.resize`.
 //!
 //! A separable filter, widened by the scale when shrinking, with weights in 22-bit fixed point; first across, then down, rounded to bytes
-//! between. Pictures with opacity are premultiplied for the filter and divided again after it.
+//! between; or first down and then across where the height loses more. Pictures with opacity are premultiplied for the filter and divided again after it.
 
 use rayon::prelude::*;
 
@@ -97,8 +97,9 @@ struct Weights {
 }
 
 impl Weights {
-    fn new(filter: Resample, from: usize, to: usize) -> Self {
-        let scale = from as f64 / to as f64;
+    /// Weights that map the stretch from `start` to `end` of `from` samples onto `to` samples.
+    fn new(filter: Resample, from: usize, (start, end): (f32, f32), to: usize) -> Self {
+        let scale = f64::from(end - start) / to as f64;
         let widen = scale.max(1.0);
         let support = filter.support() * widen;
         let stride = support.ceil() as usize * 2 + 1;
@@ -110,7 +111,7 @@ impl Weights {
         };
         let mut exact = vec![0.0; stride];
         for i in 0..to {
-            let centre = (i as f64 + 0.5) * scale;
+            let centre = f64::from(start) + (i as f64 + 0.5) * scale;
             let first = ((centre - support + 0.5) as i64).max(0) as usize;
             let last = ((centre + support + 0.5) as usize).min(from);
             let len = last - first;
@@ -138,8 +139,8 @@ fn finish(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-fn across<const N: usize>(source: &[u8], from: usize, to: usize, height: usize, filter: Resample) -> Vec<u8> {
-    let weights = Weights::new(filter, from, to);
+fn across<const N: usize>(source: &[u8], from: usize, span: (f32, f32), to: usize, height: usize, filter: Resample) -> Vec<u8> {
+    let weights = Weights::new(filter, from, span, to);
     let mut out = vec![0u8; to * height * N];
     let row = |(target, source): (&mut [u8], &[u8])| {
         for (i, pixel) in target.chunks_exact_mut(N).enumerate() {
@@ -165,8 +166,8 @@ fn across<const N: usize>(source: &[u8], from: usize, to: usize, height: usize, 
     out
 }
 
-fn down(source: &[u8], stride: usize, from: usize, to: usize, filter: Resample) -> Vec<u8> {
-    let weights = Weights::new(filter, from, to);
+fn down(source: &[u8], stride: usize, from: usize, span: (f32, f32), to: usize, filter: Resample) -> Vec<u8> {
+    let weights = Weights::new(filter, from, span, to);
     let mut out = vec![0u8; stride * to];
     let row = |(i, target): (usize, &mut [u8])| {
         let (start, w) = weights.at(i);
@@ -242,6 +243,19 @@ pub fn resize(picture: &Picture, width: usize, height: usize, filter: Resample) 
     if filter == Resample::Nearest {
         return nearest(picture, width, height);
     }
+    resize_part(
+        picture,
+        [0.0, 0.0, picture.width() as f32, picture.height() as f32],
+        width,
+        height,
+        filter,
+    )
+}
+
+/// The part of the picture from (`left`, `top`) to (`right`, `bottom`), which may lie between pixels, at another size; by a filter other
+/// than `Nearest`.
+#[expect(clippy::float_cmp, reason = "a pass is left out only where the part is exactly the whole")]
+pub fn resize_part(picture: &Picture, [left, top, right, bottom]: [f32; 4], width: usize, height: usize, filter: Resample) -> Picture {
     let n = picture.bands();
     let alpha = picture.mode().has_alpha();
     let mut data = picture.data().to_vec();
@@ -249,16 +263,31 @@ pub fn resize(picture: &Picture, width: usize, height: usize, filter: Resample) 
         premultiply(&mut data, n);
     }
     let (from_width, from_height) = picture.size();
-    if width != from_width {
-        data = match n {
-            1 => across::<1>(&data, from_width, width, from_height, filter),
-            2 => across::<2>(&data, from_width, width, from_height, filter),
-            3 => across::<3>(&data, from_width, width, from_height, filter),
-            _ => across::<4>(&data, from_width, width, from_height, filter),
-        };
+    let mut rows = from_height;
+    let mut columns = from_width;
+    let squeeze = |data: &mut Vec<u8>, columns: &mut usize, rows: usize| {
+        if width != from_width || left != 0.0 || right != width as f32 {
+            let span = (left, right);
+            *data = match n {
+                1 => across::<1>(data, from_width, span, width, rows, filter),
+                2 => across::<2>(data, from_width, span, width, rows, filter),
+                3 => across::<3>(data, from_width, span, width, rows, filter),
+                _ => across::<4>(data, from_width, span, width, rows, filter),
+            };
+            *columns = width;
+        }
+    };
+    // Where the height loses more than twice what the width loses, Pillow goes down before it goes across.
+    let down_first = from_height > height && from_height - height > 2 * from_width.saturating_sub(width);
+    if !down_first {
+        squeeze(&mut data, &mut columns, rows);
     }
-    if height != from_height {
-        data = down(&data, width * n, from_height, height, filter);
+    if height != from_height || top != 0.0 || bottom != height as f32 {
+        data = down(&data, columns * n, from_height, (top, bottom), height, filter);
+        rows = height;
+    }
+    if down_first {
+        squeeze(&mut data, &mut columns, rows);
     }
     if alpha {
         unpremultiply(&mut data, n);

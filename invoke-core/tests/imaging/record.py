@@ -18,7 +18,7 @@ for name in os.listdir(OUT):
     os.remove(os.path.join(OUT, name))
 rng = np.random.default_rng(1)
 cases = []
-W, H = 53, 41
+W, H = 37, 29
 
 
 def store(im, name):
@@ -35,9 +35,9 @@ def photo(w=W, h=H, seed=0):
     y, x = np.mgrid[0:h, 0:w]
     a = np.stack([128 + 120 * np.sin(x / 7 + y / 11), 255 * x / w, 255 * ((x - w / 2) ** 2 + (y - h / 2) ** 2) / (w * w / 4 + h * h / 4)], -1)
     a += r.normal(0, 12, a.shape)
-    a[5:15, 8:30] = (250, 20, 40)
-    a[20:30, 30:45] = (0, 0, 0)
-    a[30:36, 5:20] = (255, 255, 255)
+    a[4:11, 6:22] = (250, 20, 40)
+    a[15:22, 22:32] = (0, 0, 0)
+    a[22:26, 4:15] = (255, 255, 255)
     return Image.fromarray(np.clip(a, 0, 255).astype(np.uint8))
 
 
@@ -55,7 +55,7 @@ INPUTS["noise4"] = noise(bands=4)
 INPUTS["grey"] = photo(seed=6).convert("L")
 INPUTS["la"] = noise(bands=2)
 mask = np.full((H, W), 0, np.uint8)
-cv2.circle(mask, (26, 20), 12, 255, -1)
+cv2.circle(mask, (18, 14), 9, 255, -1)
 INPUTS["disc"] = Image.fromarray(mask)
 INPUTS["soft"] = INPUTS["disc"].filter(ImageFilter.GaussianBlur(4))
 # Every pair of the three bands' high bits, for conversions.
@@ -101,11 +101,11 @@ case("convert_high_from", ["cube"], ImageCms.applyTransform(by_bands("LAB", INPU
 # Resizing.
 FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 for name, f in FILTERS.items():
-    for size in ((20, 15), (97, 70), (53, 90), (31, 41), (1, 1)):
+    for size in ((14, 11), (61, 50), (37, 60), (21, 29), (1, 1)):
         case("resize", ["photo"], INPUTS["photo"].resize(size, f), filter=name, size=size)
-    case("resize", ["rgba"], INPUTS["rgba"].resize((30, 60), f), filter=name, size=(30, 60))
-    case("resize", ["la"], INPUTS["la"].resize((30, 60), f), filter=name, size=(30, 60))
-case("resize", ["noise"], INPUTS["noise"].resize((33, 77), 1), filter="lanczos", size=(33, 77))
+    case("resize", ["rgba"], INPUTS["rgba"].resize((20, 40), f), filter=name, size=(20, 40))
+    case("resize", ["la"], INPUTS["la"].resize((20, 40), f), filter=name, size=(20, 40))
+case("resize", ["noise"], INPUTS["noise"].resize((23, 51), 1), filter="lanczos", size=(23, 51))
 
 # Blurs.
 for r in (0, 0.3, 1, 2.5, 6, 30, 100):
@@ -133,7 +133,7 @@ def pasted(base, image, box, mask):
     return out
 
 
-for base, image, box, m in (("photo", "noise", (-9, 7), "soft"), ("rgba", "noise4", (20, -11), "soft"), ("photo", "rgba", (3, 3), "rgba"),
+for base, image, box, m in (("photo", "noise", (-9, 7), "soft"), ("rgba", "noise4", (15, -11), "soft"), ("photo", "rgba", (3, 3), "rgba"),
                             ("rgba", "photo", (10, 10), None), ("grey", "noise", (0, 0), "la")):
     case("paste", [base, image] + ([m] if m else []), pasted(base, image, box, m), at=box)
 case("crop", ["photo"], INPUTS["photo"].crop((-5, 10, 60, 30)), box=(-5, 10, 60, 30))
@@ -143,10 +143,10 @@ arr = {k: np.array(v) for k, v in INPUTS.items()}
 for lo, hi in ((100, 200), (80, 180), (20, 60), (200, 100)):
     case("canny", ["photo"], Image.fromarray(cv2.Canny(arr["photo"][..., ::-1].copy(), lo, hi)), low=lo, high=hi)
     case("canny", ["grey"], Image.fromarray(cv2.Canny(arr["grey"], lo, hi)), low=lo, high=hi)
-for size in ((13, 10), (97, 70), (53, 20), (1, 1)):
+for size in ((13, 10), (61, 50), (37, 20), (1, 1)):
     case("cv_nearest", ["photo"], Image.fromarray(cv2.resize(arr["photo"], size, interpolation=cv2.INTER_NEAREST)), size=size)
     case("cv_cubic", ["photo"], Image.fromarray(cv2.resize(arr["photo"], size, interpolation=cv2.INTER_CUBIC)), 1, size=size)
-for size in ((13, 10), (26, 20), (53, 20), (1, 1), (40, 33)):
+for size in ((13, 10), (18, 14), (37, 20), (1, 1), (30, 23)):
     case("cv_area", ["photo"], Image.fromarray(cv2.resize(arr["photo"], size, interpolation=cv2.INTER_AREA)), 1, size=size)
 for side, n in ((0, 3), (1, 1), (2, 3), (3, 2), (8, 3), (5, 0)):
     k = np.ones((side, side), np.uint8)
@@ -161,9 +161,9 @@ case("cv_distance", ["disc"], Image.fromarray((d * 16).astype(np.uint8)), 1, fac
 d = cv2.distanceTransform(255 - arr["disc"], cv2.DIST_L2, 5)
 case("cv_distance_inverted", ["disc"], Image.fromarray((d * 5).astype(np.uint8)), 1, factor=5)
 stripes = np.zeros((H, W), np.uint8)
-stripes[0:6, 10:40] = 255
-stripes[12:13, :] = 255
-stripes[20:, 50:] = 255
+stripes[0:5, 7:30] = 255
+stripes[10:11, :] = 255
+stripes[16:, 34:] = 255
 INPUTS["stripes"] = Image.fromarray(stripes)
 store(INPUTS["stripes"], "in_stripes")
 for m in ("disc", "stripes"):

@@ -67,7 +67,7 @@ pub fn srgb_from_linear_clipped(c: Color, alpha: f32, steps: usize) -> Color {
 pub fn hsl_from_srgb(c: Color) -> Color {
     let max = max3(c);
     let min = min3(c);
-    let l = f32::midpoint(max, min);
+    let l = (max + min) * 0.5;
     if max == min {
         return [0.0, 0.0, l];
     }

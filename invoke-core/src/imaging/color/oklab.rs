@@ -25,8 +25,14 @@ pub(super) const RGB: [[f32; 3]; 3] = [
     [-0.004_196_086_3, -0.703_418_6, 1.707_614_7],
 ];
 
+/// a x b + c with one rounding, as the fused instruction of matrix libraries has it (but for rare double rounding). Whether a grey comes out
+/// with no chroma at all depends on it.
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    (f64::from(a) * f64::from(b) + f64::from(c)) as f32
+}
+
 pub(super) fn apply(m: &[[f32; 3]; 3], c: Color) -> Color {
-    m.map(|row| row[0] * c[0] + row[1] * c[1] + row[2] * c[2])
+    m.map(|row| fused(row[2], c[2], fused(row[1], c[1], row[0] * c[0])))
 }
 
 fn cube_root(v: f32) -> f32 {
