@@ -13,6 +13,7 @@ pub mod graph;
 pub mod imaging;
 pub mod models;
 pub mod nodes;
+pub mod numeric_rng;
 pub mod queue;
 pub mod repo;
 pub mod service;

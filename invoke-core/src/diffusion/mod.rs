@@ -3,4 +3,6 @@
 //! Nothing here knows users, files of the root, or the queue. Models are built from a folder of weights and its configs,
 //! and every shape is read from those configs.
 
+pub mod noise;
 pub mod ops;
+pub mod schedulers;
