@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use super::{Bounds, Default, Extra, Length, ObjectShape, Shape};
+use super::{Bounds, Default, Extra, Length, ObjectShape, Shape, number_text};
 use crate::domain::validation::{Issue, Step};
 
 /// One check: collects issues on the way.
@@ -10,6 +10,7 @@ use crate::domain::validation::{Issue, Step};
 pub struct Check {
     loc: Vec<Step>,
     issues: Vec<Issue>,
+    numbers_are_texts: bool,
 }
 
 /// The shape of the value was wrong; what exactly is in the check's issues.
@@ -18,12 +19,18 @@ struct Wrong;
 impl Check {
     /// Begins at `body`, `query` or `path`.
     pub fn at(root: &str) -> Self {
-        Self { loc: vec![root.into()], issues: Vec::new() }
+        Self { loc: vec![root.into()], ..Self::default() }
     }
 
     /// Begins below that.
     pub fn below(loc: Vec<Step>) -> Self {
-        Self { loc, issues: Vec::new() }
+        Self { loc, ..Self::default() }
+    }
+
+    /// Takes a number where a text is due and writes it out; not inside objects.
+    #[must_use]
+    pub fn numbers_as_texts(self) -> Self {
+        Self { numbers_are_texts: true, ..self }
     }
 
     /// Checks a value and returns it as the shape understands it: numbers for texts that mean numbers, defaults for absent fields, undeclared
@@ -54,6 +61,8 @@ impl Check {
     fn value(&mut self, shape: &Shape, value: Value) -> Result<Value, Wrong> {
         match shape {
             Shape::Any => Ok(value),
+            Shape::Null if value.is_null() => Ok(value),
+            Shape::Null => self.wrong("none_required", "Input should be None", value, None),
             Shape::Bool { strict } => self.boolean(value, *strict),
             Shape::Int(bounds) => self.integer(value, bounds),
             Shape::Float(bounds) => self.float(value, bounds),
@@ -173,6 +182,10 @@ impl Check {
     }
 
     fn text(&mut self, value: Value, length: Length) -> Result<Value, Wrong> {
+        let value = match value {
+            Value::Number(number) if self.numbers_are_texts => Value::String(number_text(&number)),
+            other => other,
+        };
         let Value::String(text) = &value else { return self.wrong("string_type", "Input should be a valid string", value, None) };
         let n = text.chars().count();
         if let Some(min) = length.min.filter(|min| n < *min) {
@@ -202,6 +215,7 @@ impl Check {
             return self.wrong("model_attributes_type", msg, value, None);
         };
         let before = self.issues.len();
+        let numbers_are_texts = std::mem::take(&mut self.numbers_are_texts);
         let mut out = Map::new();
         let missing: Vec<&str> = object.fields.iter().filter(|f| f.default == Default::Required && !map.contains_key(f.name)).map(|f| f.name).collect();
         if !missing.is_empty() {
@@ -217,7 +231,7 @@ impl Check {
                         out.insert(field.name.into(), value);
                     }
                 }
-                (None, Default::Json(text)) => {
+                (None, Default::Json(text) | Default::Unprinted(text)) => {
                     out.insert(field.name.into(), serde_json::from_str(text).expect("a declared default is JSON"));
                 }
                 (None, Default::Required | Default::Absent) => {}
@@ -232,6 +246,7 @@ impl Check {
                 }
             }
         }
+        self.numbers_are_texts = numbers_are_texts;
         if self.issues.len() == before { Ok(Value::Object(out)) } else { Err(Wrong) }
     }
 
@@ -264,7 +279,7 @@ impl Check {
         }
         let mut found = Vec::new();
         for shape in shapes {
-            let mut attempt = Self { loc: self.loc.clone(), issues: Vec::new() };
+            let mut attempt = Self { loc: self.loc.clone(), issues: Vec::new(), numbers_are_texts: self.numbers_are_texts };
             attempt.loc.push(label(shape).into());
             match attempt.value(shape, value.clone()) {
                 Ok(value) => return Ok(value),
@@ -310,6 +325,7 @@ fn joined(texts: impl Iterator<Item = String>) -> String {
 fn fits(shape: &Shape, value: &Value) -> bool {
     match shape {
         Shape::Any => true,
+        Shape::Null => value.is_null(),
         Shape::Bool { .. } => value.is_boolean(),
         Shape::Int(_) => value.is_i64() || value.is_u64(),
         Shape::IntEnum(numbers) => value.as_i64().is_some_and(|n| numbers.contains(&n)),
@@ -334,6 +350,7 @@ fn fits(shape: &Shape, value: &Value) -> bool {
 fn label(shape: &Shape) -> String {
     match shape {
         Shape::Any => "any".into(),
+        Shape::Null => "none".into(),
         Shape::Bool { .. } => "bool".into(),
         Shape::Int(_) => "int".into(),
         Shape::Float(_) => "float".into(),

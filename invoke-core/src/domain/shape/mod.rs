@@ -5,9 +5,13 @@
 //! `1` a boolean) and words its issues as pydantic does, since clients of the original read them.
 
 mod check;
+mod has;
+mod number;
 mod schema;
 
 pub use check::Check;
+pub use has::{HasShape, choices};
+pub use number::{float_text, number_text};
 pub use schema::{Definitions, json_schema};
 
 /// Bounds of a number.
@@ -84,6 +88,8 @@ impl Length {
 pub enum Shape {
     /// Anything.
     Any,
+    /// Null and nothing else.
+    Null,
     /// A boolean; texts and numbers that mean one are taken unless `strict`.
     Bool {
         /// Nothing but `true` and `false`.
@@ -182,6 +188,8 @@ pub enum Default {
     Absent,
     /// This JSON text.
     Json(&'static str),
+    /// This JSON text, which the schema does not show.
+    Unprinted(&'static str),
 }
 
 impl Field {

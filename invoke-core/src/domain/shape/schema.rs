@@ -12,6 +12,7 @@ pub struct Definitions(pub Map<String, Value>);
 pub fn json_schema(shape: &Shape, definitions: &mut Definitions) -> Value {
     match shape {
         Shape::Any => json!({}),
+        Shape::Null => json!({"type": "null"}),
         Shape::Bool { .. } => json!({"type": "boolean"}),
         Shape::Int(bounds) => number("integer", bounds),
         Shape::Float(bounds) => number("number", bounds),

@@ -1,0 +1,124 @@
+//! A context for nodes under test.
+
+use std::sync::Arc;
+
+use image::DynamicImage;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::{Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, Preview, SavedImage};
+use crate::domain::shape::Shape;
+
+/// Answers from what the test put in; keeps what the node stored.
+#[derive(Default)]
+pub(crate) struct TestCx {
+    pub(crate) frame: Option<Frame>,
+    pub(crate) images: Mutex<Vec<(String, Arc<DynamicImage>, Option<Value>)>>,
+    pub(crate) models: Vec<Value>,
+    pub(crate) progress: Mutex<Vec<String>>,
+}
+
+impl NodeCx for TestCx {
+    fn frame(&self) -> &Frame {
+        static FRAME: std::sync::LazyLock<Frame> = std::sync::LazyLock::new(|| Frame::of("exec", "source", &Value::Null));
+        self.frame.as_ref().unwrap_or(&FRAME)
+    }
+
+    fn check_canceled(&self) -> Result<(), NodeError> {
+        Ok(())
+    }
+
+    fn progress(&self, message: &str, _percentage: Option<f64>, _image: Option<Preview>) {
+        self.progress.lock().push(message.to_owned());
+    }
+
+    fn save_image(&self, picture: Picture) -> Result<SavedImage, NodeError> {
+        let mut images = self.images.lock();
+        let image_name = format!("{}.png", images.len());
+        let (width, height) = (picture.pixels.width(), picture.pixels.height());
+        images.push((image_name.clone(), picture.pixels, picture.metadata));
+        Ok(SavedImage { image_name, width, height })
+    }
+
+    fn load_image(&self, name: &str) -> Result<Arc<DynamicImage>, NodeError> {
+        let images = self.images.lock();
+        let found = images.iter().find(|(known, ..)| known == name);
+        found
+            .map(|(_, pixels, _)| Arc::clone(pixels))
+            .ok_or_else(|| NodeError::new("ImageFileNotFoundException", "Image file not found"))
+    }
+
+    fn image_metadata(&self, name: &str) -> Result<Option<Value>, NodeError> {
+        Ok(self
+            .images
+            .lock()
+            .iter()
+            .find(|(known, ..)| known == name)
+            .and_then(|(.., metadata)| metadata.clone()))
+    }
+
+    fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, NodeError> {
+        let found = self.models.iter().find(|record| record["key"] == key);
+        Ok(found.map(|record| ModelOnDisk {
+            record: record.clone(),
+            path: "model".into(),
+        }))
+    }
+
+    fn find_models(&self, query: ModelQuery<'_>) -> Result<Vec<Value>, NodeError> {
+        let is = |wanted: Option<&str>, record: &Value, key: &str| wanted.is_none_or(|wanted| record[key] == wanted);
+        let matches = |r: &&Value| is(query.name, r, "name") && is(query.base, r, "base") && is(query.kind, r, "type");
+        Ok(self.models.iter().filter(matches).cloned().collect())
+    }
+
+    fn style_preset(&self, _id: &str) -> Result<Option<(String, String)>, NodeError> {
+        Ok(None)
+    }
+
+    fn random_u32(&self) -> u32 {
+        4
+    }
+}
+
+/// Runs a node with these inputs, the others at their defaults.
+pub(crate) fn run_in(cx: &TestCx, id: &str, inputs: Value) -> Result<Value, NodeError> {
+    let entry = super::find(id).unwrap_or_else(|| panic!("no node {id}"));
+    let mut values = serde_json::Map::new();
+    for field in entry.meta.fields {
+        values.insert(field.name.into(), crate::graph::model::default_of(field));
+    }
+    for (key, value) in inputs.as_object().unwrap() {
+        assert!(values.contains_key(key) || entry.meta.extra_keys, "{id} has no input {key}");
+        values.insert(key.clone(), value.clone());
+    }
+    values.insert("id".into(), "n".into());
+    values.insert("type".into(), id.into());
+    (entry.run)(Value::Object(values), cx)
+}
+
+/// [`run_in`] a context without anything.
+pub(crate) fn run(id: &str, inputs: Value) -> Result<Value, NodeError> {
+    run_in(&TestCx::default(), id, inputs)
+}
+
+/// Any value of a shape.
+pub(crate) fn example(shape: &Shape) -> Value {
+    match shape {
+        Shape::Any | Shape::Null | Shape::Nullable(_) => Value::Null,
+        Shape::Bool { .. } => json!(false),
+        Shape::Int(_) | Shape::Float(_) => json!(1),
+        Shape::Str(_) | Shape::Binary | Shape::DateTime => json!("x"),
+        Shape::Enum(texts) => json!(texts[0]),
+        Shape::IntEnum(numbers) => json!(numbers[0]),
+        Shape::Const(text) => json!(text),
+        Shape::Object(object) => object
+            .fields
+            .iter()
+            .map(|field| (field.name.to_owned(), example(&field.shape)))
+            .collect(),
+        Shape::Map(_) => json!({}),
+        Shape::List(..) => json!([]),
+        Shape::Union(shapes) => example(&shapes[0]),
+        Shape::Tagged { variants, .. } => example(&variants[0].1),
+    }
+}
