@@ -2,6 +2,7 @@
 pub mod authn;
 pub mod authz;
 pub mod config;
+mod core;
 pub mod db;
 pub mod diffusion;
 pub mod domain;
@@ -17,3 +18,5 @@ pub mod numeric_rng;
 pub mod queue;
 pub mod repo;
 pub mod service;
+
+pub use core::{Core, OpenError};

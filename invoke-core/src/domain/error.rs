@@ -78,3 +78,9 @@ impl From<serde_json::Error> for Error {
         Self::internal("JSON", source)
     }
 }
+
+/// The text of a panic.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "an internal fault".into())
+}

@@ -11,5 +11,6 @@ pub mod shape;
 pub mod user;
 pub mod validation;
 
+pub(crate) use error::panic_text;
 pub use error::{Error, Result};
 pub use ids::{BatchId, BoardId, ImageName, ItemId, ModelKey, QueueId, SessionId, UserId};

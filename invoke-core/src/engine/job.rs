@@ -115,17 +115,6 @@ pub struct ImageToSave {
     pub graph: Option<String>,
 }
 
-/// A stored picture.
-#[derive(Debug, Clone)]
-pub struct SavedImage {
-    /// Its name.
-    pub image_name: String,
-    /// Pixels across.
-    pub width: u32,
-    /// Pixels down.
-    pub height: u32,
-}
-
 /// Why the host refused.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]

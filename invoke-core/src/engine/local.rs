@@ -1,1 +1,227 @@
 //! The engine that runs sessions on this process's own device.
+
+use std::{
+    cell::OnceCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use candle_core::Device as ComputeDevice;
+use image::DynamicImage;
+use serde_json::Value;
+
+use super::{Device, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef};
+use crate::{
+    domain::{
+        UserId,
+        queue_item::{Ending, Failure},
+    },
+    env::Env,
+    events::Preview,
+    files::decode_picture,
+    graph::{
+        Registry, Session,
+        session::{Prepared, missing_input},
+    },
+    models::ModelCache,
+    nodes::{self, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, store::ObjectStore, workbench::Workbench},
+};
+
+/// Room for tensors that pass between nodes: hundreds of latents and encoded prompts.
+const STORE_BYTES: usize = 512 << 20;
+
+/// Runs sessions on one device of this process.
+pub struct LocalEngine {
+    device: Device,
+    registry: Arc<Registry>,
+    env: Env,
+    workbench: Workbench,
+}
+
+impl LocalEngine {
+    /// An engine on the CPU whose models take at most so many bytes.
+    pub fn on_cpu(registry: Arc<Registry>, env: Env, model_bytes: u64) -> Self {
+        Self {
+            device: Device { id: "cpu".into(), name: "CPU".into() },
+            registry,
+            env,
+            workbench: Workbench { device: ComputeDevice::Cpu, cache: ModelCache::new(model_bytes), store: ObjectStore::new(STORE_BYTES) },
+        }
+    }
+
+    /// What its nodes share.
+    pub fn workbench(&self) -> &Workbench {
+        &self.workbench
+    }
+
+    fn failed(session: Value, failure: Failure) -> Finished {
+        Finished { ending: Ending::Failed(failure), session }
+    }
+}
+
+fn failure(error_type: &str, message: &str) -> Failure {
+    Failure { error_type: error_type.into(), error_message: message.into(), error_traceback: format!("{error_type}: {message}") }
+}
+
+impl Engine for LocalEngine {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn is_healthy(&self) -> bool {
+        true
+    }
+
+    fn run(&self, job: Job, host: Arc<dyn Host>) -> Finished {
+        let mut session = match Session::from_stored(&self.registry, job.session.clone()) {
+            Ok(session) => session,
+            Err(error) => return Self::failed(job.session, failure("ValueError", &error.to_string())),
+        };
+        let mut new_id = || self.env.uuid();
+        let graph = OnceCell::new();
+        let ending = loop {
+            if job.cancel.is_set() || !host.owner_is_active() {
+                break Ending::Canceled;
+            }
+            let prepared = match session.next(&mut new_id) {
+                Ok(Some(prepared)) => prepared,
+                Ok(None) => break Ending::Completed,
+                Err(wrong) => {
+                    let failure = failure("NodeInputError", &wrong.to_string());
+                    session.fail(&wrong.prepared.exec_id, format!("{}: {}", failure.error_type, failure.error_message));
+                    host.event(NodeEvent::Error { node: node_ref(&wrong.prepared), failure: failure.clone() });
+                    break Ending::Failed(failure);
+                }
+            };
+            let node = node_ref(&prepared);
+            host.event(NodeEvent::Started(node.clone()));
+            let cx = Cx {
+                engine: self,
+                host: host.as_ref(),
+                job: &job,
+                frame: Frame::of(&prepared.exec_id, &prepared.source_id, &prepared.node),
+                node: node.clone(),
+                session: &session,
+                graph: &graph,
+            };
+            let outcome = run_node(&prepared, &cx);
+            match outcome {
+                Ok(result) => {
+                    session.complete(&prepared.exec_id, result.clone());
+                    host.event(NodeEvent::Complete { node, result });
+                }
+                Err(NodeError::Canceled) => break Ending::Canceled,
+                Err(NodeError::Failed { error_type, message }) => {
+                    let failure = failure(&error_type, &message);
+                    session.fail(&prepared.exec_id, format!("{error_type}: {message}"));
+                    host.event(NodeEvent::Error { node, failure: failure.clone() });
+                    break Ending::Failed(failure);
+                }
+            }
+        };
+        let ending = if ending == Ending::Completed && !host.owner_is_active() { Ending::Canceled } else { ending };
+        Finished { ending, session: session.to_stored() }
+    }
+}
+
+fn node_ref(prepared: &Prepared) -> NodeRef {
+    NodeRef { invocation: prepared.event_node(), source_id: prepared.source_id.clone() }
+}
+
+fn run_node(prepared: &Prepared, cx: &Cx<'_>) -> Result<Value, NodeError> {
+    if let Some((error_type, text)) = missing_input(prepared.meta, &prepared.node) {
+        return Err(NodeError::new(error_type, text));
+    }
+    let entry = nodes::find(prepared.meta.id).ok_or_else(|| NodeError::new("ValueError", format!("no node of type {}", prepared.meta.id)))?;
+    catch_unwind(AssertUnwindSafe(|| (entry.run)(prepared.node.clone(), cx))).unwrap_or_else(|panic| {
+        let text = crate::domain::panic_text(&*panic);
+        tracing::error!(node = prepared.meta.id, "a node panicked: {text}");
+        Err(NodeError::runtime(text))
+    })
+}
+
+/// What a node of this engine may do.
+struct Cx<'a> {
+    engine: &'a LocalEngine,
+    host: &'a dyn Host,
+    job: &'a Job,
+    frame: Frame,
+    node: NodeRef,
+    session: &'a Session,
+    graph: &'a OnceCell<String>,
+}
+
+impl From<HostError> for NodeError {
+    fn from(error: HostError) -> Self {
+        Self::new(error.error_type, error.message)
+    }
+}
+
+impl NodeCx for Cx<'_> {
+    fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    fn check_canceled(&self) -> Result<(), NodeError> {
+        if self.job.cancel.is_set() { Err(NodeError::Canceled) } else { Ok(()) }
+    }
+
+    fn progress(&self, message: &str, percentage: Option<f64>, image: Option<Preview>) {
+        self.host.event(NodeEvent::Progress { node: self.node.clone(), message: message.into(), percentage, image });
+    }
+
+    fn save_image(&self, picture: Picture) -> Result<SavedImage, NodeError> {
+        self.check_canceled()?;
+        let graph = self.graph.get_or_init(|| self.session.graph().to_value().to_string());
+        Ok(self.host.save_image(ImageToSave {
+            pixels: picture.pixels,
+            category: picture.category,
+            is_intermediate: self.frame.is_intermediate,
+            board_id: picture.board,
+            metadata: picture.metadata,
+            node_id: self.frame.exec_id.clone(),
+            graph: Some(graph.clone()),
+        })?)
+    }
+
+    fn load_image(&self, name: &str) -> Result<Arc<DynamicImage>, NodeError> {
+        let bytes = self.host.load_image(name)?;
+        decode_picture(&bytes).map(Arc::new).map_err(|error| NodeError::new("UnidentifiedImageError", error.to_string()))
+    }
+
+    fn image_metadata(&self, name: &str) -> Result<Option<Value>, NodeError> {
+        Ok(self.host.image_metadata(name)?)
+    }
+
+    fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, NodeError> {
+        Ok(self.host.model(key)?)
+    }
+
+    fn find_models(&self, query: ModelQuery<'_>) -> Result<Vec<Value>, NodeError> {
+        Ok(self.host.find_models(query)?)
+    }
+
+    fn style_preset(&self, id: &str) -> Result<Option<(String, String)>, NodeError> {
+        Ok(self.host.style_preset(id)?)
+    }
+
+    fn random_u32(&self) -> u32 {
+        self.host.random_u32()
+    }
+
+    fn workbench(&self) -> &Workbench {
+        &self.engine.workbench
+    }
+
+    fn owner(&self) -> &UserId {
+        &self.job.user_id
+    }
+
+    fn fresh_name(&self) -> String {
+        self.engine.env.uuid()
+    }
+
+    fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool) {
+        self.host.model_loading(key, submodel, done);
+    }
+}

@@ -8,11 +8,14 @@
 mod job;
 pub mod local;
 
-pub use job::{CancelFlag, NodeRef, Finished, HostError, ImageToSave, Job, NodeEvent, SavedImage};
+pub use job::{CancelFlag, Finished, HostError, ImageToSave, Job, NodeEvent, NodeRef};
+pub use local::LocalEngine;
 
 use std::sync::Arc;
 
 use serde_json::Value;
+
+pub use crate::nodes::{ModelOnDisk, ModelQuery, SavedImage};
 
 /// What an engine runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +60,15 @@ pub trait Host: Send + Sync {
     /// The record of an installed model, with the absolute folder or file of its weights; `None` if there is no such model.
     fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError>;
 
+    /// What was recorded with a stored picture that the owner may see.
+    fn image_metadata(&self, image_name: &str) -> Result<Option<Value>, HostError>;
+
+    /// Records of the installed models that match.
+    fn find_models(&self, query: ModelQuery<'_>) -> Result<Vec<Value>, HostError>;
+
+    /// Positive and negative template of a style preset that the owner may see.
+    fn style_preset(&self, id: &str) -> Result<Option<(String, String)>, HostError>;
+
     /// A model begins to load (`false`) or is loaded (`true`).
     fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool);
 
@@ -65,13 +77,4 @@ pub trait Host: Send + Sync {
 
     /// Whether the owner's account may still run jobs.
     fn owner_is_active(&self) -> bool;
-}
-
-/// An installed model and where it lies.
-#[derive(Debug, Clone)]
-pub struct ModelOnDisk {
-    /// Its record, as the wire carries it.
-    pub record: Value,
-    /// Its weights: an absolute path.
-    pub path: std::path::PathBuf,
 }

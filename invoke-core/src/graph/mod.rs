@@ -2,6 +2,7 @@
 //!
 //! Pure: JSON in, JSON out. Nothing here runs a node or knows who asked for it.
 
+pub mod batch;
 pub mod meta;
 pub mod model;
 mod registry;

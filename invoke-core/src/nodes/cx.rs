@@ -7,8 +7,8 @@ use std::sync::Arc;
 use image::DynamicImage;
 use serde_json::Value;
 
-use super::{fields::ImageField, outputs::ImageOutput};
-use crate::domain::image::ImageCategory;
+use super::{fields::ImageField, outputs::ImageOutput, workbench::Workbench};
+use crate::domain::{UserId, image::ImageCategory};
 pub use crate::events::Preview;
 
 /// Why a node did not return.
@@ -150,6 +150,18 @@ pub trait NodeCx {
 
     /// A number from the system's generator.
     fn random_u32(&self) -> u32;
+
+    /// What the nodes of this engine share.
+    fn workbench(&self) -> &Workbench;
+
+    /// The session's owner.
+    fn owner(&self) -> &UserId;
+
+    /// A name that nothing has yet and nobody can guess.
+    fn fresh_name(&self) -> String;
+
+    /// A model begins to load (`false`) or is loaded (`true`).
+    fn model_loading(&self, key: &str, part: Option<&str>, done: bool);
 }
 
 /// Stores a picture as the running node's result: on its board, with its metadata.

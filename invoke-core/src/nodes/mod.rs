@@ -9,8 +9,10 @@ pub mod logic;
 pub mod math;
 pub mod outputs;
 pub mod primitives;
+pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod workbench;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

@@ -6,8 +6,11 @@ use image::DynamicImage;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, Preview, SavedImage};
-use crate::domain::shape::Shape;
+use super::{store::ObjectStore, workbench::Workbench, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, Preview, SavedImage};
+use crate::{
+    domain::{UserId, shape::Shape},
+    models::ModelCache,
+};
 
 /// Answers from what the test put in; keeps what the node stored.
 #[derive(Default)]
@@ -16,6 +19,8 @@ pub(crate) struct TestCx {
     pub(crate) images: Mutex<Vec<(String, Arc<DynamicImage>, Option<Value>)>>,
     pub(crate) models: Vec<Value>,
     pub(crate) progress: Mutex<Vec<String>>,
+    pub(crate) workbench: TestBench,
+    pub(crate) names: Mutex<u32>,
 }
 
 impl NodeCx for TestCx {
@@ -77,6 +82,32 @@ impl NodeCx for TestCx {
 
     fn random_u32(&self) -> u32 {
         4
+    }
+
+    fn workbench(&self) -> &Workbench {
+        &self.workbench.0
+    }
+
+    fn owner(&self) -> &UserId {
+        static OWNER: std::sync::LazyLock<UserId> = std::sync::LazyLock::new(UserId::system);
+        &OWNER
+    }
+
+    fn fresh_name(&self) -> String {
+        let mut names = self.names.lock();
+        *names += 1;
+        format!("object-{names}")
+    }
+
+    fn model_loading(&self, _key: &str, _part: Option<&str>, _done: bool) {}
+}
+
+/// A workbench on the CPU.
+pub(crate) struct TestBench(Workbench);
+
+impl Default for TestBench {
+    fn default() -> Self {
+        Self(Workbench { device: candle_core::Device::Cpu, cache: ModelCache::new(1 << 30), store: ObjectStore::new(1 << 30) })
     }
 }
 

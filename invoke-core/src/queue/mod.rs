@@ -4,5 +4,4 @@
 
 mod processor;
 
-pub(crate) use processor::panic_text;
 pub use processor::{Claim, Ledger, Processor, Work};

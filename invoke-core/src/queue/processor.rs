@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     domain::{
-        ItemId,
+        ItemId, panic_text,
         queue_item::{Ending, Failure},
     },
     engine::{CancelFlag, Device, Engine, Finished, Host, Job},
@@ -188,12 +188,6 @@ fn run(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger, work: Work, ca
         ledger.finish(item_id, finished, stopping);
     }
     shared.state.lock().running.remove(&item_id);
-}
-
-/// The text of a panic.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "an internal fault".into())
 }
 
 #[cfg(test)]

@@ -58,6 +58,11 @@ pub fn find(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<Sealed<Image>
     Ok(Sealed::new(found))
 }
 
+/// Whether there is a record of this name: for the store's own recovery, before anybody can ask for anything.
+pub fn exists(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<bool> {
+    tx.sql().prepare_cached("SELECT 1 FROM images WHERE image_name = ?1")?.exists([name])
+}
+
 /// An image's metadata as the JSON text it was stored with.
 pub fn metadata(tx: &ReadTx<'_>, image: &Permit<acts::ReadImage, Image>) -> rusqlite::Result<Option<String>> {
     tx.sql().prepare_cached("SELECT metadata FROM images WHERE image_name = ?1")?.query_row([&image.image_name], |row| row.get(0))

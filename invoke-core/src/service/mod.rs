@@ -4,6 +4,7 @@ pub mod app;
 pub mod auth;
 pub mod images;
 pub mod models;
+pub mod queue;
 
 use std::sync::Arc;
 

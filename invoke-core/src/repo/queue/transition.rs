@@ -170,3 +170,9 @@ pub fn requeue(tx: &mut WriteTx<'_>, item_id: ItemId, now: Timestamp) -> rusqlit
 pub fn is_running(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<bool> {
     tx.sql().prepare_cached("SELECT 1 FROM session_queue WHERE item_id = ?1 AND status = 'in_progress'")?.exists([item_id])
 }
+
+/// Keeps the last state of a session whose item has ended.
+pub fn store_session(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str) -> rusqlite::Result<()> {
+    tx.sql().prepare_cached("UPDATE session_queue SET session = ?2 WHERE item_id = ?1")?.execute((item_id, session))?;
+    Ok(())
+}

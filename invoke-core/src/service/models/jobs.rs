@@ -144,7 +144,7 @@ impl Installer {
         let thread = std::thread::Builder::new().name("installer".into()).spawn(move || {
             while let Some(job) = desk.take() {
                 let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&job)))
-                    .unwrap_or_else(|panic| Err(("RuntimeError".into(), crate::queue::panic_text(&*panic))));
+                    .unwrap_or_else(|panic| Err(("RuntimeError".into(), crate::domain::panic_text(&*panic))));
                 desk.end(job.id, result);
             }
         })?;

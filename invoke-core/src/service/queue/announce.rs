@@ -10,7 +10,7 @@ use crate::{
 use super::status;
 
 /// The event of an item's change of status, with the counts as they are in the same snapshot.
-pub fn status_changed(tx: &ReadTx<'_>, item: &QueueItem) -> rusqlite::Result<Event> {
+pub(super) fn status_changed(tx: &ReadTx<'_>, item: &QueueItem) -> rusqlite::Result<Event> {
     let batch_status = status::of_batch(tx, &Scope::All, &item.queue_id, &item.batch_id)?;
     let queue_status = status::of_queue(tx, &item.queue_id, &item.user_id, |owner| owner == &item.user_id)?;
     Ok(Event::QueueItemStatusChanged(Box::new(ItemStatusChange {
@@ -36,7 +36,7 @@ pub fn status_changed(tx: &ReadTx<'_>, item: &QueueItem) -> rusqlite::Result<Eve
 }
 
 /// Rows grouped by owner, owners and items in the order of their first appearance.
-pub fn by_owner(rows: impl IntoIterator<Item = (ItemId, UserId)>) -> ItemsByOwner {
+pub(super) fn by_owner(rows: impl IntoIterator<Item = (ItemId, UserId)>) -> ItemsByOwner {
     let mut groups: indexmap::IndexMap<UserId, Vec<ItemId>> = indexmap::IndexMap::new();
     for (item_id, user_id) in rows {
         groups.entry(user_id).or_default().push(item_id);

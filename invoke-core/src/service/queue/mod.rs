@@ -54,7 +54,7 @@ fn open<A: Act>(tx: &ReadTx<'_>, actor: &Actor, queue_id: &QueueId, item_id: Ite
 
 impl Queue {
     fn whole(&self, tx: &ReadTx<'_>, actor: &Actor, item: &QueueItem) -> Result<Value> {
-        let inside = || sessions::stored(&self.registry, tx, item);
+        let inside = || sessions::stored(&self.registry, &self.shared.env, tx, item);
         view::whole(actor, item, inside, || sessions::redacted(&self.shared.env))
     }
 

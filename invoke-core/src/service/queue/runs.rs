@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-
+use serde_json::Value;
 
 use super::{Queue, announce, sessions};
 use crate::{
@@ -12,13 +12,14 @@ use crate::{
     domain::{
         BoardId, Error, ImageName, ItemId, ModelKey, Result,
         image::ImageOrigin,
+        page::Direction,
         queue_item::{Ending, Failure, QueueItem},
     },
-    engine::{CancelFlag, Device, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, NodeEvent, NodeRef, SavedImage},
+    engine::{CancelFlag, Device, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, ModelQuery, NodeEvent, NodeRef, SavedImage},
     events::{Event, InvocationBase, ModelLoad},
     files::Chunks,
     queue::{Claim, Ledger, Work},
-    repo::queue as repo,
+    repo::{models::ModelFilter, queue as repo},
     service::{
         auth,
         images::{Images, NewPicture},
@@ -57,7 +58,7 @@ impl Runs {
         };
         self.queue.publish([event]);
         let prepared = shared.db.read(|tx| -> Result<_> {
-            let session = sessions::state(&self.queue.registry, tx, &item)?;
+            let session = sessions::state(&self.queue.registry, &shared.env, tx, &item)?;
             Ok((session, repo::stored_session(tx, item.item_id)?.workflow))
         });
         let (session, workflow) = match prepared {
@@ -87,6 +88,10 @@ impl Runs {
         let shared = &self.queue.shared;
         let event = shared.db.write(|tx| -> Result<_> {
             let change = repo::finish(tx, item_id, ending, session, shared.env.now())?;
+            if let (None, Some(session)) = (&change, session) {
+                // Its failure was told before it ended, or somebody canceled it: how far it got is kept all the same.
+                repo::store_session(tx, item_id, session)?;
+            }
             Ok(change.map(|repo::Change(item)| announce::status_changed(tx, &item)).transpose()?)
         })?;
         self.queue.publish(event);
@@ -176,6 +181,18 @@ fn fault(error: &Error) -> HostError {
     HostError { error_type: "RuntimeError".into(), message: error.to_string() }
 }
 
+fn image_absent() -> HostError {
+    HostError { error_type: "ImageFileNotFoundException".into(), message: "Image file not found".into() }
+}
+
+fn image_refused(error: &Error) -> HostError {
+    match error {
+        Error::Forbidden(_) => permission("Queue user is not authorized to access this image".into()),
+        Error::NotFound(_) => image_absent(),
+        other => fault(other),
+    }
+}
+
 impl Host for SessionHost {
     fn event(&self, event: NodeEvent) {
         let event = match event {
@@ -225,19 +242,38 @@ impl Host for SessionHost {
     }
 
     fn load_image(&self, image_name: &str) -> Result<Vec<u8>, HostError> {
-        let absent = || HostError { error_type: "ImageFileNotFoundException".into(), message: "Image file not found".into() };
         let owner = self.owner_now("access this image")?;
-        let name = ImageName::parse(image_name).map_err(|_| absent())?;
-        let read = self.images.full(&owner, &name).and_then(|file| file.read_all().map_err(Error::from));
-        read.map_err(|error| match error {
-            Error::Forbidden(_) => permission("Queue user is not authorized to access this image".into()),
-            Error::NotFound(_) => absent(),
-            other => fault(&other),
-        })
+        let name = ImageName::parse(image_name).map_err(|_| image_absent())?;
+        let read = self.images.full(&owner, &name).and_then(|mut file| file.read_all().map_err(Error::from));
+        read.map_err(|error| image_refused(&error))
     }
 
     fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError> {
         self.models.on_disk(&self.owner, &ModelKey::new(key)).map_err(|error| fault(&error))
+    }
+
+    fn image_metadata(&self, image_name: &str) -> Result<Option<Value>, HostError> {
+        let owner = self.owner_now("access this image")?;
+        let name = ImageName::parse(image_name).map_err(|_| image_absent())?;
+        match self.images.metadata(&owner, &name) {
+            Ok(metadata) => Ok(Some(metadata).filter(|value| !value.is_null())),
+            Err(error) => Err(image_refused(&error)),
+        }
+    }
+
+    fn find_models(&self, query: ModelQuery<'_>) -> Result<Vec<Value>, HostError> {
+        let filter = ModelFilter {
+            bases: query.base.map(str::to_owned).into_iter().collect(),
+            model_type: query.kind.map(str::to_owned),
+            name: query.name.map(str::to_owned),
+            ..ModelFilter::default()
+        };
+        self.models.list(&self.owner, &filter, "name", Direction::Asc).map_err(|error| fault(&error))
+    }
+
+    fn style_preset(&self, _id: &str) -> Result<Option<(String, String)>, HostError> {
+        // The server keeps none, so there is none of this id.
+        Ok(None)
     }
 
     fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool) {

@@ -24,7 +24,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// The queue's status: everybody's counts, one user's own, and the running item if `sees` says that its owner is the reader's business.
-pub fn of_queue(tx: &ReadTx<'_>, queue_id: &QueueId, user_id: &UserId, sees: impl Fn(&UserId) -> bool) -> rusqlite::Result<Value> {
+pub(super) fn of_queue(tx: &ReadTx<'_>, queue_id: &QueueId, user_id: &UserId, sees: impl Fn(&UserId) -> bool) -> rusqlite::Result<Value> {
     let running = queue::any_in_progress(tx, queue_id)?.filter(|item| sees(&item.user_id));
     let head = object(json!({
         "queue_id": queue_id,
@@ -42,7 +42,7 @@ pub fn of_queue(tx: &ReadTx<'_>, queue_id: &QueueId, user_id: &UserId, sees: imp
 }
 
 /// A batch's status within a scope; zeros for a batch that is unknown or none of the reader's business.
-pub fn of_batch(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, batch_id: &BatchId) -> rusqlite::Result<Value> {
+pub(super) fn of_batch(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, batch_id: &BatchId) -> rusqlite::Result<Value> {
     let (origin, destination) = queue::batch_origin(tx, scope, queue_id, batch_id)?;
     let counts = queue::count_selected(tx, scope, queue_id, &Selection::Batches(std::slice::from_ref(batch_id)))?;
     let head = json!({"queue_id": queue_id, "batch_id": batch_id, "origin": origin, "destination": destination});
@@ -50,7 +50,7 @@ pub fn of_batch(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, batch_id: &B
 }
 
 /// Counts of one destination within a scope.
-pub fn of_destination(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, destination: &str) -> rusqlite::Result<Value> {
+pub(super) fn of_destination(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, destination: &str) -> rusqlite::Result<Value> {
     let counts = queue::count_selected(tx, scope, queue_id, &Selection::Destination(destination))?;
     Ok(counted(object(json!({"queue_id": queue_id, "destination": destination})), counts))
 }

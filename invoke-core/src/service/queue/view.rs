@@ -11,12 +11,12 @@ use crate::{
 const REDACTED: &str = "redacted";
 
 /// Whether this viewer may see what is in this item.
-pub fn sees_inside(actor: &Actor, item: &QueueItem) -> bool {
+pub(super) fn sees_inside(actor: &Actor, item: &QueueItem) -> bool {
     decide(actor.standing(), Action::ReadQueueItem, item.facts(actor)) == Decision::Allow
 }
 
 /// The item without session and workflow, for a list's row.
-pub fn summary(actor: &Actor, item: &QueueItem) -> Value {
+pub(super) fn summary(actor: &Actor, item: &QueueItem) -> Value {
     let mut row = json!({
         "item_id": item.item_id,
         "created_at": item.created_at,
@@ -40,7 +40,7 @@ pub fn summary(actor: &Actor, item: &QueueItem) -> Value {
 }
 
 /// The whole item. `session` and `workflow` are only asked for if the viewer may see them; `empty_session` makes what stands in place of the session.
-pub fn whole<E>(
+pub(super) fn whole<E>(
     actor: &Actor,
     item: &QueueItem,
     inside: impl FnOnce() -> Result<(Value, Value), E>,
@@ -103,7 +103,7 @@ fn redact(item: &mut Map<String, Value>) {
 }
 
 /// Removes nulls, at every depth.
-pub fn without_nulls(value: Value) -> Value {
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(map) => {
             Value::Object(map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect())

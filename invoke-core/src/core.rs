@@ -1,0 +1,246 @@
+//! A root directory, opened: the database, the services, the workers.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    authn::{Authenticator, OpenError as AuthenticatorError},
+    authz::{Actor, Scope},
+    config::{Config, ConfigError, Environment, Flags},
+    db::{Db, DbError},
+    domain::{Error, ImageName, QueueId},
+    engine::{Engine, LocalEngine},
+    env::Env,
+    events::{Bus, Event, Subscription},
+    files::{DiskStore, ImageStore, MemoryStore, StoreError},
+    graph::Registry,
+    nodes,
+    queue::{Ledger, Processor},
+    repo::{images as images_repo, queue as queue_repo},
+    service::{
+        Shared,
+        app::App,
+        auth::{Auth, Door},
+        images::Images,
+        models::{Installer, Models},
+        queue::{Queue, Runs},
+    },
+};
+
+/// Why a root could not be opened. The text is one line, for the person who started the program.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The configuration or the folders.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The signing key.
+    #[error(transparent)]
+    Authenticator(#[from] AuthenticatorError),
+    /// The pictures' folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Anything else that start-up does.
+    #[error("start-up failed: {0}")]
+    Service(#[from] Error),
+    /// A worker thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A root directory, opened: each service is a cheap clone. The last clone's end, or [`Core::shutdown`], stops the workers.
+#[derive(Clone)]
+pub struct Core {
+    /// Accounts.
+    pub auth: Auth,
+    /// Pictures.
+    pub images: Images,
+    /// Models.
+    pub models: Models,
+    /// The generation queue.
+    pub queue: Queue,
+    /// The server itself.
+    pub app: App,
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    engines: Arc<[Arc<LocalEngine>]>,
+    workers: Arc<Workers>,
+}
+
+/// What runs in the background, and stops when nobody holds the core any more.
+struct Workers {
+    processor: Arc<Processor>,
+    installer: Arc<Installer>,
+    /// Ends running items of accounts that lose their access.
+    _access: Subscription,
+}
+
+impl Core {
+    /// Opens a root for a program of one's own, with everything at its place: `path` is made if it does not exist.
+    ///
+    /// # Errors
+    /// Says what is in the way, and where.
+    pub fn open_root(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
+        let flags = Flags { root: Some(path.into()), ..Flags::default() };
+        Self::open(&flags, &Environment::of_process(), Env::system(), Door::Library)
+    }
+
+    /// Opens the root that flags and environment name, and starts its workers.
+    ///
+    /// # Errors
+    /// Says what is in the way, and where.
+    pub fn open(flags: &Flags, environment: &Environment, env: Env, door: Door) -> Result<Self, OpenError> {
+        Self::of_config(Config::load(flags, environment)?, env, door)
+    }
+
+    /// Opens the root of a configuration, and starts its workers.
+    ///
+    /// # Errors
+    /// Says what is in the way, and where.
+    pub fn of_config(config: Config, env: Env, door: Door) -> Result<Self, OpenError> {
+        let layout = config.layout();
+        layout.create()?;
+        config.write_initial()?;
+        let settings = config.settings();
+        let config = Arc::new(config);
+        let db = Arc::new(if settings.use_memory_db { Db::in_memory(env.now())? } else { Db::open(&layout.database(), env.now())? });
+        let authenticator = Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), config.multiuser())?);
+        let images: Arc<dyn ImageStore> = if settings.use_memory_db {
+            Arc::new(MemoryStore::new(Arc::clone(&config), env.clone()))
+        } else {
+            Arc::new(DiskStore::open(layout.images_dir(), Arc::clone(&config), env.clone())?)
+        };
+        let shared =
+            Arc::new(Shared { db, env: env.clone(), bus: Bus::default(), config: Arc::clone(&config), layout: Arc::new(layout), images, authenticator });
+
+        let registry = Arc::new(nodes::registry(settings.allow_nodes.as_deref(), settings.deny_nodes.as_deref()));
+        let engine = Arc::new(LocalEngine::on_cpu(Arc::clone(&registry), env, model_bytes(&config)));
+        let engines: Arc<[Arc<LocalEngine>]> = Arc::new([engine]);
+        let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new()));
+
+        let auth = Auth::open(Arc::clone(&shared), door)?;
+        let images = Images { shared: Arc::clone(&shared) };
+        let models = Models { shared: Arc::clone(&shared), installer: Arc::clone(&installer) };
+        let queue = Queue { shared: Arc::clone(&shared), processor: Arc::clone(&processor), registry: Arc::clone(&registry) };
+        let app = App { shared: Arc::clone(&shared), devices: engines.iter().map(|engine| engine.device().clone()).collect() };
+
+        prepare(&shared, &queue)?;
+        models.register_shipped(&Actor::local_operator())?;
+
+        let caches = Arc::clone(&engines);
+        installer.on_change(move |key| caches.iter().for_each(|engine| engine.workbench().cache.forget(key)));
+        models.start_installer().map_err(OpenError::Thread)?;
+        let runs: Arc<dyn Ledger> = Arc::new(Runs { queue: queue.clone(), images: images.clone(), models: models.clone() });
+        let running: Vec<Arc<dyn Engine>> = engines.iter().map(|engine| Arc::clone(engine) as Arc<dyn Engine>).collect();
+        processor.start(&running, &runs).map_err(OpenError::Thread)?;
+        let access = end_jobs_of_lost_accounts(&shared, &processor);
+        let workers = Arc::new(Workers { processor, installer, _access: access });
+        Ok(Self { auth, images, models, queue, app, shared, registry, engines, workers })
+    }
+
+    /// Turns what a caller presents into an actor.
+    pub fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.shared.authenticator
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.shared.config
+    }
+
+    /// Time and chance.
+    pub fn env(&self) -> &Env {
+        &self.shared.env
+    }
+
+    /// Where events are published.
+    pub fn bus(&self) -> &Bus {
+        &self.shared.bus
+    }
+
+    /// The nodes that graphs may use.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The engines, one for each device.
+    pub fn engines(&self) -> &[Arc<LocalEngine>] {
+        &self.engines
+    }
+
+    /// Lets nothing new begin and waits: a running item ends within a step and waits again.
+    pub fn shutdown(&self) {
+        self.workers.stop();
+    }
+}
+
+impl Workers {
+    fn stop(&self) {
+        self.processor.stop();
+        self.installer.stop();
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("root", &self.shared.config.root()).finish_non_exhaustive()
+    }
+}
+
+/// How many bytes models may take in memory: what the configuration says, else half of the machine's.
+fn model_bytes(config: &Config) -> u64 {
+    const WITHOUT_KNOWLEDGE: u64 = 8 << 30;
+    match config.settings().max_cache_ram_gb {
+        Some(gb) if gb > 0.0 => (gb * f64::from(1 << 30)) as u64,
+        _ => physical_memory().map_or(WITHOUT_KNOWLEDGE, |bytes| bytes / 2),
+    }
+}
+
+/// Bytes of memory that the machine has, where the system tells.
+fn physical_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// What the last process left: items that ran, pictures set aside for deletion, history beyond what is kept.
+fn prepare(shared: &Shared, queue: &Queue) -> Result<(), OpenError> {
+    let settings = shared.config.settings();
+    let ended = shared.db.write(|tx| queue_repo::fail_unfinished_at_startup(tx, shared.env.now())).map_err(Error::from)?;
+    if ended > 0 {
+        tracing::info!("canceled {ended} items that ran when the last process ended");
+    }
+    if settings.clear_queue_on_startup {
+        queue.clear(&Actor::local_operator(), &QueueId::new("default"))?;
+    } else if let Some(keep) = settings.max_queue_history {
+        shared.db.write(|tx| queue_repo::keep_newest(tx, u64::try_from(keep).unwrap_or(0))).map_err(Error::from)?;
+    }
+    let mut exists = |name: &ImageName| shared.db.read(|tx| images_repo::exists(tx, name)).unwrap_or(true);
+    let recovered = shared.images.recover(&mut exists)?;
+    if recovered.restored + recovered.removed > 0 {
+        tracing::info!("ended deletions that were cut off: {} pictures brought back, {} removed", recovered.restored, recovered.removed);
+    }
+    Ok(())
+}
+
+/// Asks the running items of an account to end at once when it loses its access.
+fn end_jobs_of_lost_accounts(shared: &Arc<Shared>, processor: &Arc<Processor>) -> Subscription {
+    let (db, processor) = (Arc::clone(&shared.db), Arc::clone(processor));
+    shared.bus.subscribe(move |published| {
+        let Event::UserAccessChanged(change) = &*published.event else { return };
+        if change.access.is_active {
+            return;
+        }
+        match db.read(|tx| queue_repo::owned_in_progress(tx, &Scope::Own(change.user_id.clone()))) {
+            Ok(items) => items.into_iter().for_each(|item| processor.cancel(item)),
+            Err(error) => tracing::error!("running items of an account could not be ended: {error}"),
+        }
+    })
+}

@@ -1,0 +1,63 @@
+//! Enqueueing batches.
+
+use serde_json::{Value, json};
+
+use super::Queue;
+use crate::{
+    authz::{Actor, acts, authorize_global},
+    domain::{BatchId, Error, QueueId, Result, SessionId, validation::Step},
+    events::Event,
+    graph::batch::Batch,
+    repo::queue as repo,
+};
+
+impl Queue {
+    /// Enqueues a batch: its graph once, and what differs for each session, as far as the queue has room. `prepend` puts it before everything that waits.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with everything that is wrong with the batch, at `body`, `batch`.
+    pub fn enqueue_batch(&self, actor: &Actor, queue_id: &QueueId, batch: Value, prepend: bool) -> Result<Value> {
+        let leave = authorize_global::<acts::UseServer>(actor)?;
+        let loc: [Step; 2] = ["body".into(), "batch".into()];
+        let env = &self.shared.env;
+        let batch = Batch::read(&self.registry, batch, &loc, &mut || env.uuid()).map_err(Error::Invalid)?;
+        let (graph, workflow) = (batch.stored_graph(), batch.workflow.as_ref().map(Value::to_string));
+        let batch_id = BatchId::new(batch.batch_id.clone());
+        let (enqueued, priority, item_ids) = self.shared.db.write(|tx| -> Result<_> {
+            let room = repo::capacity_left(tx, queue_id, self.shared.config.max_queue_size())?;
+            let priority = if prepend { repo::next_priority(tx, queue_id)? } else { 0 };
+            let new = repo::NewBatch {
+                queue_id,
+                batch_id: &batch_id,
+                user_id: actor.user_id(),
+                origin: batch.origin.as_deref(),
+                destination: batch.destination.as_deref(),
+                priority,
+                graph: &graph,
+                workflow: workflow.as_deref(),
+                now: env.now(),
+            };
+            let items = batch.sessions().take(usize::try_from(room).unwrap_or(usize::MAX)).map(|values| repo::NewItem {
+                session_id: SessionId::new(env.uuid()),
+                field_values: Some(json!(values).to_string()),
+                retried_from_item_id: None,
+            });
+            let enqueued = repo::insert_batch(tx, &leave, &new, items)?.len();
+            Ok((enqueued, priority, repo::ids_of_batch(tx, queue_id, &batch_id)?))
+        })?;
+        self.processor.wake();
+        let requested = batch.requested();
+        self.publish([Event::BatchEnqueued {
+            queue_id: queue_id.clone(),
+            batch_id,
+            enqueued: i64::try_from(enqueued).unwrap_or(i64::MAX),
+            requested: i64::try_from(requested).unwrap_or(i64::MAX),
+            priority,
+            origin: batch.origin.clone(),
+            user_id: actor.user_id().clone(),
+        }]);
+        Ok(json!({
+            "queue_id": queue_id, "enqueued": enqueued, "requested": requested, "batch": batch.to_value(), "priority": priority, "item_ids": item_ids,
+        }))
+    }
+}
