@@ -131,7 +131,7 @@ fn parameter(field: &Field, value: Option<Value>, root: &str, out: &mut Map<Stri
     match (value, field.default) {
         (Some(value), _) => collect(out, issues, root, field.name, &field.shape, value),
         (None, Default::Required) => issues.push(missing(vec![root.into(), field.name.into()])),
-        (None, Default::Json(text)) => {
+        (None, Default::Json(text) | Default::Unprinted(text)) => {
             out.insert(field.name.into(), serde_json::from_str(text).expect("a declared default is JSON"));
         }
         (None, Default::Absent) => {}

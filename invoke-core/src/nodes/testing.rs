@@ -6,7 +6,7 @@ use image::DynamicImage;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{store::ObjectStore, workbench::Workbench, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, Preview, SavedImage};
+use super::{store::ObjectStore, workbench::Workbench, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, cx::Preview};
 use crate::{
     domain::{UserId, shape::Shape},
     models::ModelCache,

@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{SessionId, UserId},
-        engine::{HostError, ImageToSave, ModelOnDisk, NodeEvent, SavedImage},
+        engine::{HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, SavedImage},
     };
 
     struct NoHost;
@@ -210,6 +210,15 @@ mod tests {
             Ok(Vec::new())
         }
         fn model(&self, _: &str) -> Result<Option<ModelOnDisk>, HostError> {
+            Ok(None)
+        }
+        fn image_metadata(&self, _: &str) -> Result<Option<serde_json::Value>, HostError> {
+            Ok(None)
+        }
+        fn find_models(&self, _: ModelQuery<'_>) -> Result<Vec<serde_json::Value>, HostError> {
+            Ok(Vec::new())
+        }
+        fn style_preset(&self, _: &str) -> Result<Option<(String, String)>, HostError> {
             Ok(None)
         }
         fn model_loading(&self, _: &str, _: Option<&str>, _: bool) {}

@@ -17,8 +17,8 @@ pub const CONTRACT_VERSION: &str = "6.14.2";
 /// Use of the server's own state.
 #[derive(Clone)]
 pub struct App {
-    pub(super) shared: Arc<Shared>,
-    pub(super) devices: Arc<[Device]>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) devices: Arc<[Device]>,
 }
 
 impl App {

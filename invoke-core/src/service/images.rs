@@ -22,7 +22,7 @@ use crate::{
 /// Use of pictures.
 #[derive(Clone)]
 pub struct Images {
-    pub(super) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// A picture to be stored.

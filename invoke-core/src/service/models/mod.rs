@@ -19,8 +19,8 @@ use crate::models::ModelRecord;
 /// Use of models.
 #[derive(Clone)]
 pub struct Models {
-    pub(super) shared: Arc<Shared>,
-    pub(super) installer: Arc<Installer>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) installer: Arc<Installer>,
 }
 
 impl Models {

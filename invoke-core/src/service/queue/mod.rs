@@ -34,9 +34,9 @@ use crate::{
 /// Use of the queue.
 #[derive(Clone)]
 pub struct Queue {
-    pub(super) shared: Arc<Shared>,
-    pub(super) processor: Arc<Processor>,
-    pub(super) registry: Arc<Registry>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) processor: Arc<Processor>,
+    pub(crate) registry: Arc<Registry>,
 }
 
 fn no_such_item(queue_id: &QueueId, item_id: ItemId) -> Error {
