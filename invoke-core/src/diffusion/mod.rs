@@ -3,6 +3,15 @@
 //! Nothing here knows users, files of the root, or the queue. Models are built from a folder of weights and its configs,
 //! and every shape is read from those configs.
 
+mod blocks;
+mod error;
 pub mod noise;
 pub mod ops;
 pub mod schedulers;
+pub mod text;
+pub mod unet;
+pub mod vae;
+pub mod weights;
+
+pub use blocks::Seamless;
+pub use error::{ModelError, Result};

@@ -1,0 +1,26 @@
+//! The gated feed-forward layer of transformers.
+
+use candle_core::Tensor;
+
+use crate::diffusion::error::Result;
+use crate::diffusion::ops::{Linear, geglu};
+use crate::diffusion::weights::Weights;
+
+/// A matrix product to twice four times the width, gated GELU, and a product back.
+#[derive(Debug, Clone)]
+pub(crate) struct FeedForward {
+    widen: Linear,
+    narrow: Linear,
+}
+
+impl FeedForward {
+    /// Reads `net.0.proj` and `net.2`.
+    pub(crate) fn load(weights: &Weights, width: usize) -> Result<Self> {
+        Ok(Self { widen: weights.at("net.0.proj").linear(width, width * 8)?, narrow: weights.at("net.2").linear(width * 4, width)? })
+    }
+
+    /// `[b, n, width]` to the same.
+    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        self.narrow.forward(&geglu(&self.widen.forward(x)?)?)
+    }
+}

@@ -1,0 +1,52 @@
+//! Halving and doubling a picture's sides.
+
+use candle_core::Tensor;
+
+use crate::diffusion::error::Result;
+use crate::diffusion::ops::{Conv2d, ConvConfig, PaddingMode, upsample_nearest_2x};
+use crate::diffusion::weights::Weights;
+
+/// A convolution of stride 2.
+#[derive(Debug, Clone)]
+pub(crate) struct Downsample {
+    conv: Conv2d,
+    wraps: bool,
+}
+
+impl Downsample {
+    /// Reads `conv`. With `padding` 0 the picture gets one row and column of zeros at its bottom and right, and never wraps
+    /// around: autoencoders pad outside the convolution.
+    pub(crate) fn load(weights: &Weights, channels: usize, padding: usize) -> Result<Self> {
+        let sides = if padding == 0 { [0, 1, 0, 1] } else { [padding; 4] };
+        let conv = weights.at("conv").conv(channels, channels, 3, ConvConfig { stride: 2, padding: sides })?;
+        Ok(Self { conv, wraps: padding != 0 })
+    }
+
+    /// `[b, c, h, w]` to `[b, c, ceil(h/2), ceil(w/2)]` (for padding 1).
+    pub(crate) fn forward(&self, x: &Tensor, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
+        self.conv.forward_with(x, if self.wraps { mode } else { [PaddingMode::Zeros; 2] }, None)
+    }
+}
+
+/// Nearest-neighbour doubling and a convolution.
+#[derive(Debug, Clone)]
+pub(crate) struct Upsample {
+    conv: Conv2d,
+}
+
+impl Upsample {
+    /// Reads `conv`.
+    pub(crate) fn load(weights: &Weights, channels: usize) -> Result<Self> {
+        Ok(Self { conv: weights.at("conv").conv(channels, channels, 3, ConvConfig::padded(1))? })
+    }
+
+    /// Doubles `x [b, c, h, w]`, or brings it to `size` (height, width) where the level above has odd sides.
+    pub(crate) fn forward(&self, x: &Tensor, size: Option<(usize, usize)>, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
+        let larger = match size {
+            Some((height, width)) if (height, width) != (h * 2, w * 2) => x.upsample_nearest2d(height, width)?,
+            _ => upsample_nearest_2x(x)?,
+        };
+        self.conv.forward_with(&larger, mode, None)
+    }
+}

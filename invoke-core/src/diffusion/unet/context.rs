@@ -1,0 +1,81 @@
+//! What a denoiser looks at besides the latents, prepared once a run.
+
+use std::collections::HashMap;
+
+use candle_core::{Result, Tensor};
+
+/// Which context tokens a query may look at, as an additive bias.
+#[derive(Debug, Clone, Default)]
+pub enum CrossBias {
+    /// All tokens.
+    #[default]
+    None,
+    /// `[b, 1, tokens]`, the same for all pixels: 0 for a token that counts, -10000 for padding.
+    Tokens(Tensor),
+    /// For each picture size that occurs, by its number of pixels: `[b, pixels, tokens]`. See
+    /// [`regions::region_bias`](super::regions::region_bias).
+    Pixels(HashMap<usize, Tensor>),
+}
+
+/// A context after every cross-attention layer's key and value products. Made by [`UNet::prepare`](super::UNet::prepare) or a
+/// ControlNet's, valid for that model alone.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub(crate) text: Vec<(Tensor, Tensor)>,
+    pub(crate) bias: CrossBias,
+    pub(crate) images: Vec<ImagePrompt>,
+    /// SDXL's added embedding `[b, time width]`, to be added to the timestep's.
+    pub(crate) added: Option<Tensor>,
+}
+
+/// Keys and values of an image prompt (IP-Adapter) for the layers it acts on.
+#[derive(Debug, Clone)]
+pub struct ImagePrompt {
+    pub(crate) layers: Vec<Option<(Tensor, Tensor)>>,
+    pub(crate) masks: Option<HashMap<usize, Tensor>>,
+}
+
+impl Context {
+    /// Adds an image prompt; its scale is given at each step, in the order they were added.
+    #[must_use]
+    pub fn with_image(mut self, image: ImagePrompt) -> Self {
+        self.images.push(image);
+        self
+    }
+
+    pub(crate) fn text(&self, layer: usize) -> (&Tensor, &Tensor) {
+        let (k, v) = &self.text[layer];
+        (k, v)
+    }
+
+    pub(crate) fn images(&self) -> &[ImagePrompt] {
+        &self.images
+    }
+
+    pub(crate) fn bias(&self, pixels: usize) -> Result<Option<&Tensor>> {
+        match &self.bias {
+            CrossBias::None => Ok(None),
+            CrossBias::Tokens(bias) => Ok(Some(bias)),
+            CrossBias::Pixels(by_size) => match by_size.get(&pixels) {
+                Some(bias) => Ok(Some(bias)),
+                None => candle_core::bail!("the regions were made for another size: none has {pixels} pixels"),
+            },
+        }
+    }
+}
+
+impl ImagePrompt {
+    pub(crate) fn layer(&self, layer: usize) -> Option<(&Tensor, &Tensor)> {
+        self.layers.get(layer)?.as_ref().map(|(k, v)| (k, v))
+    }
+
+    pub(crate) fn mask(&self, pixels: usize) -> Result<Option<&Tensor>> {
+        match &self.masks {
+            None => Ok(None),
+            Some(by_size) => match by_size.get(&pixels) {
+                Some(mask) => Ok(Some(mask)),
+                None => candle_core::bail!("the image prompt's mask was made for another size: none has {pixels} pixels"),
+            },
+        }
+    }
+}

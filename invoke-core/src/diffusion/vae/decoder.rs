@@ -1,0 +1,63 @@
+//! Latents to pictures.
+
+use candle_core::Tensor;
+
+use super::VaeConfig;
+use super::mid::{EPS, MidBlock, shape};
+use crate::diffusion::blocks::{ResnetBlock, Upsample};
+use crate::diffusion::error::Result;
+use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, PaddingMode};
+use crate::diffusion::weights::Weights;
+
+#[derive(Debug, Clone)]
+pub(super) struct Decoder {
+    conv_in: Conv2d,
+    mid: MidBlock,
+    blocks: Vec<(Vec<ResnetBlock>, Option<Upsample>)>,
+    norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+impl Decoder {
+    pub(super) fn load(weights: &Weights, config: &VaeConfig) -> Result<Self> {
+        let channels = &config.block_out_channels;
+        let (first, last) = (channels[0], channels[channels.len() - 1]);
+        let mut inputs = last;
+        let mut blocks = Vec::new();
+        for (i, &outputs) in channels.iter().rev().enumerate() {
+            let weights = weights.at(format_args!("up_blocks.{i}"));
+            let mut layers = Vec::new();
+            for layer in 0..=config.layers_per_block {
+                layers.push(ResnetBlock::load(&weights.at(format_args!("resnets.{layer}")), shape(config, inputs, outputs))?);
+                inputs = outputs;
+            }
+            let larger = match i + 1 < channels.len() {
+                true => Some(Upsample::load(&weights.at("upsamplers.0"), outputs)?),
+                false => None,
+            };
+            blocks.push((layers, larger));
+        }
+        Ok(Self {
+            conv_in: weights.at("conv_in").conv(config.latent_channels, last, 3, ConvConfig::padded(1))?,
+            mid: MidBlock::load(&weights.at("mid_block"), config, last)?,
+            blocks,
+            norm_out: weights.at("conv_norm_out").group_norm(config.norm_num_groups, first, EPS)?,
+            conv_out: weights.at("conv_out").conv(first, config.out_channels, 3, ConvConfig::padded(1))?,
+        })
+    }
+
+    /// `[b, latent channels, h, w]` to `[b, 3, h*8, w*8]`.
+    pub(super) fn forward(&self, z: &Tensor, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
+        let x = self.conv_in.forward_with(z, mode, None)?;
+        let mut x = self.mid.forward(&x, mode)?;
+        for (layers, larger) in &self.blocks {
+            for layer in layers {
+                x = layer.forward(&x, None, mode)?;
+            }
+            if let Some(larger) = larger {
+                x = larger.forward(&x, None, mode)?;
+            }
+        }
+        self.conv_out.forward_with(&self.norm_out.forward_silu(&x)?, mode, None)
+    }
+}

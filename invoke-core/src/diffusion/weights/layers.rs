@@ -1,0 +1,38 @@
+//! Layers made from a view on weights. Shapes are those the config calls for; anything else in the file is an error.
+
+use super::Weights;
+use crate::diffusion::error::Result;
+use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, LayerNorm, Linear};
+
+impl Weights {
+    /// `weight [outputs, inputs]` and, if the file has one, `bias [outputs]`. A 1×1 convolution's kernel is taken too.
+    pub fn linear(&self, inputs: usize, outputs: usize) -> Result<Linear> {
+        let weight = match self.require("weight")?.as_slice() {
+            [_, _, 1, 1] => self.get("weight", &[outputs, inputs, 1, 1])?.reshape((outputs, inputs))?,
+            [_, _, 1] => self.get("weight", &[outputs, inputs, 1])?.reshape((outputs, inputs))?,
+            _ => self.get("weight", &[outputs, inputs])?,
+        };
+        let bias = if self.has("bias") { Some(self.get("bias", &[outputs])?) } else { None };
+        Ok(Linear::new(weight, bias)?)
+    }
+
+    /// A square convolution: `weight [outputs, inputs, kernel, kernel]`, `bias [outputs]`.
+    pub fn conv(&self, inputs: usize, outputs: usize, kernel: usize, config: ConvConfig) -> Result<Conv2d> {
+        let weight = match (kernel, self.require("weight")?.len()) {
+            (1, 2) => self.get("weight", &[outputs, inputs])?.reshape((outputs, inputs, 1, 1))?,
+            _ => self.get("weight", &[outputs, inputs, kernel, kernel])?,
+        };
+        let bias = if self.has("bias") { Some(self.get("bias", &[outputs])?) } else { None };
+        Ok(Conv2d::new(weight, bias, config)?)
+    }
+
+    /// Group normalisation with `weight` and `bias` of `[channels]`.
+    pub fn group_norm(&self, groups: usize, channels: usize, eps: f64) -> Result<GroupNorm> {
+        Ok(GroupNorm::new(groups, self.get("weight", &[channels])?, self.get("bias", &[channels])?, eps)?)
+    }
+
+    /// Layer normalisation with `weight` and `bias` of `[channels]`.
+    pub fn layer_norm(&self, channels: usize, eps: f64) -> Result<LayerNorm> {
+        Ok(LayerNorm::new(self.get("weight", &[channels])?, self.get("bias", &[channels])?, eps))
+    }
+}
