@@ -201,6 +201,238 @@ def record_vae():
     out["decode seamless"] = decode(wrap_around(tiny(AutoencoderKL, "vae")), 1, 4, 16, 16)
     save("vae", out)
 
+# --- random small models of other shapes -----------------------------------------------------------------------------------------
+
+def randomise(model, seed, scale=1.0):
+    """Weights of a fixed seed, rounded to half precision, with nothing left at zero."""
+    g = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        fan = p[0].numel() if p.ndim > 1 else 1
+        noise = torch.randn(p.shape, generator=g)
+        p.copy_((1 + noise * 0.1 if p.ndim == 1 and "norm" in name and name.endswith("weight") else noise * (0.1 if p.ndim == 1 else scale / fan ** 0.5)).half().float())
+    return model.eval()
+
+
+def keep(model, *path):
+    """Saves a model in half precision, which its weights already have."""
+    folder = os.path.join(HERE, "models", *path)
+    model.to(torch.float16).save_pretrained(folder)
+    model.float()
+
+
+UNETS = {
+    "sd-2": dict(block_out_channels=(8, 16, 24), down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+                 attention_head_dim=(1, 2, 3), cross_attention_dim=24, norm_num_groups=4, layers_per_block=1, use_linear_projection=True, sample_size=16),
+    "inpaint": dict(in_channels=9, block_out_channels=(8, 16), down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), attention_head_dim=2,
+                    cross_attention_dim=16, norm_num_groups=2, layers_per_block=2, sample_size=16),
+    "sdxl": dict(block_out_channels=(8, 16, 24), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+                 attention_head_dim=(1, 2, 3), cross_attention_dim=40, norm_num_groups=4, layers_per_block=2, transformer_layers_per_block=(1, 1, 2), use_linear_projection=True, addition_embed_type="text_time",
+                 addition_time_embed_dim=6, projection_class_embeddings_input_dim=24 + 36, sample_size=16),
+}
+
+
+def unet_of(name, seed=11):
+    from diffusers import UNet2DConditionModel
+    return randomise(UNet2DConditionModel(**UNETS[name]), seed)
+
+
+def record_shapes():
+    from diffusers import ControlNetModel, T2IAdapter
+    out = {}
+    for name in ("sd-2", "inpaint"):
+        unet = unet_of(name); keep(unet, name, "unet")
+        c, w = unet.config.in_channels, unet.config.cross_attention_dim
+        out[name] = thin(unet(wave(2, c, 16, 12), 601, encoder_hidden_states=wave(2, 77, w, phase=1)).sample)
+    unet = unet_of("sdxl"); keep(unet, "sdxl", "unet")
+    ids = torch.tensor([[1024, 768, 0, 16, 1024, 512], [64, 64, 8, 0, 64, 64.0]])
+    added = {"text_embeds": wave(2, 24, phase=5), "time_ids": ids}
+    step = dict(encoder_hidden_states=wave(2, 77, 40, phase=1), added_cond_kwargs=added)
+    out["sdxl"] = thin(unet(wave(2, 4, 16, 12), 601, **step).sample)
+    control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 8, 8, 12), controlnet_conditioning_channel_order="bgr")
+    randomise(control, 12); keep(control, "sdxl", "control")
+    picture = (wave(2, 3, 128, 96, phase=2) + 1) / 2
+    for kind, guess in {"control": False, "control ramp": True}.items():
+        down, mid = control(wave(2, 4, 16, 12), 601, controlnet_cond=picture, conditioning_scale=0.7, guess_mode=guess, return_dict=False, **step)
+        for i, d in enumerate([*down, mid]): out[f"{kind} {i}"] = thin(d, 60)
+        out[f"{kind} result"] = thin(unet(wave(2, 4, 16, 12), 601, down_block_additional_residuals=down, mid_block_additional_residual=mid, **step).sample)
+    for kind, channels in {"full_adapter": (8, 16, 24), "full_adapter_xl": (8, 16, 24, 24), "light_adapter": (8, 16, 24)}.items():
+        adapter = randomise(T2IAdapter(in_channels=3, channels=list(channels), num_res_blocks=2, downscale_factor=8 if kind != "full_adapter_xl" else 16, adapter_type=kind), 13, 1.4)
+        keep(adapter, kind)
+        states = adapter((wave(1, 3, 128, 96, phase=2) + 1) / 2)
+        for i, s in enumerate(states): out[f"{kind} {i}"] = thin(s, 200)
+        if kind == "full_adapter_xl":
+            states = adapter((wave(2, 3, 128, 96, phase=2) + 1) / 2)
+            out["adapter result"] = thin(unet(wave(2, 4, 16, 12), 601, down_intrablock_additional_residuals=[s.clone() for s in states], **step).sample)
+    save("shapes", out)
+
+
+def record_sdxl_text():
+    from compel import Compel, ReturnedEmbeddingsType, SplitLongTextMode
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+    tokenizer = CLIPTokenizer.from_pretrained(os.path.join(TINY, "tokenizer"))
+    shape = dict(vocab_size=777, bos_token_id=775, num_attention_heads=2, max_position_embeddings=77)
+    one = randomise(CLIPTextModel(CLIPTextConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=3, eos_token_id=2, pad_token_id=776, **shape)), 21)
+    two = randomise(CLIPTextModelWithProjection(CLIPTextConfig(hidden_size=24, intermediate_size=32, num_hidden_layers=4, projection_dim=24, hidden_act="gelu", eos_token_id=776, pad_token_id=0, **shape)), 22)
+    keep(one, "sdxl", "text_encoder"); keep(two, "sdxl", "text_encoder_2")
+    out = {}
+    prompts = {"short": (PROMPTS["weights"], ""), "long": (LONG, "a (blue)0.7 boat")}
+    for name, (prompt, style) in prompts.items():
+        parts = []
+        for model, text in ((one, prompt), (two, style or prompt)):
+            compel = Compel(tokenizer=tokenizer, text_encoder=model, truncate_long_prompts=False, returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED, split_long_text_mode=SplitLongTextMode.SENTENCES)
+            parts.append(compel.build_conditioning_tensor_for_conjunction(Compel.parse_prompt_string(text))[0])
+            if model is two: out[name + " pooled"] = thin(two(torch.tensor(compel.conditioning_provider.get_token_ids([text], padding="max_length", truncation_override=True))).text_embeds)
+        n = max(p.shape[1] for p in parts)
+        out[name] = thin(torch.cat([torch.nn.functional.pad(p, (0, 0, 0, n - p.shape[1])) for p in parts], 2))
+    ids = torch.tensor([tokenizer("a red circle", padding="max_length", max_length=77)["input_ids"]])
+    out["first pooled"] = thin(one(ids).pooler_output)
+    one.text_model.encoder.layers = one.text_model.encoder.layers[:-1] if hasattr(one, "text_model") else one.encoder.layers[:-1]
+    out["skipped"] = thin(one(ids).last_hidden_state)
+    save("sdxl_text", out)
+
+
+def record_lora():
+    """Patched weights and what the patched denoiser predicts. Deltas are written out here, by the formulas of LyCORIS and PEFT."""
+    g = torch.Generator().manual_seed(31)
+    unet = unet_of("sdxl")
+    weights = dict(unet.named_parameters())
+
+    def r(*shape): return (torch.randn(*shape, generator=g) * 0.2).half().float()
+    kohya, deltas, rank = {}, {}, 3
+
+    def key(module): return "lora_unet_" + module.replace(".", "_")
+
+    def layer(module, delta, **tensors):
+        deltas[module] = delta
+        kohya.update({f"{key(module)}.{n}": t for n, t in tensors.items()})
+    m = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"; w = weights[m + ".weight"]
+    up, down = r(w.shape[0], rank), r(rank, w.shape[1])
+    layer(m, up @ down * (2 / rank), **{"lora_up.weight": up, "lora_down.weight": down, "alpha": torch.tensor(2.0)})
+    m = "down_blocks.0.resnets.0.conv1"; w = weights[m + ".weight"]
+    up, down = r(w.shape[0], rank, 1, 1), r(rank, w.shape[1], 3, 3)
+    layer(m, torch.einsum("or,rikl->oikl", up[..., 0, 0], down), **{"lora_up.weight": up, "lora_down.weight": down})
+    m = "down_blocks.2.resnets.1.conv2"; w = weights[m + ".weight"]
+    up, mid, down = r(w.shape[0], rank, 1, 1), r(rank, rank, 3, 3), r(rank, w.shape[1], 1, 1)
+    layer(m, torch.einsum("mnkl,im,nj->ijkl", mid, up[..., 0, 0], down[..., 0, 0]), **{"lora_up.weight": up, "lora_mid.weight": mid, "lora_down.weight": down})
+    m = "mid_block.attentions.0.transformer_blocks.1.ff.net.2"; w = weights[m + ".weight"]
+    a, b, c, d = r(w.shape[0], rank), r(rank, w.shape[1]), r(w.shape[0], rank), r(rank, w.shape[1])
+    layer(m, (a @ b) * (c @ d) * (6 / rank), hada_w1_a=a, hada_w1_b=b, hada_w2_a=c, hada_w2_b=d, alpha=torch.tensor(6.0))
+    m = "up_blocks.0.resnets.2.conv1"; w = weights[m + ".weight"]
+    a, b, t, c, d, u = r(rank, w.shape[0]), r(rank, w.shape[1]), r(rank, rank, 3, 3), r(rank, w.shape[0]), r(rank, w.shape[1]), r(rank, rank, 3, 3)
+    layer(m, torch.einsum("ijkl,jr,ip->prkl", t, b, a) * torch.einsum("ijkl,jr,ip->prkl", u, d, c), hada_w1_a=a, hada_w1_b=b, hada_t1=t, hada_w2_a=c, hada_w2_b=d, hada_t2=u)
+    m = "up_blocks.1.attentions.2.transformer_blocks.0.attn2.to_v"; w = weights[m + ".weight"]
+    a, b, c = r(4, 5), r(w.shape[0] // 4, rank), r(rank, w.shape[1] // 5)
+    layer(m, torch.kron(a, b @ c) * (1 / rank), lokr_w1=a, lokr_w2_a=b, lokr_w2_b=c, alpha=torch.tensor(1.0))
+    m = "up_blocks.2.resnets.0.conv1"; w = weights[m + ".weight"]
+    a, b = r(2, 2), r(w.shape[0] // 2, w.shape[1] // 2, 3, 3)
+    layer(m, torch.kron(a[..., None, None], b), lokr_w1=a, lokr_w2=b)
+    m = "conv_out"; w = weights[m + ".weight"]
+    diff, bias = r(*w.shape), r(w.shape[0])
+    layer(m, diff, diff=diff, diff_b=bias); deltas[m + ".bias"] = bias
+    m = "down_blocks.1.attentions.1.transformer_blocks.0.ff.net.0.proj"; w = weights[m + ".weight"]
+    up, down, scale = r(w.shape[0], rank), r(rank, w.shape[1]), (1 + r(1, w.shape[1]) * 0.2).half().float()
+    v = w + up @ down
+    layer(m, v * scale / v.norm(dim=0, keepdim=True) - w, **{"lora_up.weight": up, "lora_down.weight": down, "dora_scale": scale})
+    m = "down_blocks.1.attentions.1.proj_in"; w = weights[m + ".weight"]
+    factor = (1 + r(w.shape[0])).half().float()
+    layer(m, w * factor[:, None], weight=factor, on_input=torch.tensor(0.0))
+    stability = {}
+    for k, t in kohya.items():  # some layers under the names of single-file checkpoints
+        for new, old in {"down_blocks_1_attentions_0": "input_blocks_4_1", "down_blocks_0_resnets_0_conv1": "input_blocks_1_0_in_layers_2", "mid_block_attentions_0": "middle_block_1", "up_blocks_0_resnets_2_conv1": "output_blocks_2_0_in_layers_2",
+                         "up_blocks_1_attentions_2": "output_blocks_5_1", "conv_out": "out_2"}.items(): k = k.replace("lora_unet_" + new, "lora_unet_" + old)
+        stability[k] = t
+    stability["lora_unet_no_such_layer.alpha"] = torch.tensor(1.0)
+    stability["lora_unet_no_such_layer.lora_up.weight"] = r(2, 2); stability["lora_unet_no_such_layer.lora_down.weight"] = r(2, 2)
+    m = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_k"; w = weights[m + ".weight"]
+    up, down, magnitude = r(w.shape[0], rank), r(rank, w.shape[1]), (1 + r(w.shape[0]) * 0.2).half().float()
+    v = w + up @ down
+    peft = {f"unet.{m}.lora_A.weight": down, f"unet.{m}.lora_B.weight": up, f"unet.{m}.lora_magnitude_vector": magnitude}
+    folder = os.path.join(HERE, "models", "lora"); os.makedirs(folder, exist_ok=True)
+    for n, t in {"kohya": kohya, "stability": stability, "peft": peft}.items(): save_file({k: x.half().contiguous() for k, x in t.items()}, os.path.join(folder, n + ".safetensors"))
+    out = {f"{m}{'' if m.endswith('.bias') else '.weight'}": thin(weights[m if m.endswith(".bias") else m + ".weight"] + 0.5 * d, 200) for m, d in deltas.items()}
+    out["peft"] = thin(w + 0.5 * (v * (magnitude / v.norm(dim=1))[:, None] - w), 200)
+    for m, d in deltas.items(): weights[m if m.endswith(".bias") else m + ".weight"].add_(0.5 * d)
+    added = {"text_embeds": wave(2, 24, phase=5), "time_ids": torch.tensor([[1024, 768, 0, 16, 1024, 512], [64, 64, 8, 0, 64, 64.0]])}
+    out["result"] = thin(unet(wave(2, 4, 16, 12), 601, encoder_hidden_states=wave(2, 77, 40, phase=1), added_cond_kwargs=added).sample)
+    save("lora", out)
+
+
+def record_ip_adapter():
+    """A small image encoder, and IP-Adapters of the three kinds on the SD-2-shaped denoiser."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+    vision = randomise(CLIPVisionModelWithProjection(CLIPVisionConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2, image_size=32, patch_size=8, projection_dim=20, hidden_act="gelu")), 41)
+    keep(vision, "clip_vision")
+    seen = vision(wave(2, 3, 32, 32), output_hidden_states=True)
+    out = {"pooled": thin(seen.image_embeds), "penultimate": thin(seen.hidden_states[-2])}
+    g = torch.Generator().manual_seed(42)
+
+    def r(*shape): return (torch.randn(*shape, generator=g) * shape[-1] ** -0.5).half().float()
+
+    def norm(n): return (1 + torch.randn(n, generator=g) * 0.1).half().float()
+    unet = unet_of("sd-2")
+    context = unet.config.cross_attention_dim
+    dim, inner = 16, 128
+    kinds = {"plain": {"proj.weight": r(4 * context, 20), "proj.bias": r(4 * context), "norm.weight": norm(context), "norm.bias": r(context)},
+             "full": {"proj.0.weight": r(16, 16), "proj.0.bias": r(16), "proj.2.weight": r(context, 16), "proj.2.bias": r(context), "proj.3.weight": norm(context), "proj.3.bias": r(context)},
+             "plus": {"latents": r(1, 5, dim), "proj_in.weight": r(dim, 16), "proj_in.bias": r(dim), "proj_out.weight": r(context, dim), "proj_out.bias": r(context), "norm_out.weight": norm(context), "norm_out.bias": r(context)}}
+    for i in range(4):
+        kinds["plus"] |= {f"layers.{i}.0.{k}": v for k, v in {"norm1.weight": norm(dim), "norm1.bias": r(dim), "norm2.weight": norm(dim), "norm2.bias": r(dim), "to_q.weight": r(inner, dim), "to_kv.weight": r(2 * inner, dim), "to_out.weight": r(dim, inner)}.items()}
+        kinds["plus"] |= {f"layers.{i}.1.{k}": v for k, v in {"0.weight": norm(dim), "0.bias": r(dim), "1.weight": r(4 * dim, dim), "3.weight": r(dim, 4 * dim)}.items()}
+    for kind, projection in kinds.items():
+        unet = unet_of("sd-2")
+        attention, n = {}, 1
+        for name, p in unet.attn_processors.items():
+            if "attn2" not in name: continue
+            width = unet.get_submodule(name.removesuffix(".processor")).to_k.weight.shape[0]
+            attention |= {f"{n}.to_k_ip.weight": r(width, context), f"{n}.to_v_ip.weight": r(width, context)}
+            n += 2
+        folder = os.path.join(HERE, "models", "ip_adapter"); os.makedirs(folder, exist_ok=True)
+        save_file({"image_proj." + k: v.half() for k, v in projection.items()} | {"ip_adapter." + k: v.half() for k, v in attention.items()}, os.path.join(folder, kind + ".safetensors"))
+        unet._load_ip_adapter_weights([{"image_proj": dict(projection), "ip_adapter": dict(attention)}], low_cpu_mem_usage=False)
+        features = (seen.image_embeds if kind == "plain" else seen.hidden_states[-2])[:, None]
+        out[kind] = thin(unet.encoder_hid_proj([features])[0])
+        for p in unet.attn_processors.values():
+            if hasattr(p, "scale"): p.scale = [0.6]
+        out[kind + " result"] = thin(unet(wave(2, 4, 16, 12), 601, encoder_hidden_states=wave(2, 77, context, phase=1), added_cond_kwargs={"image_embeds": [features]}).sample)
+    save("ip_adapter", out)
+
+
+def record_names():
+    """Names of single-file checkpoints' tensors and what diffusers makes of them, for the small models here."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.loaders import single_file_utils as s
+    out = {}
+    for name in ("sd-2", "sdxl", "inpaint"):
+        unet = unet_of(name)
+        n, layers = len(unet.config.block_out_channels), unet.config.layers_per_block
+        old = {}
+        for i, block in enumerate(unet.down_blocks):
+            for j in range(layers):
+                old[f"input_blocks.{1 + i * (layers + 1) + j}.0"] = block.resnets[j]
+                if hasattr(block, "attentions"): old[f"input_blocks.{1 + i * (layers + 1) + j}.1"] = block.attentions[j]
+            if block.downsamplers: old[f"input_blocks.{(i + 1) * (layers + 1)}.0.op"] = block.downsamplers[0].conv
+        for i, block in enumerate(unet.up_blocks):
+            for j in range(layers + 1):
+                k = i * (layers + 1) + j
+                old[f"output_blocks.{k}.0"] = block.resnets[j]
+                if hasattr(block, "attentions"): old[f"output_blocks.{k}.1"] = block.attentions[j]
+                if block.upsamplers and j == layers: old[f"output_blocks.{k}.{2 if hasattr(block, 'attentions') else 1}.conv"] = block.upsamplers[0].conv
+        old |= {"input_blocks.0.0": unet.conv_in, "time_embed.0": unet.time_embedding.linear_1, "time_embed.2": unet.time_embedding.linear_2, "middle_block.0": unet.mid_block.resnets[0],
+                "middle_block.1": unet.mid_block.attentions[0], "middle_block.2": unet.mid_block.resnets[1], "out.0": unet.conv_norm_out, "out.2": unet.conv_out}
+        if unet.config.addition_embed_type: old |= {"label_emb.0.0": unet.add_embedding.linear_1, "label_emb.0.2": unet.add_embedding.linear_2}
+        res = {"norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3", "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection"}
+        checkpoint = {}
+        for prefix, module in old.items():
+            for k, v in module.state_dict().items():
+                if hasattr(module, "time_emb_proj"): k = res[k.rsplit(".", 1)[0]] + "." + k.rsplit(".", 1)[1]
+                checkpoint[f"model.diffusion_model.{prefix}.{k}"] = v
+        new = s.convert_ldm_unet_checkpoint(dict(checkpoint), dict(unet.config))
+        by_tensor = {v.data_ptr(): k for k, v in checkpoint.items()}
+        out[name] = {by_tensor[v.data_ptr()]: k for k, v in new.items()}
+        assert set(out[name].values()) == set(unet.state_dict()), name
+    with open(os.path.join(HERE, "names.json"), "w") as f: json.dump(out, f, separators=(",", ":"), sort_keys=True); f.write("\n")
+    print("names", {k: len(v) for k, v in out.items()})
+
 
 if __name__ == "__main__":
     parts = sys.argv[1:] or [n[7:] for n in list(globals()) if n.startswith("record_")]

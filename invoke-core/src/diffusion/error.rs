@@ -71,7 +71,10 @@ pub(crate) fn short(path: &Path) -> String {
 
 /// A [`ModelError::Config`] for the file at `path`.
 pub(crate) fn config_error(path: &Path, reason: impl std::fmt::Display) -> ModelError {
-    ModelError::Config { file: short(path), reason: reason.to_string() }
+    ModelError::Config {
+        file: short(path),
+        reason: reason.to_string(),
+    }
 }
 
 /// Reads and parses a JSON config of at most a few megabytes.
@@ -88,7 +91,10 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     let mut text = String::new();
     let read = file.take(limit + 1).read_to_string(&mut text).map_err(io)?;
     if read as u64 > limit {
-        return Err(ModelError::Corrupt { file: short(path), reason: format!("it is larger than {limit} bytes") });
+        return Err(ModelError::Corrupt {
+            file: short(path),
+            reason: format!("it is larger than {limit} bytes"),
+        });
     }
     Ok(text)
 }

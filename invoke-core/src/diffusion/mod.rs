@@ -4,9 +4,15 @@
 //! and every shape is read from those configs.
 
 mod blocks;
+pub mod control;
 mod error;
+mod blocks;
+pub mod control;
+mod error;
+pub mod lora;
 pub mod noise;
 pub mod ops;
+pub mod preview;
 pub mod schedulers;
 pub mod text;
 pub mod unet;

@@ -16,15 +16,30 @@ fn prompts() -> BTreeMap<String, String> {
 fn prompts_encode_as_compel_encodes_them() {
     let tokenizer = Tokenizer::open(&tiny("tokenizer")).unwrap();
     let model = ClipTextModel::open(&tiny("text_encoder"), DType::F32, &Device::Cpu).unwrap();
-    let encoder = Encoder { tokenizer: &tokenizer, model: &model, state: HiddenState::Last, skip: 0, inversions: None };
+    let encoder = Encoder {
+        tokenizer: &tokenizer,
+        model: &model,
+        state: HiddenState::Last,
+        skip: 0,
+        inversions: None,
+    };
     let recorded = Recorded::open("text");
     for (name, prompt) in prompts() {
         let embeds = encode(&prompt, encoder).unwrap();
-        assert_eq!(embeds.dims()[1], recorded.values(&format!("{name}.tokens"))[0] as usize, "{name}: tokens");
+        assert_eq!(
+            embeds.dims()[1],
+            recorded.values(&format!("{name}.tokens"))[0] as usize,
+            "{name}: tokens"
+        );
         recorded.check(&name, &embeds);
     }
     recorded.check("pooled", &encode_pooled(&prompts()["plain"], encoder).unwrap());
-    assert!(encode("a", Encoder { skip: 2, ..encoder }).unwrap_err().to_string().contains("skipped_layers"));
+    assert!(
+        encode("a", Encoder { skip: 2, ..encoder })
+            .unwrap_err()
+            .to_string()
+            .contains("skipped_layers")
+    );
 }
 
 #[test]
@@ -35,7 +50,10 @@ fn a_tokenizer_without_tokenizer_json_is_the_same() {
         std::fs::copy(tiny("tokenizer").join(file), folder.path().join(file)).unwrap();
     }
     let built = Tokenizer::open(folder.path()).unwrap();
-    assert_eq!((built.bos, built.eos, built.pad, built.max_length), (whole.bos, whole.eos, whole.pad, whole.max_length));
+    assert_eq!(
+        (built.bos, built.eos, built.pad, built.max_length),
+        (whole.bos, whole.eos, whole.pad, whole.max_length)
+    );
     for (name, prompt) in prompts() {
         assert_eq!(built.ids(&prompt, None).unwrap(), whole.ids(&prompt, None).unwrap(), "{name}");
     }
@@ -47,7 +65,11 @@ fn a_padding_token_of_its_own_is_a_token_in_prompts_too() {
     for file in ["vocab.json", "merges.txt"] {
         std::fs::copy(tiny("tokenizer").join(file), folder.path().join(file)).unwrap();
     }
-    std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"pad_token": "!", "model_max_length": 77}"#).unwrap();
+    std::fs::write(
+        folder.path().join("tokenizer_config.json"),
+        r#"{"pad_token": "!", "model_max_length": 77}"#,
+    )
+    .unwrap();
     let tokenizer = Tokenizer::open(folder.path()).unwrap();
     assert_eq!(tokenizer.pad, 0);
     // From transformers 5.5.4.

@@ -19,7 +19,7 @@ fn context(unet: &UNet, batch: usize) -> Context {
 #[test]
 fn sizes_and_timesteps() {
     let (unet, recorded) = (unet(), Recorded::open("unet"));
-    assert_eq!(unet.bytes(), 9_798_536 * 2);
+    assert_eq!(unet.bytes(), 39_164_176);
     let cases = [
         ("square", 2, 32, 32, 999.0),
         ("last", 2, 32, 32, 1.0),
@@ -29,7 +29,9 @@ fn sizes_and_timesteps() {
         ("tiny", 1, 8, 8, 50.0),
     ];
     for (name, b, h, w, t) in cases {
-        let y = unet.forward(&wave(&[b, 4, h, w], 0.0, 1.0), t, &context(&unet, b), &StepInputs::default()).unwrap();
+        let y = unet
+            .forward(&wave(&[b, 4, h, w], 0.0, 1.0), t, &context(&unet, b), &StepInputs::default())
+            .unwrap();
         assert_eq!(y.dims(), [b, 4, h, w]);
         recorded.check(name, &y);
     }
@@ -41,8 +43,28 @@ fn additions_to_a_step() {
     let context = context(&unet, 1);
     let run = |h, w, inputs: &StepInputs<'_>| unet.forward(&wave(&[1, 4, h, w], 0.0, 1.0), 301.0, &context, inputs).unwrap();
     let free_u = FreeU::new(1.2, 1.4, 0.9, 0.2);
-    recorded.check("freeu", &run(24, 16, &StepInputs { free_u, ..StepInputs::default() }));
-    recorded.check("freeu tiny", &run(8, 8, &StepInputs { free_u, ..StepInputs::default() }));
+    recorded.check(
+        "freeu",
+        &run(
+            24,
+            16,
+            &StepInputs {
+                free_u,
+                ..StepInputs::default()
+            },
+        ),
+    );
+    recorded.check(
+        "freeu tiny",
+        &run(
+            8,
+            8,
+            &StepInputs {
+                free_u,
+                ..StepInputs::default()
+            },
+        ),
+    );
     let states = |shapes: &[(usize, usize)]| -> Vec<Tensor> {
         let state = |(i, (c, d)): (usize, &(usize, usize))| wave(&[1, *c, 16 / d, 24 / d], i as f64, 0.3);
         shapes.iter().enumerate().map(state).collect()
@@ -51,13 +73,39 @@ fn additions_to_a_step() {
         down: states(&[(32, 1), (32, 1), (32, 2), (64, 2), (64, 4), (128, 4), (128, 8), (160, 8)]),
         mid: wave(&[1, 160, 2, 3], 9.0, 0.3),
     };
-    recorded.check("control", &run(16, 24, &StepInputs { control: Some(&control), ..StepInputs::default() }));
+    recorded.check(
+        "control",
+        &run(
+            16,
+            24,
+            &StepInputs {
+                control: Some(&control),
+                ..StepInputs::default()
+            },
+        ),
+    );
     let adapter = states(&[(32, 2), (64, 4), (128, 4), (160, 8)]);
-    recorded.check("adapter", &run(16, 24, &StepInputs { adapter: &adapter, ..StepInputs::default() }));
-    let seamless = |x, y| StepInputs { seamless: Seamless { x, y }, ..StepInputs::default() };
+    recorded.check(
+        "adapter",
+        &run(
+            16,
+            24,
+            &StepInputs {
+                adapter: &adapter,
+                ..StepInputs::default()
+            },
+        ),
+    );
+    let seamless = |x, y| StepInputs {
+        seamless: Seamless { x, y },
+        ..StepInputs::default()
+    };
     recorded.check("seamless xy", &run(16, 16, &seamless(true, true)));
     recorded.check("seamless x", &run(16, 16, &seamless(true, false)));
-    let few = StepInputs { adapter: &adapter[..2], ..StepInputs::default() };
+    let few = StepInputs {
+        adapter: &adapter[..2],
+        ..StepInputs::default()
+    };
     let refused = unet.forward(&wave(&[1, 4, 16, 24], 0.0, 1.0), 1.0, &context, &few).unwrap_err();
     assert!(refused.to_string().contains("2 states"), "{refused}");
 }
@@ -69,11 +117,19 @@ fn masks_on_the_context() {
     let rows: Vec<f32> = (0..2 * 154).map(|i| if i < 154 && i >= 77 { -10000.0 } else { 0.0 }).collect();
     let bias = CrossBias::Tokens(Tensor::from_vec(rows, (2, 1, 154), &device).unwrap());
     let padded = unet.prepare(&wave(&[2, 154, 768], 2.0, 1.0), bias, None).unwrap();
-    recorded.check("padded", &unet.forward(&wave(&[2, 4, 16, 16], 0.0, 1.0), 400.0, &padded, &StepInputs::default()).unwrap());
+    recorded.check(
+        "padded",
+        &unet
+            .forward(&wave(&[2, 4, 16, 16], 0.0, 1.0), 400.0, &padded, &StepInputs::default())
+            .unwrap(),
+    );
 
-    let (h, w) = (15, 20);
+    let (h, w) = (15usize, 20usize);
     let left: Vec<f32> = (0..h * w).map(|i| if i % w < w.div_ceil(3) { 1.0 } else { 0.0 }).collect();
-    let region = Region { tokens: 10..40, mask: Some(Tensor::from_vec(left, (h, w), &device).unwrap()) };
+    let region = Region {
+        tokens: 10..40,
+        mask: Some(Tensor::from_vec(left, (h, w), &device).unwrap()),
+    };
     let bias = CrossBias::Pixels(region_bias(&[vec![region]], (h, w), 77, DType::F32, &device).unwrap());
     let embeds = wave(&[2, 77, 768], 1.0, 1.0).narrow(0, 0, 1).unwrap();
     let regions = unet.prepare(&embeds, bias, None).unwrap();
@@ -87,6 +143,8 @@ fn inputs_that_do_not_fit_are_refused() {
     let unet = unet();
     let wrong = unet.prepare(&wave(&[1, 77, 64], 0.0, 1.0), CrossBias::None, None).unwrap_err();
     assert!(wrong.to_string().contains("64 wide, this model takes 768"), "{wrong}");
-    let wrong = unet.forward(&wave(&[1, 9, 8, 8], 0.0, 1.0), 1.0, &context(&unet, 1), &StepInputs::default()).unwrap_err();
+    let wrong = unet
+        .forward(&wave(&[1, 9, 8, 8], 0.0, 1.0), 1.0, &context(&unet, 1), &StepInputs::default())
+        .unwrap_err();
     assert!(wrong.to_string().contains("9 channels, this model takes 4"), "{wrong}");
 }

@@ -20,11 +20,23 @@ fn decoding() {
     let (width, height, bytes) = to_rgb(&decoded).unwrap();
     assert_eq!((width, height, bytes.len()), (128, 192, 128 * 192 * 3));
     let tiling = vae.tiling(128).unwrap();
-    recorded.check("decode tiled", &vae.decode(&wave(&[1, 4, 30, 41], 0.0, 1.0), plain, Some(&tiling)).unwrap());
-    recorded.check("decode seamless", &vae.decode(&wave(&[1, 4, 16, 16], 0.0, 1.0), Seamless { x: true, y: true }, None).unwrap());
+    recorded.check(
+        "decode tiled",
+        &vae.decode(&wave(&[1, 4, 30, 41], 0.0, 1.0), plain, Some(&tiling)).unwrap(),
+    );
+    recorded.check(
+        "decode seamless",
+        &vae.decode(&wave(&[1, 4, 16, 16], 0.0, 1.0), Seamless { x: true, y: true }, None)
+            .unwrap(),
+    );
     assert_eq!(vae.tiling(0).unwrap().pixels, 256);
     assert!(vae.tiling(8).unwrap_err().to_string().contains("at least 32"));
-    assert!(vae.decode(&wave(&[1, 16, 4, 4], 0.0, 1.0), plain, None).unwrap_err().to_string().contains("16 channels"));
+    assert!(
+        vae.decode(&wave(&[1, 16, 4, 4], 0.0, 1.0), plain, None)
+            .unwrap_err()
+            .to_string()
+            .contains("16 channels")
+    );
 }
 
 #[test]
@@ -39,5 +51,10 @@ fn encoding() {
     let tiled = vae.posterior(&wave(&[1, 3, 200, 264], 0.0, 1.0), Some(&tiling)).unwrap();
     recorded.check("mean tiled", &tiled.mean);
     recorded.check("log variance tiled", &tiled.log_variance);
-    assert!(vae.posterior(&wave(&[1, 3, 60, 96], 0.0, 1.0), None).unwrap_err().to_string().contains("multiples of 8"));
+    assert!(
+        vae.posterior(&wave(&[1, 3, 60, 96], 0.0, 1.0), None)
+            .unwrap_err()
+            .to_string()
+            .contains("multiples of 8")
+    );
 }

@@ -16,7 +16,10 @@ pub(crate) struct FeedForward {
 impl FeedForward {
     /// Reads `net.0.proj` and `net.2`.
     pub(crate) fn load(weights: &Weights, width: usize) -> Result<Self> {
-        Ok(Self { widen: weights.at("net.0.proj").linear(width, width * 8)?, narrow: weights.at("net.2").linear(width * 4, width)? })
+        Ok(Self {
+            widen: weights.at("net.0.proj").linear(width, width * 8)?,
+            narrow: weights.at("net.2").linear(width * 4, width)?,
+        })
     }
 
     /// `[b, n, width]` to the same.

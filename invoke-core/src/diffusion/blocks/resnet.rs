@@ -35,10 +35,17 @@ pub(crate) struct ResnetShape {
 impl ResnetBlock {
     /// Reads `norm1 conv1 [time_emb_proj] norm2 conv2 [conv_shortcut]`.
     pub(crate) fn load(weights: &Weights, shape: ResnetShape) -> Result<Self> {
-        let ResnetShape { inputs, outputs, time, groups, eps } = shape;
-        let shortcut = match inputs == outputs {
-            true => None,
-            false => Some(weights.at("conv_shortcut").conv(inputs, outputs, 1, ConvConfig::padded(0))?),
+        let ResnetShape {
+            inputs,
+            outputs,
+            time,
+            groups,
+            eps,
+        } = shape;
+        let shortcut = if inputs == outputs {
+            None
+        } else {
+            Some(weights.at("conv_shortcut").conv(inputs, outputs, 1, ConvConfig::padded(0))?)
         };
         Ok(Self {
             norm1: weights.at("norm1").group_norm(groups, inputs, eps)?,

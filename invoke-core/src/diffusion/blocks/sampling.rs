@@ -18,13 +18,16 @@ impl Downsample {
     /// around: autoencoders pad outside the convolution.
     pub(crate) fn load(weights: &Weights, channels: usize, padding: usize) -> Result<Self> {
         let sides = if padding == 0 { [0, 1, 0, 1] } else { [padding; 4] };
-        let conv = weights.at("conv").conv(channels, channels, 3, ConvConfig { stride: 2, padding: sides })?;
+        let conv = weights
+            .at("conv")
+            .conv(channels, channels, 3, ConvConfig { stride: 2, padding: sides })?;
         Ok(Self { conv, wraps: padding != 0 })
     }
 
     /// `[b, c, h, w]` to `[b, c, ceil(h/2), ceil(w/2)]` (for padding 1).
     pub(crate) fn forward(&self, x: &Tensor, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
-        self.conv.forward_with(x, if self.wraps { mode } else { [PaddingMode::Zeros; 2] }, None)
+        self.conv
+            .forward_with(x, if self.wraps { mode } else { [PaddingMode::Zeros; 2] }, None)
     }
 }
 
@@ -37,7 +40,9 @@ pub(crate) struct Upsample {
 impl Upsample {
     /// Reads `conv`.
     pub(crate) fn load(weights: &Weights, channels: usize) -> Result<Self> {
-        Ok(Self { conv: weights.at("conv").conv(channels, channels, 3, ConvConfig::padded(1))? })
+        Ok(Self {
+            conv: weights.at("conv").conv(channels, channels, 3, ConvConfig::padded(1))?,
+        })
     }
 
     /// Doubles `x [b, c, h, w]`, or brings it to `size` (height, width) where the level above has odd sides.

@@ -39,7 +39,10 @@ pub(crate) struct TimeEmbedding {
 impl TimeEmbedding {
     /// Reads `linear_1` and `linear_2`.
     pub(crate) fn load(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
-        Ok(Self { first: weights.at("linear_1").linear(inputs, outputs)?, second: weights.at("linear_2").linear(outputs, outputs)? })
+        Ok(Self {
+            first: weights.at("linear_1").linear(inputs, outputs)?,
+            second: weights.at("linear_2").linear(outputs, outputs)?,
+        })
     }
 
     /// `[b, inputs]` to `[b, outputs]`, computed in `dtype`.

@@ -54,7 +54,10 @@ impl CrossLayers {
 
     /// Keys and values of `embeds [b, tokens, context]` for every layer, each `[b, tokens, inner]`.
     pub(crate) fn keys_and_values(&self, embeds: &Tensor) -> candle_core::Result<Vec<(Tensor, Tensor)>> {
-        self.layers.iter().map(|layer| Ok((layer.key.forward(embeds)?, layer.value.forward(embeds)?))).collect()
+        self.layers
+            .iter()
+            .map(|layer| Ok((layer.key.forward(embeds)?, layer.value.forward(embeds)?)))
+            .collect()
     }
 
     /// The layers' names in the model, as in `down_blocks.2.attentions.0.transformer_blocks.0.attn2`.
@@ -107,7 +110,13 @@ struct CrossAttention {
 impl Transformer2d {
     /// Reads the layer; its cross-attention's key and value products go to `cross`.
     pub(crate) fn load(weights: &Weights, shape: TransformerShape, cross: &mut CrossLayers) -> Result<Self> {
-        let TransformerShape { channels, heads, depth, context, groups } = shape;
+        let TransformerShape {
+            channels,
+            heads,
+            depth,
+            context,
+            groups,
+        } = shape;
         if heads == 0 || !channels.is_multiple_of(heads) {
             return Err(weights.corrupt(format!("{channels} channels do not divide into {heads} attention heads")));
         }

@@ -24,7 +24,9 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Attenti
     match mask {
         AttentionMask::None => {}
         AttentionMask::Causal => {
-            let bias: Vec<f32> = (0..n).flat_map(|i| (0..m).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 })).collect();
+            let bias: Vec<f32> = (0..n)
+                .flat_map(|i| (0..m).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 }))
+                .collect();
             scores = scores.broadcast_add(&Tensor::from_vec(bias, (1, 1, n, m), scores.device())?)?;
         }
         AttentionMask::Bias(bias) => scores = scores.broadcast_add(&bias.unsqueeze(1)?)?,

@@ -24,7 +24,10 @@ pub struct ConvConfig {
 impl ConvConfig {
     /// Stride 1 and the same padding on all sides.
     pub const fn padded(padding: usize) -> Self {
-        Self { stride: 1, padding: [padding; 4] }
+        Self {
+            stride: 1,
+            padding: [padding; 4],
+        }
     }
 }
 

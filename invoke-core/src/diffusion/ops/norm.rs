@@ -32,7 +32,9 @@ impl GroupNorm {
         let normed = centred.broadcast_div(&(var + self.eps)?.sqrt()?)?.reshape(dims)?;
         let mut shape = vec![1; dims.len()];
         shape[1] = c;
-        normed.broadcast_mul(&self.weight.reshape(shape.clone())?)?.broadcast_add(&self.bias.reshape(shape)?)
+        normed
+            .broadcast_mul(&self.weight.reshape(shape.clone())?)?
+            .broadcast_add(&self.bias.reshape(shape)?)
     }
 
     /// Normalise and apply SiLU in one pass.
@@ -60,6 +62,9 @@ impl LayerNorm {
         let mean = x.mean_keepdim(D::Minus1)?;
         let centred = x.broadcast_sub(&mean)?;
         let var = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        centred.broadcast_div(&(var + self.eps)?.sqrt()?)?.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)
+        centred
+            .broadcast_div(&(var + self.eps)?.sqrt()?)?
+            .broadcast_mul(&self.weight)?
+            .broadcast_add(&self.bias)
     }
 }

@@ -6,8 +6,9 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
 use super::Inversions;
+use super::layer::{ClipLayer, LayerShape};
 use crate::diffusion::error::{ModelError, Result, config_error, read_json};
-use crate::diffusion::ops::{AttentionMask, LayerNorm, Linear, attention, gelu, quick_gelu};
+use crate::diffusion::ops::{AttentionMask, LayerNorm, Linear};
 use crate::diffusion::weights::{Weights, open_weights};
 
 /// `text_encoder/config.json`.
@@ -63,7 +64,10 @@ impl ClipConfig {
 
     fn check(&self) -> std::result::Result<(), String> {
         if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err(format!("`hidden_size` {} must be divisible by `num_attention_heads` {}", self.hidden_size, self.num_attention_heads));
+            return Err(format!(
+                "`hidden_size` {} must be divisible by `num_attention_heads` {}",
+                self.hidden_size, self.num_attention_heads
+            ));
         }
         if self.num_hidden_layers > 256 || self.max_position_embeddings < 3 {
             return Err("`num_hidden_layers` must be at most 256, `max_position_embeddings` at least 3".into());
@@ -90,24 +94,10 @@ pub struct ClipTextModel {
     config: ClipConfig,
     tokens: Tensor,
     positions: Tensor,
-    layers: Vec<Layer>,
+    layers: Vec<ClipLayer>,
     norm: LayerNorm,
     projection: Option<Linear>,
     bytes: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Layer {
-    norm1: LayerNorm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    out: Linear,
-    norm2: LayerNorm,
-    widen: Linear,
-    narrow: Linear,
-    heads: usize,
-    quick: bool,
 }
 
 impl ClipTextModel {
@@ -122,28 +112,26 @@ impl ClipTextModel {
         let before = weights.bytes_loaded();
         let top = weights;
         let prefixed = weights.at("text_model");
-        let weights = if prefixed.has("final_layer_norm.weight") { &prefixed } else { weights };
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let layers = (0..config.num_hidden_layers)
-            .map(|i| {
-                let weights = weights.at(format_args!("encoder.layers.{i}"));
-                let own = weights.at("self_attn");
-                Ok(Layer {
-                    norm1: weights.at("layer_norm1").layer_norm(width, config.layer_norm_eps)?,
-                    query: own.at("q_proj").linear(width, width)?,
-                    key: own.at("k_proj").linear(width, width)?,
-                    value: own.at("v_proj").linear(width, width)?,
-                    out: own.at("out_proj").linear(width, width)?,
-                    norm2: weights.at("layer_norm2").layer_norm(width, config.layer_norm_eps)?,
-                    widen: weights.at("mlp.fc1").linear(width, inner)?,
-                    narrow: weights.at("mlp.fc2").linear(inner, width)?,
-                    heads: config.num_attention_heads,
-                    quick: config.hidden_act == "quick_gelu",
-                })
-            })
-            .collect::<Result<_>>()?;
+        let weights = if prefixed.has("final_layer_norm.weight") {
+            &prefixed
+        } else {
+            weights
+        };
+        let width = config.hidden_size;
+        let shape = LayerShape {
+            width,
+            inner: config.intermediate_size,
+            heads: config.num_attention_heads,
+            eps: config.layer_norm_eps,
+            quick: config.hidden_act == "quick_gelu",
+        };
+        let layer = |i| ClipLayer::load(&weights.at(format_args!("encoder.layers.{i}")), shape);
+        let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
         let projection = match top.shape("text_projection.weight") {
-            Some(shape) => Some(top.at("text_projection").linear(width, config.projection_dim.or(shape.first().copied()).unwrap_or(width))?),
+            Some(shape) => Some(
+                top.at("text_projection")
+                    .linear(width, config.projection_dim.or(shape.first().copied()).unwrap_or(width))?,
+            ),
             None => None,
         };
         Ok(Self {
@@ -190,7 +178,9 @@ impl ClipTextModel {
         let count = self.config.num_hidden_layers;
         let needed = skip + usize::from(state == HiddenState::Penultimate);
         if needed > count {
-            return Err(ModelError::Input(format!("`skipped_layers` is {skip}, but this text encoder has {count} layers")));
+            return Err(ModelError::Input(format!(
+                "`skipped_layers` is {skip}, but this text encoder has {count} layers"
+            )));
         }
         let x = self.run(sequences, seen, count - needed, inversions)?;
         match state {
@@ -203,10 +193,14 @@ impl ClipTextModel {
     pub fn pooled(&self, sequences: &[&[u32]], skip: usize, inversions: Option<&Inversions>) -> Result<Tensor> {
         let count = self.config.num_hidden_layers;
         let layers = count.checked_sub(skip);
-        let layers = layers.ok_or_else(|| ModelError::Input(format!("`skipped_layers` is {skip}, but this text encoder has {count} layers")))?;
+        let layers =
+            layers.ok_or_else(|| ModelError::Input(format!("`skipped_layers` is {skip}, but this text encoder has {count} layers")))?;
         let x = self.norm.forward(&self.run(sequences, None, layers, inversions)?)?;
-        let rows: Vec<Tensor> =
-            sequences.iter().enumerate().map(|(i, ids)| x.get(i)?.get(self.end_of(ids))).collect::<candle_core::Result<_>>()?;
+        let rows: Vec<Tensor> = sequences
+            .iter()
+            .enumerate()
+            .map(|(i, ids)| x.get(i)?.get(self.end_of(ids)))
+            .collect::<candle_core::Result<_>>()?;
         let rows = Tensor::stack(&rows, 0)?;
         match &self.projection {
             Some(projection) => Ok(projection.forward(&rows)?),
@@ -228,7 +222,9 @@ impl ClipTextModel {
         let length = sequences.first().map_or(0, |s| s.len());
         if length == 0 || length > self.config.max_position_embeddings || sequences.iter().any(|s| s.len() != length) {
             let most = self.config.max_position_embeddings;
-            return Err(ModelError::Input(format!("token sequences must have one length of 1 to {most}, not {length}")));
+            return Err(ModelError::Input(format!(
+                "token sequences must have one length of 1 to {most}, not {length}"
+            )));
         }
         let x = self.embed(sequences, inversions)?;
         let mut x = x.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
@@ -245,10 +241,16 @@ impl ClipTextModel {
         let (n, length, width) = (sequences.len(), sequences[0].len(), self.config.hidden_size);
         let flat: Vec<u32> = sequences.iter().flat_map(|s| s.iter().copied()).collect();
         let foreign: Vec<Option<&Tensor>> = flat.iter().map(|id| inversions.and_then(|i| i.row(*id))).collect();
-        let known: Vec<u32> = flat.iter().zip(&foreign).map(|(id, row)| if row.is_some() { 0 } else { *id }).collect();
+        let known: Vec<u32> = flat
+            .iter()
+            .zip(&foreign)
+            .map(|(id, row)| if row.is_some() { 0 } else { *id })
+            .collect();
         if let Some(id) = known.iter().find(|id| **id as usize >= self.config.vocab_size) {
             let size = self.config.vocab_size;
-            return Err(ModelError::Input(format!("token {id} is beyond the text encoder's {size}: the tokenizer is another model's")));
+            return Err(ModelError::Input(format!(
+                "token {id} is beyond the text encoder's {size}: the tokenizer is another model's"
+            )));
         }
         let index = Tensor::from_vec(known, n * length, self.tokens.device())?;
         let mut rows = self.tokens.index_select(&index, 0)?;
@@ -276,15 +278,4 @@ fn bias(seen: &[&[bool]], length: usize, dtype: DType, device: &Device) -> Resul
         }
     }
     Ok(Tensor::from_vec(data, (seen.len(), length, length), device)?.to_dtype(dtype)?)
-}
-
-impl Layer {
-    fn forward(&self, x: &Tensor, mask: AttentionMask<'_>) -> candle_core::Result<Tensor> {
-        let h = self.norm1.forward(x)?;
-        let (q, k, v) = (self.query.forward(&h)?, self.key.forward(&h)?, self.value.forward(&h)?);
-        let x = (self.out.forward(&attention(&q, &k, &v, self.heads, mask)?)? + x)?;
-        let h = self.widen.forward(&self.norm2.forward(&x)?)?;
-        let h = if self.quick { quick_gelu(&h)? } else { gelu(&h)? };
-        self.narrow.forward(&h)? + x
-    }
 }

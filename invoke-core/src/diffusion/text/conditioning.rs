@@ -55,7 +55,11 @@ pub fn encode_sdxl(prompt: &str, style: &str, first: Encoder<'_>, second: Encode
     let embeds = |text: &str, encoder: Encoder<'_>| -> Result<Tensor> {
         let config = encoder.model.config();
         match text {
-            "" => Ok(Tensor::zeros((1, config.max_position_embeddings, config.hidden_size), DType::F32, &candle_core::Device::Cpu)?),
+            "" => Ok(Tensor::zeros(
+                (1, config.max_position_embeddings, config.hidden_size),
+                DType::F32,
+                &candle_core::Device::Cpu,
+            )?),
             text => encode(text, encoder),
         }
     };
@@ -66,7 +70,10 @@ pub fn encode_sdxl(prompt: &str, style: &str, first: Encoder<'_>, second: Encode
         style => encode_pooled(style, second)?.to_device(one.device())?,
     };
     let time_ids = sizes.time_ids(&one)?;
-    Ok(Conditioning { embeds: join_channels(&one, &two)?, sdxl: Some(SdxlConditioning { pooled, time_ids }) })
+    Ok(Conditioning {
+        embeds: join_channels(&one, &two)?,
+        sdxl: Some(SdxlConditioning { pooled, time_ids }),
+    })
 }
 
 /// Puts two encoders' embeddings side by side; the one with fewer tokens is filled up with zeros.

@@ -31,7 +31,10 @@ impl Inversion {
             let (vectors, _) = found.dims2()?;
             if vectors == 0 || vectors > MAX_VECTORS {
                 let reason = format!("`{tensor}` holds {vectors} vectors, 1 to {MAX_VECTORS} expected");
-                return Err(ModelError::Corrupt { file: source.label(), reason });
+                return Err(ModelError::Corrupt {
+                    file: source.label(),
+                    reason,
+                });
             }
             Ok(found)
         };
@@ -41,18 +44,31 @@ impl Inversion {
         } else if has("emb_params") {
             (read("emb_params")?, None)
         } else {
-            let first = names.iter().find(|n| n.starts_with("string_to_param")).or_else(|| names.iter().min());
-            let first = first.ok_or_else(|| ModelError::Corrupt { file: source.label(), reason: "it holds no tensor".into() })?;
+            let first = names
+                .iter()
+                .find(|n| n.starts_with("string_to_param"))
+                .or_else(|| names.iter().min());
+            let first = first.ok_or_else(|| ModelError::Corrupt {
+                file: source.label(),
+                reason: "it holds no tensor".into(),
+            })?;
             (read(first)?, None)
         };
-        Ok(Self { name: name.to_owned(), embedding, second })
+        Ok(Self {
+            name: name.to_owned(),
+            embedding,
+            second,
+        })
     }
 
     fn for_width(&self, width: usize) -> Result<&Tensor> {
         let fits = |t: &&Tensor| t.dims().last() == Some(&width);
         self.second.iter().chain([&self.embedding]).find(fits).ok_or_else(|| {
             let found = self.embedding.dims().last().copied().unwrap_or_default();
-            ModelError::Input(format!("the embedding <{}> is {found} wide, this text encoder takes {width}", self.name))
+            ModelError::Input(format!(
+                "the embedding <{}> is {found} wide, this text encoder takes {width}",
+                self.name
+            ))
         })
     }
 }
@@ -78,7 +94,11 @@ impl Inversions {
             let embedding = inversion.for_width(width)?;
             let mut ids = Vec::new();
             for i in 0..embedding.dim(0)? {
-                let trigger = if i == 0 { format!("<{}>", inversion.name) } else { format!("<{}-!pad-{i}>", inversion.name) };
+                let trigger = if i == 0 {
+                    format!("<{}>", inversion.name)
+                } else {
+                    format!("<{}-!pad-{i}>", inversion.name)
+                };
                 extended.add_tokens(&[AddedToken::from(trigger.clone(), false)]);
                 let id = extended.token_to_id(&trigger);
                 let id = id.ok_or_else(|| ModelError::Input(format!("`{trigger}` cannot become a token")))?;
@@ -89,7 +109,11 @@ impl Inversions {
                 more.push((ids[0], ids[1..].to_vec()));
             }
         }
-        Ok(Self { tokenizer: Some(extended), more, rows })
+        Ok(Self {
+            tokenizer: Some(extended),
+            more,
+            rows,
+        })
     }
 
     pub(super) fn tokenizer(&self) -> Option<&tokenizers::Tokenizer> {
@@ -124,7 +148,9 @@ pub fn trigger_names(prompt: &str) -> Vec<String> {
     let mut rest = prompt;
     while let Some(open) = rest.find('<') {
         rest = &rest[open + 1..];
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | ',' | '_' | '-' | ' '))).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | ',' | '_' | '-' | ' ')))
+            .unwrap_or(rest.len());
         if end > 0 && rest[end..].starts_with('>') && !names.iter().any(|n| n == &rest[..end]) {
             names.push(rest[..end].to_owned());
         }
@@ -138,6 +164,9 @@ mod tests {
 
     #[test]
     fn triggers_are_what_stands_between_angle_brackets() {
-        assert_eq!(trigger_names("a <cat-1> and <my style, v2>, <cat-1> <<b>> <x/y> < <|endoftext|> <"), ["cat-1", "my style, v2", "b"]);
+        assert_eq!(
+            trigger_names("a <cat-1> and <my style, v2>, <cat-1> <<b>> <x/y> < <|endoftext|> <"),
+            ["cat-1", "my style, v2", "b"]
+        );
     }
 }

@@ -4,6 +4,7 @@ mod clip;
 pub mod compel;
 mod conditioning;
 mod inversion;
+pub(crate) mod layer;
 mod tokenizer;
 
 pub use clip::{ClipConfig, ClipTextModel, HiddenState};

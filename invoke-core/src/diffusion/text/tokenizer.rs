@@ -38,7 +38,9 @@ impl Tokenizer {
         let (config, map) = (optional("tokenizer_config.json")?, optional("special_tokens_map.json")?);
         let special = |name: &str, default: &str| -> String {
             let text = |v: &Value| v.as_str().or_else(|| v.get("content")?.as_str()).map(str::to_owned);
-            text(&config[name]).or_else(|| text(&map[name])).unwrap_or_else(|| default.to_owned())
+            text(&config[name])
+                .or_else(|| text(&map[name]))
+                .unwrap_or_else(|| default.to_owned())
         };
         let bos = special("bos_token", "<|startoftext|>");
         let eos = special("eos_token", "<|endoftext|>");
@@ -47,7 +49,10 @@ impl Tokenizer {
         let whole = folder.join("tokenizer.json");
         let (path, mut inner) = if whole.is_file() {
             let text = read_text(&whole, MAX_VOCABULARY)?;
-            (whole.clone(), text.parse::<tokenizers::Tokenizer>().map_err(|e| config_error(&whole, e))?)
+            (
+                whole.clone(),
+                text.parse::<tokenizers::Tokenizer>().map_err(|e| config_error(&whole, e))?,
+            )
         } else {
             let path = folder.join("vocab.json");
             let value = from_vocabulary(folder, &unknown)?;
@@ -62,12 +67,25 @@ impl Tokenizer {
             .map(|t| AddedToken::from(t.clone(), true))
             .collect();
         inner.add_special_tokens(&known);
-        let id = |token: &str| inner.token_to_id(token).ok_or_else(|| config_error(&path, format!("the vocabulary lacks `{token}`")));
+        let id = |token: &str| {
+            inner
+                .token_to_id(token)
+                .ok_or_else(|| config_error(&path, format!("the vocabulary lacks `{token}`")))
+        };
         let max_length = config["model_max_length"].as_u64().map_or(77, |n| n as usize);
         if !(3..=1024).contains(&max_length) {
-            return Err(config_error(&folder.join("tokenizer_config.json"), format!("`model_max_length` is {max_length}, 3 to 1024 expected")));
+            return Err(config_error(
+                &folder.join("tokenizer_config.json"),
+                format!("`model_max_length` is {max_length}, 3 to 1024 expected"),
+            ));
         }
-        Ok(Self { bos: id(&bos)?, eos: id(&eos)?, pad: id(&pad)?, max_length, inner })
+        Ok(Self {
+            bos: id(&bos)?,
+            eos: id(&eos)?,
+            pad: id(&pad)?,
+            max_length,
+            inner,
+        })
     }
 
     /// Tokens of `text` without begin and end, however long. Triggers of `inversions` become their vectors' tokens.
@@ -112,11 +130,17 @@ impl Tokenizer {
 fn from_vocabulary(folder: &Path, unknown: &str) -> Result<Value> {
     let vocabulary = folder.join("vocab.json");
     if !vocabulary.is_file() {
-        return Err(ModelError::Corrupt { file: short(folder), reason: "it holds neither `tokenizer.json` nor `vocab.json`".into() });
+        return Err(ModelError::Corrupt {
+            file: short(folder),
+            reason: "it holds neither `tokenizer.json` nor `vocab.json`".into(),
+        });
     }
     let vocab: Value = serde_json::from_str(&read_text(&vocabulary, MAX_VOCABULARY)?).map_err(|e| config_error(&vocabulary, e))?;
     let merges = read_text(&folder.join("merges.txt"), MAX_VOCABULARY)?;
-    let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
+    let merges: Vec<&str> = merges
+        .lines()
+        .filter(|line| !line.starts_with("#version") && !line.trim().is_empty())
+        .collect();
     Ok(json!({
         "version": "1.0",
         "added_tokens": [],

@@ -37,12 +37,24 @@ impl Layer {
 }
 
 fn resnet(config: &UNetConfig, inputs: usize, outputs: usize) -> ResnetShape {
-    ResnetShape { inputs, outputs, time: Some(config.time_width), groups: config.groups, eps: config.eps }
+    ResnetShape {
+        inputs,
+        outputs,
+        time: Some(config.time_width),
+        groups: config.groups,
+        eps: config.eps,
+    }
 }
 
 fn transformer(config: &UNetConfig, channels: usize, attention: AttentionConfig) -> TransformerShape {
     let AttentionConfig { heads, depth, context } = attention;
-    TransformerShape { channels, heads, depth, context, groups: config.groups }
+    TransformerShape {
+        channels,
+        heads,
+        depth,
+        context,
+        groups: config.groups,
+    }
 }
 
 /// A block on the way down.
@@ -53,7 +65,13 @@ pub(crate) struct DownBlock {
 }
 
 impl DownBlock {
-    pub(crate) fn load(weights: &Weights, config: &UNetConfig, block: &BlockConfig, inputs: usize, cross: &mut CrossLayers) -> Result<Self> {
+    pub(crate) fn load(
+        weights: &Weights,
+        config: &UNetConfig,
+        block: &BlockConfig,
+        inputs: usize,
+        cross: &mut CrossLayers,
+    ) -> Result<Self> {
         let layers = (0..block.layers)
             .map(|i| {
                 let inputs = if i == 0 { inputs } else { block.channels };
@@ -62,12 +80,20 @@ impl DownBlock {
                     Transformer2d::load(&weights, transformer(config, block.channels, a[i]), cross)
                 });
                 let weights = weights.at(format_args!("resnets.{i}"));
-                Ok(Layer { resnet: ResnetBlock::load(&weights, resnet(config, inputs, block.channels))?, attention: attention.transpose()? })
+                Ok(Layer {
+                    resnet: ResnetBlock::load(&weights, resnet(config, inputs, block.channels))?,
+                    attention: attention.transpose()?,
+                })
             })
             .collect::<Result<_>>()?;
-        let downsample = match block.resamples {
-            true => Some(Downsample::load(&weights.at("downsamplers.0"), block.channels, config.downsample_padding)?),
-            false => None,
+        let downsample = if block.resamples {
+            Some(Downsample::load(
+                &weights.at("downsamplers.0"),
+                block.channels,
+                config.downsample_padding,
+            )?)
+        } else {
+            None
         };
         Ok(Self { layers, downsample })
     }
@@ -153,28 +179,43 @@ impl UpBlock {
         let layers = (0..block.layers)
             .map(|i| {
                 let before = if i == 0 { inputs } else { block.channels };
-                let skip = skips.pop().ok_or_else(|| weights.corrupt("there are more layers on the way up than on the way down"))?;
+                let skip = skips
+                    .pop()
+                    .ok_or_else(|| weights.corrupt("there are more layers on the way up than on the way down"))?;
                 let attention = block.attention.as_ref().map(|a| {
                     let weights = weights.at(format_args!("attentions.{i}"));
                     Transformer2d::load(&weights, transformer(config, block.channels, a[i]), cross)
                 });
                 let weights = weights.at(format_args!("resnets.{i}"));
                 let shape = resnet(config, before + skip, block.channels);
-                Ok(Layer { resnet: ResnetBlock::load(&weights, shape)?, attention: attention.transpose()? })
+                Ok(Layer {
+                    resnet: ResnetBlock::load(&weights, shape)?,
+                    attention: attention.transpose()?,
+                })
             })
             .collect::<Result<_>>()?;
-        let upsample = match block.resamples {
-            true => Some(Upsample::load(&weights.at("upsamplers.0"), block.channels)?),
-            false => None,
+        let upsample = if block.resamples {
+            Some(Upsample::load(&weights.at("upsamplers.0"), block.channels)?)
+        } else {
+            None
         };
         Ok(Self { layers, upsample })
     }
 
     /// Takes as many skips as there are layers. `number` counts the blocks on the way up from 0, for FreeU.
-    pub(crate) fn forward(&self, x: Tensor, step: Step<'_>, number: usize, free_u: Option<FreeU>, skips: &mut Vec<Tensor>) -> Computed<Tensor> {
+    pub(crate) fn forward(
+        &self,
+        x: Tensor,
+        step: Step<'_>,
+        number: usize,
+        free_u: Option<FreeU>,
+        skips: &mut Vec<Tensor>,
+    ) -> Computed<Tensor> {
         let mut x = x;
         for layer in &self.layers {
-            let Some(mut skip) = skips.pop() else { candle_core::bail!("more layers on the way up than on the way down") };
+            let Some(mut skip) = skips.pop() else {
+                candle_core::bail!("more layers on the way up than on the way down")
+            };
             if let Some(free_u) = free_u {
                 (x, skip) = free_u.apply(number, x, skip)?;
             }

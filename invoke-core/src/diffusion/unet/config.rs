@@ -10,10 +10,10 @@ use crate::diffusion::error::{Result, config_error, read_json};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum PerBlock<T> {
+    /// One a block, first to last. (Tried first, so that a list of lists is read as one.)
+    Each(Vec<T>),
     /// The same everywhere.
     Same(T),
-    /// One a block, first to last.
-    Each(Vec<T>),
 }
 
 impl<T: Clone> PerBlock<T> {
@@ -197,7 +197,10 @@ impl UNetConfig {
         raw.check_rest()?;
         let n = raw.block_out_channels.len();
         if n == 0 || n > 8 || raw.down_block_types.len() != n {
-            return Err(format!("`block_out_channels` has {n} entries, `down_block_types` {}; one to eight of each expected", raw.down_block_types.len()));
+            return Err(format!(
+                "`block_out_channels` has {n} entries, `down_block_types` {}; one to eight of each expected",
+                raw.down_block_types.len()
+            ));
         }
         if !raw.up_block_types.is_empty() && raw.up_block_types.len() != n {
             return Err(format!("`up_block_types` has {} entries, expected {n}", raw.up_block_types.len()));
@@ -208,7 +211,10 @@ impl UNetConfig {
         let heads = raw.num_attention_heads.as_ref().unwrap_or(&raw.attention_head_dim);
         let heads = heads.expand(n).ok_or_else(|| each("attention_head_dim"))?;
         let context = raw.cross_attention_dim.expand(n).ok_or_else(|| each("cross_attention_dim"))?;
-        let depth = raw.transformer_layers_per_block.expand(n).ok_or_else(|| each("transformer_layers_per_block"))?;
+        let depth = raw
+            .transformer_layers_per_block
+            .expand(n)
+            .ok_or_else(|| each("transformer_layers_per_block"))?;
         let up_depth = match &raw.reverse_transformer_layers_per_block {
             Some(depth) if depth.len() == n => depth.clone(),
             Some(_) => return Err(each("reverse_transformer_layers_per_block")),
@@ -222,7 +228,14 @@ impl UNetConfig {
             if depth.iter().any(|&d| d > 64) {
                 return Err("`transformer_layers_per_block` must be at most 64".into());
             }
-            Ok(depth.into_iter().map(|depth| AttentionConfig { heads: heads[block], depth, context: context[block] }).collect())
+            Ok(depth
+                .into_iter()
+                .map(|depth| AttentionConfig {
+                    heads: heads[block],
+                    depth,
+                    context: context[block],
+                })
+                .collect())
         };
         let mut down = Vec::new();
         let mut up = Vec::new();
@@ -232,7 +245,12 @@ impl UNetConfig {
                 "DownBlock2D" => None,
                 other => return Err(format!("`down_block_types`: `{other}` is not supported")),
             };
-            down.push(BlockConfig { channels: raw.block_out_channels[i], layers: layers[i], attention: attention_here, resamples: i + 1 < n });
+            down.push(BlockConfig {
+                channels: raw.block_out_channels[i],
+                layers: layers[i],
+                attention: attention_here,
+                resamples: i + 1 < n,
+            });
         }
         for (i, kind) in raw.up_block_types.iter().enumerate() {
             let mirror = n - 1 - i;
@@ -242,20 +260,29 @@ impl UNetConfig {
                 "UpBlock2D" => None,
                 other => return Err(format!("`up_block_types`: `{other}` is not supported")),
             };
-            up.push(BlockConfig { channels: raw.block_out_channels[mirror], layers: count, attention: attention_here, resamples: i + 1 < n });
+            up.push(BlockConfig {
+                channels: raw.block_out_channels[mirror],
+                layers: count,
+                attention: attention_here,
+                resamples: i + 1 < n,
+            });
         }
         let PerBlock::Same(mid_depth) = depth[n - 1] else {
             return Err("`transformer_layers_per_block`: the last entry must be a number".into());
         };
         let groups = raw.norm_num_groups.ok_or("`norm_num_groups` must be a number")?;
         if groups == 0 || raw.block_out_channels.iter().any(|c| *c == 0 || c % groups != 0) {
-            return Err(format!("`block_out_channels` {:?} must be divisible by `norm_num_groups` {groups}", raw.block_out_channels));
+            return Err(format!(
+                "`block_out_channels` {:?} must be divisible by `norm_num_groups` {groups}",
+                raw.block_out_channels
+            ));
         }
         let added = match raw.addition_embed_type.as_deref() {
             None => None,
             Some("text_time") => Some((
                 raw.addition_time_embed_dim.ok_or("`addition_time_embed_dim` is missing")?,
-                raw.projection_class_embeddings_input_dim.ok_or("`projection_class_embeddings_input_dim` is missing")?,
+                raw.projection_class_embeddings_input_dim
+                    .ok_or("`projection_class_embeddings_input_dim` is missing")?,
             )),
             Some(other) => return Err(format!("`addition_embed_type`: `{other}` is not supported")),
         };
@@ -264,7 +291,11 @@ impl UNetConfig {
             out_channels: raw.out_channels,
             down,
             up,
-            mid: AttentionConfig { heads: heads[n - 1], depth: mid_depth, context: context[n - 1] },
+            mid: AttentionConfig {
+                heads: heads[n - 1],
+                depth: mid_depth,
+                context: context[n - 1],
+            },
             groups,
             eps: raw.norm_eps,
             flip_sin_to_cos: raw.flip_sin_to_cos,
@@ -296,7 +327,10 @@ impl RawConfig {
     /// Refuses what would be computed differently from the usual.
     fn check_rest(&self) -> std::result::Result<(), String> {
         if self.mid_block_type.as_deref().is_some_and(|t| t != "UNetMidBlock2DCrossAttn") {
-            return Err(format!("`mid_block_type`: `{}` is not supported", self.mid_block_type.as_deref().unwrap_or_default()));
+            return Err(format!(
+                "`mid_block_type`: `{}` is not supported",
+                self.mid_block_type.as_deref().unwrap_or_default()
+            ));
         }
         let usual: &[(&str, &[serde_json::Value])] = &[
             ("act_fn", &["silu".into(), "swish".into()]),

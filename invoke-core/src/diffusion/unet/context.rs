@@ -65,6 +65,12 @@ impl Context {
 }
 
 impl ImagePrompt {
+    /// `layers[i]` are keys and values `[b, tokens, inner]` for cross-attention layer `i`; `masks`, by number of pixels, are
+    /// `[1, pixels, 1]`.
+    pub(crate) fn new(layers: Vec<Option<(Tensor, Tensor)>>, masks: Option<HashMap<usize, Tensor>>) -> Self {
+        Self { layers, masks }
+    }
+
     pub(crate) fn layer(&self, layer: usize) -> Option<(&Tensor, &Tensor)> {
         self.layers.get(layer)?.as_ref().map(|(k, v)| (k, v))
     }

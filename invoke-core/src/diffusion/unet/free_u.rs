@@ -16,12 +16,17 @@ pub struct FreeU {
 impl FreeU {
     /// From `b1 b2 s1 s2`. As in diffusers, a factor of 0 switches the whole off.
     pub fn new(b1: f64, b2: f64, s1: f64, s2: f64) -> Option<Self> {
-        [b1, b2, s1, s2].iter().all(|f| *f != 0.0).then_some(Self { backbone: [b1, b2], skip: [s1, s2] })
+        [b1, b2, s1, s2].iter().all(|f| *f != 0.0).then_some(Self {
+            backbone: [b1, b2],
+            skip: [s1, s2],
+        })
     }
 
     /// Applies to what block `number` is about to join: the features so far and a skip, both `[b, c, h, w]`.
     pub(crate) fn apply(self, number: usize, x: Tensor, skip: Tensor) -> Result<(Tensor, Tensor)> {
-        let (Some(&b), Some(&s)) = (self.backbone.get(number), self.skip.get(number)) else { return Ok((x, skip)) };
+        let (Some(&b), Some(&s)) = (self.backbone.get(number), self.skip.get(number)) else {
+            return Ok((x, skip));
+        };
         let channels = x.dim(1)?;
         let half = channels / 2;
         let x = Tensor::cat(&[&(x.narrow(1, 0, half)? * b)?, &x.narrow(1, half, channels - half)?], 1)?;
@@ -67,7 +72,10 @@ fn scale_low_frequencies(x: &Tensor, scale: f64) -> Result<Tensor> {
         ],
         1,
     )?;
-    let low = along_y.t()?.unsqueeze(0)?.broadcast_matmul(&weights.broadcast_matmul(&along_x.unsqueeze(0)?)?)?;
+    let low = along_y
+        .t()?
+        .unsqueeze(0)?
+        .broadcast_matmul(&weights.broadcast_matmul(&along_x.unsqueeze(0)?)?)?;
     let low = (low.reshape((b, c, h, w))? * ((scale - 1.0) / (h * w) as f64))?;
     x.to_dtype(DType::F32)?.add(&low)?.to_dtype(dtype)
 }

@@ -51,7 +51,7 @@ pub struct ControlResiduals {
 pub struct StepInputs<'a> {
     /// Residuals of ControlNets, already weighted and summed.
     pub control: Option<&'a ControlResiduals>,
-    /// States of T2I-Adapters, one for each block on the way down, already weighted and summed.
+    /// States of T2I-Adapters, one for each block on the way down (SDXL: and one for the middle), already weighted and summed.
     pub adapter: &'a [Tensor],
     /// Scale of each image prompt of the context.
     pub image_scales: &'a [f64],
@@ -80,10 +80,18 @@ impl Trunk {
         let mut inputs = first;
         let mut down = Vec::new();
         for (i, block) in config.down.iter().enumerate() {
-            down.push(DownBlock::load(&weights.at(format_args!("down_blocks.{i}")), config, block, inputs, &mut cross)?);
+            down.push(DownBlock::load(
+                &weights.at(format_args!("down_blocks.{i}")),
+                config,
+                block,
+                inputs,
+                &mut cross,
+            )?);
             inputs = block.channels;
         }
-        let added = config.added.map(|(_, width)| TimeEmbedding::load(&weights.at("add_embedding"), width, config.time_width));
+        let added = config
+            .added
+            .map(|(_, width)| TimeEmbedding::load(&weights.at("add_embedding"), width, config.time_width));
         Ok(Self {
             conv_in: weights.at("conv_in").conv(config.in_channels, first, 3, ConvConfig::padded(1))?,
             time: TimeEmbedding::load(&weights.at("time_embedding"), first, config.time_width)?,
@@ -101,7 +109,9 @@ impl Trunk {
         if let Some(expected) = self.context_width(config)
             && width != expected
         {
-            return Err(ModelError::Input(format!("the context is {width} wide, this model takes {expected}: is the prompt from another base?")));
+            return Err(ModelError::Input(format!(
+                "the context is {width} wide, this model takes {expected}: is the prompt from another base?"
+            )));
         }
         let embeds = embeds.to_dtype(self.dtype)?;
         let added = match (&self.added, config.added, added) {
@@ -112,15 +122,27 @@ impl Trunk {
                 let times = times.reshape((ids.len(), ()))?;
                 let joined = Tensor::cat(&[&added.pooled.to_dtype(DType::F32)?, &times], 1)?;
                 if joined.dims2()? != (b, total) {
-                    let message = format!("pooled text and time ids make {:?} numbers, this model takes [{b}, {total}]", joined.dims());
+                    let message = format!(
+                        "pooled text and time ids make {:?} numbers, this model takes [{b}, {total}]",
+                        joined.dims()
+                    );
                     return Err(ModelError::Input(message));
                 }
                 Some(embedding.forward(&joined, self.dtype)?)
             }
-            (Some(_), _, _) => return Err(ModelError::Input("this model needs pooled text and time ids, as SDXL's prompts have them".into())),
+            (Some(_), _, _) => {
+                return Err(ModelError::Input(
+                    "this model needs pooled text and time ids, as SDXL's prompts have them".into(),
+                ));
+            }
             (None, _, _) => None,
         };
-        Ok(Context { text: self.cross.keys_and_values(&embeds)?, bias, images: Vec::new(), added })
+        Ok(Context {
+            text: self.cross.keys_and_values(&embeds)?,
+            bias,
+            images: Vec::new(),
+            added,
+        })
     }
 
     fn context_width(&self, config: &UNetConfig) -> Option<usize> {
@@ -129,7 +151,13 @@ impl Trunk {
 
     /// The time embedding of a step with its SiLU applied, `[b or 1, time width]`.
     pub(crate) fn embed_time(&self, config: &UNetConfig, timestep: f64, context: &Context, device: &Device) -> candle_core::Result<Tensor> {
-        let sines = sinusoids(&[timestep], config.first_channels(), config.flip_sin_to_cos, config.freq_shift, device)?;
+        let sines = sinusoids(
+            &[timestep],
+            config.first_channels(),
+            config.flip_sin_to_cos,
+            config.freq_shift,
+            device,
+        )?;
         let time = self.time.forward(&sines, self.dtype)?;
         match &context.added {
             Some(added) => silu(&time.broadcast_add(added)?),
@@ -149,6 +177,11 @@ impl Trunk {
             x = block.forward(x, step, adapter.get(i), &mut skips)?;
         }
         Ok((skips, x))
+    }
+
+    /// The data type the model computes in.
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
     }
 
     pub(crate) fn middle(&self, x: &Tensor, step: Step<'_>) -> candle_core::Result<Tensor> {
@@ -197,7 +230,14 @@ impl UNet {
         }
         let norm_out = weights.at("conv_norm_out").group_norm(config.groups, inputs, config.eps)?;
         let conv_out = weights.at("conv_out").conv(inputs, config.out_channels, 3, ConvConfig::padded(1))?;
-        Ok(Self { trunk, up, norm_out, conv_out, bytes: weights.bytes_loaded() - before, config })
+        Ok(Self {
+            trunk,
+            up,
+            norm_out,
+            conv_out,
+            bytes: weights.bytes_loaded() - before,
+            config,
+        })
     }
 
     /// The model's shapes.
@@ -229,25 +269,45 @@ impl UNet {
         let channels = sample.dims4()?.1;
         if channels != self.config.in_channels {
             let expected = self.config.in_channels;
-            return Err(ModelError::Input(format!("the latents have {channels} channels, this model takes {expected}")));
+            return Err(ModelError::Input(format!(
+                "the latents have {channels} channels, this model takes {expected}"
+            )));
         }
-        if !inputs.adapter.is_empty() && inputs.adapter.len() != self.config.down.len() {
-            let (found, expected) = (inputs.adapter.len(), self.config.down.len());
-            return Err(ModelError::Input(format!("the T2I-Adapter gives {found} states, this model takes {expected}")));
+        let blocks = self.config.down.len();
+        if !(inputs.adapter.is_empty() || (blocks..=blocks + 1).contains(&inputs.adapter.len())) {
+            let (found, expected) = (inputs.adapter.len(), blocks);
+            return Err(ModelError::Input(format!(
+                "the T2I-Adapter gives {found} states, this model takes {expected}"
+            )));
         }
         if inputs.image_scales.len() != context.images.len() {
             let (found, expected) = (inputs.image_scales.len(), context.images.len());
-            return Err(ModelError::Input(format!("{found} image prompt scales for {expected} image prompts")));
+            return Err(ModelError::Input(format!(
+                "{found} image prompt scales for {expected} image prompts"
+            )));
         }
         let time = self.trunk.embed_time(&self.config, timestep, context, sample.device())?;
-        let step = Step { time: &time, context, image_scales: inputs.image_scales, mode: inputs.seamless.modes() };
+        let step = Step {
+            time: &time,
+            context,
+            image_scales: inputs.image_scales,
+            mode: inputs.seamless.modes(),
+        };
         let x = self.trunk.enter(sample, inputs.seamless, None)?;
         let (mut skips, x) = self.trunk.descend(x, step, inputs.adapter)?;
         let mut x = self.trunk.middle(&x, step)?;
+        // SDXL's adapters have one state more than the denoiser has blocks; it goes to the middle.
+        if let Some(state) = inputs.adapter.get(blocks)
+            && state.dims() == x.dims()
+        {
+            x = (x + state)?;
+        }
         if let Some(control) = inputs.control {
             if control.down.len() != skips.len() {
                 let (found, expected) = (control.down.len(), skips.len());
-                return Err(ModelError::Input(format!("the ControlNet gives {found} residuals, this model takes {expected}")));
+                return Err(ModelError::Input(format!(
+                    "the ControlNet gives {found} residuals, this model takes {expected}"
+                )));
             }
             for (skip, residual) in skips.iter_mut().zip(&control.down) {
                 *skip = (&*skip + residual)?;

@@ -80,7 +80,12 @@ pub fn region_bias(
     }
     by_level
         .into_iter()
-        .map(|(pixels, bias)| Ok((pixels, Tensor::from_vec(bias, (batch.len(), pixels, tokens), device)?.to_dtype(dtype)?)))
+        .map(|(pixels, bias)| {
+            Ok((
+                pixels,
+                Tensor::from_vec(bias, (batch.len(), pixels, tokens), device)?.to_dtype(dtype)?,
+            ))
+        })
         .collect()
 }
 
@@ -103,7 +108,13 @@ mod tests {
     #[test]
     fn pixels_outside_a_region_do_not_see_its_tokens() {
         let mask = Tensor::from_vec(vec![1f32, 0.0, 0.0, 0.0], (2, 2), &Device::Cpu).unwrap();
-        let regions = vec![Region { tokens: 0..2, mask: Some(mask) }, Region { tokens: 2..3, mask: None }];
+        let regions = vec![
+            Region {
+                tokens: 0..2,
+                mask: Some(mask),
+            },
+            Region { tokens: 2..3, mask: None },
+        ];
         let bias = region_bias(&[regions], (2, 2), 4, DType::F32, &Device::Cpu).unwrap();
         let rows: Vec<Vec<f32>> = bias[&4].squeeze(0).unwrap().to_vec2().unwrap();
         assert_eq!(rows[0], [0.0; 4]);

@@ -107,14 +107,18 @@ impl VaeConfig {
             return Err(format!("`block_out_channels` has {n} entries, one to eight expected"));
         }
         if self.norm_num_groups == 0 || self.block_out_channels.iter().any(|c| *c == 0 || c % self.norm_num_groups != 0) {
-            return Err(format!("`block_out_channels` {:?} must be divisible by `norm_num_groups`", self.block_out_channels));
+            return Err(format!(
+                "`block_out_channels` {:?} must be divisible by `norm_num_groups`",
+                self.block_out_channels
+            ));
         }
         if self.layers_per_block == 0 || self.layers_per_block > 16 {
             return Err("`layers_per_block` must be 1 to 16".into());
         }
-        for (field, kinds, expected) in
-            [("down_block_types", &self.down_block_types, "DownEncoderBlock2D"), ("up_block_types", &self.up_block_types, "UpDecoderBlock2D")]
-        {
+        for (field, kinds, expected) in [
+            ("down_block_types", &self.down_block_types, "DownEncoderBlock2D"),
+            ("up_block_types", &self.up_block_types, "UpDecoderBlock2D"),
+        ] {
             if let Some(other) = kinds.iter().find(|k| *k != expected) {
                 return Err(format!("`{field}`: `{other}` is not supported"));
             }

@@ -28,12 +28,16 @@ impl Decoder {
             let weights = weights.at(format_args!("up_blocks.{i}"));
             let mut layers = Vec::new();
             for layer in 0..=config.layers_per_block {
-                layers.push(ResnetBlock::load(&weights.at(format_args!("resnets.{layer}")), shape(config, inputs, outputs))?);
+                layers.push(ResnetBlock::load(
+                    &weights.at(format_args!("resnets.{layer}")),
+                    shape(config, inputs, outputs),
+                )?);
                 inputs = outputs;
             }
-            let larger = match i + 1 < channels.len() {
-                true => Some(Upsample::load(&weights.at("upsamplers.0"), outputs)?),
-                false => None,
+            let larger = if i + 1 < channels.len() {
+                Some(Upsample::load(&weights.at("upsamplers.0"), outputs)?)
+            } else {
+                None
             };
             blocks.push((layers, larger));
         }

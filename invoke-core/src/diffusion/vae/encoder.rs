@@ -28,12 +28,16 @@ impl Encoder {
             let weights = weights.at(format_args!("down_blocks.{i}"));
             let mut layers = Vec::new();
             for layer in 0..config.layers_per_block {
-                layers.push(ResnetBlock::load(&weights.at(format_args!("resnets.{layer}")), shape(config, inputs, outputs))?);
+                layers.push(ResnetBlock::load(
+                    &weights.at(format_args!("resnets.{layer}")),
+                    shape(config, inputs, outputs),
+                )?);
                 inputs = outputs;
             }
-            let smaller = match i + 1 < channels.len() {
-                true => Some(Downsample::load(&weights.at("downsamplers.0"), outputs, 0)?),
-                false => None,
+            let smaller = if i + 1 < channels.len() {
+                Some(Downsample::load(&weights.at("downsamplers.0"), outputs, 0)?)
+            } else {
+                None
             };
             blocks.push((layers, smaller));
         }
@@ -42,7 +46,9 @@ impl Encoder {
             blocks,
             mid: MidBlock::load(&weights.at("mid_block"), config, last)?,
             norm_out: weights.at("conv_norm_out").group_norm(config.norm_num_groups, last, EPS)?,
-            conv_out: weights.at("conv_out").conv(last, config.latent_channels * 2, 3, ConvConfig::padded(1))?,
+            conv_out: weights
+                .at("conv_out")
+                .conv(last, config.latent_channels * 2, 3, ConvConfig::padded(1))?,
         })
     }
 

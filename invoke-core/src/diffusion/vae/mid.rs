@@ -28,14 +28,21 @@ struct Attention {
 }
 
 pub(super) fn shape(config: &VaeConfig, inputs: usize, outputs: usize) -> ResnetShape {
-    ResnetShape { inputs, outputs, time: None, groups: config.norm_num_groups, eps: EPS }
+    ResnetShape {
+        inputs,
+        outputs,
+        time: None,
+        groups: config.norm_num_groups,
+        eps: EPS,
+    }
 }
 
 impl MidBlock {
     pub(super) fn load(weights: &Weights, config: &VaeConfig, channels: usize) -> Result<Self> {
-        let attention = match config.mid_block_add_attention {
-            true => Some(Attention::load(&weights.at("attentions.0"), config, channels)?),
-            false => None,
+        let attention = if config.mid_block_add_attention {
+            Some(Attention::load(&weights.at("attentions.0"), config, channels)?)
+        } else {
+            None
         };
         Ok(Self {
             first: ResnetBlock::load(&weights.at("resnets.0"), shape(config, channels, channels))?,
@@ -72,7 +79,11 @@ impl Attention {
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let (b, c, h, w) = x.dims4()?;
         let tokens = self.norm.forward(x)?.flatten_from(2)?.transpose(1, 2)?.contiguous()?;
-        let (q, k, v) = (self.query.forward(&tokens)?, self.key.forward(&tokens)?, self.value.forward(&tokens)?);
+        let (q, k, v) = (
+            self.query.forward(&tokens)?,
+            self.key.forward(&tokens)?,
+            self.value.forward(&tokens)?,
+        );
         let y = self.out.forward(&attention(&q, &k, &v, 1, AttentionMask::None)?)?;
         y.transpose(1, 2)?.contiguous()?.reshape((b, c, h, w))? + x
     }

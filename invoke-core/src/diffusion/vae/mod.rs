@@ -65,13 +65,15 @@ impl Vae {
         let before = weights.bytes_loaded();
         let latent = config.latent_channels;
         let one_by_one = ConvConfig::padded(0);
-        let quant = match config.use_quant_conv {
-            true => Some(weights.at("quant_conv").conv(latent * 2, latent * 2, 1, one_by_one)?),
-            false => None,
+        let quant = if config.use_quant_conv {
+            Some(weights.at("quant_conv").conv(latent * 2, latent * 2, 1, one_by_one)?)
+        } else {
+            None
         };
-        let post_quant = match config.use_post_quant_conv {
-            true => Some(weights.at("post_quant_conv").conv(latent, latent, 1, one_by_one)?),
-            false => None,
+        let post_quant = if config.use_post_quant_conv {
+            Some(weights.at("post_quant_conv").conv(latent, latent, 1, one_by_one)?)
+        } else {
+            None
         };
         Ok(Self {
             encoder: Encoder::load(&weights.at("encoder"), &config)?,
@@ -110,7 +112,9 @@ impl Vae {
         let (_, channels, h, w) = latents.dims4()?;
         if channels != self.config.latent_channels {
             let expected = self.config.latent_channels;
-            return Err(ModelError::Input(format!("the latents have {channels} channels, this autoencoder takes {expected}")));
+            return Err(ModelError::Input(format!(
+                "the latents have {channels} channels, this autoencoder takes {expected}"
+            )));
         }
         let mut z = (latents.to_dtype(self.dtype)? / self.config.scaling_factor)?;
         if self.config.shift_factor != 0.0 {
@@ -142,7 +146,10 @@ impl Vae {
             _ => self.encode_whole(&x)?,
         };
         let halves = moments.chunk(2, 1)?;
-        Ok(Posterior { mean: halves[0].contiguous()?, log_variance: halves[1].contiguous()?.clamp(-30f64, 20f64)? })
+        Ok(Posterior {
+            mean: halves[0].contiguous()?,
+            log_variance: halves[1].contiguous()?.clamp(-30f64, 20f64)?,
+        })
     }
 
     /// Like [`Self::posterior`], then a draw with `noise` (or the mean without), scaled as the denoiser wants it.

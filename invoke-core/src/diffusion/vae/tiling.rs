@@ -22,7 +22,10 @@ impl Tiling {
         let pixels = if tile_size == 0 { own_size } else { tile_size };
         let latent = pixels / scale;
         if latent < 4 {
-            return Err(ModelError::Input(format!("`tile_size` is {pixels} pixels, at least {} expected", 4 * scale)));
+            return Err(ModelError::Input(format!(
+                "`tile_size` is {pixels} pixels, at least {} expected",
+                4 * scale
+            )));
         }
         Ok(Self { pixels, latent })
     }
@@ -54,7 +57,10 @@ impl Tiling {
         for top in (0..h).step_by(stride) {
             let mut row: Vec<Tensor> = Vec::new();
             for (column, left) in (0..w).step_by(stride).enumerate() {
-                let part = x.narrow(2, top, tile_in.min(h - top))?.narrow(3, left, tile_in.min(w - left))?.contiguous()?;
+                let part = x
+                    .narrow(2, top, tile_in.min(h - top))?
+                    .narrow(3, left, tile_in.min(w - left))?
+                    .contiguous()?;
                 let mut tile = work(&part)?;
                 if let Some(upper) = above.get(column) {
                     tile = blend_edge(upper, &tile, 2, blend)?;
@@ -102,7 +108,15 @@ pub fn to_rgb(picture: &Tensor) -> Result<(usize, usize, Vec<u8>)> {
     if channels != 3 {
         return Err(ModelError::Input(format!("a picture has 3 channels, not {channels}")));
     }
-    let values: Vec<f32> = picture.to_dtype(DType::F32)?.permute((1, 2, 0))?.contiguous()?.flatten_all()?.to_vec1()?;
-    let bytes = values.iter().map(|v| ((v / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8).collect();
+    let values: Vec<f32> = picture
+        .to_dtype(DType::F32)?
+        .permute((1, 2, 0))?
+        .contiguous()?
+        .flatten_all()?
+        .to_vec1()?;
+    let bytes = values
+        .iter()
+        .map(|v| ((v / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8)
+        .collect();
     Ok((w, h, bytes))
 }

@@ -58,7 +58,8 @@ impl SafetensorsFile {
         let mut file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut size = [0; 8];
-        file.read_exact(&mut size).map_err(|_| corrupt("it is shorter than a safetensors header".into()))?;
+        file.read_exact(&mut size)
+            .map_err(|_| corrupt("it is shorter than a safetensors header".into()))?;
         let header_len = u64::from_le_bytes(size);
         if header_len > MAX_HEADER || header_len > length - 8 {
             return Err(corrupt(format!("its header claims {header_len} bytes of a file of {length}")));
@@ -79,7 +80,12 @@ impl SafetensorsFile {
             let entry = check(entry, data, length).map_err(|reason| corrupt(format!("tensor `{name}`: {reason}")))?;
             tensors.insert(name, entry);
         }
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file), tensors, metadata })
+        Ok(Self {
+            path: path.to_owned(),
+            file: Mutex::new(file),
+            tensors,
+            metadata,
+        })
     }
 
     /// The free-form strings of the header (`__metadata__`).
@@ -114,7 +120,11 @@ fn check(raw: RawEntry, data: u64, length: u64) -> std::result::Result<Entry, St
     if raw.shape.len() > MAX_AXES {
         return Err(format!("it has {} axes, at most {MAX_AXES} are supported", raw.shape.len()));
     }
-    let bytes = raw.shape.iter().try_fold(width, |n, &axis| n.checked_mul(axis)).ok_or("its shape overflows")?;
+    let bytes = raw
+        .shape
+        .iter()
+        .try_fold(width, |n, &axis| n.checked_mul(axis))
+        .ok_or("its shape overflows")?;
     let (start, end) = raw.data_offsets;
     let length_ok = end.checked_sub(start) == Some(bytes as u64);
     if !length_ok {
@@ -123,7 +133,12 @@ fn check(raw: RawEntry, data: u64, length: u64) -> std::result::Result<Entry, St
     if data.checked_add(end).is_none_or(|end| end > length) {
         return Err("it ends beyond the end of the file".into());
     }
-    Ok(Entry { info: TensorInfo { shape: raw.shape, dtype }, stored, start: data + start, bytes })
+    Ok(Entry {
+        info: TensorInfo { shape: raw.shape, dtype },
+        stored,
+        start: data + start,
+        bytes,
+    })
 }
 
 impl Source for SafetensorsFile {
@@ -140,13 +155,19 @@ impl Source for SafetensorsFile {
     }
 
     fn read(&self, name: &str) -> Result<Tensor> {
-        let entry = self.tensors.get(name).ok_or_else(|| ModelError::MissingTensor { file: self.label(), tensor: name.to_owned() })?;
+        let entry = self.tensors.get(name).ok_or_else(|| ModelError::MissingTensor {
+            file: self.label(),
+            tensor: name.to_owned(),
+        })?;
         let mut bytes = vec![0; entry.bytes];
         {
             let mut file = self.file.lock();
             file.seek(SeekFrom::Start(entry.start))
                 .and_then(|_| file.read_exact(&mut bytes))
-                .map_err(|source| ModelError::Io { file: self.label(), source })?;
+                .map_err(|source| ModelError::Io {
+                    file: self.label(),
+                    source,
+                })?;
         }
         let shape = entry.info.shape.as_slice();
         let cpu = &Device::Cpu;
@@ -154,9 +175,14 @@ impl Source for SafetensorsFile {
             Stored::As(dtype) => Tensor::from_raw_buffer(&bytes, dtype, shape, cpu)?,
             Stored::Bool => Tensor::from_vec(bytes, shape, cpu)?,
             Stored::I8 => Tensor::from_vec(bytes.iter().map(|&b| i64::from(b.cast_signed())).collect::<Vec<_>>(), shape, cpu)?,
-            Stored::U16 => {
-                Tensor::from_vec(bytes.chunks_exact(2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]))).collect::<Vec<_>>(), shape, cpu)?
-            }
+            Stored::U16 => Tensor::from_vec(
+                bytes
+                    .chunks_exact(2)
+                    .map(|b| u32::from(u16::from_le_bytes([b[0], b[1]])))
+                    .collect::<Vec<_>>(),
+                shape,
+                cpu,
+            )?,
         };
         Ok(tensor)
     }
@@ -186,7 +212,10 @@ mod tests {
 
     #[test]
     fn reads_halves_and_metadata() {
-        let file = write(r#"{"__metadata__":{"a":"b"},"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#, &[0, 0x3c, 0, 0xc0]);
+        let file = write(
+            r#"{"__metadata__":{"a":"b"},"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#,
+            &[0, 0x3c, 0, 0xc0],
+        );
         let file = SafetensorsFile::open(file.path()).unwrap();
         assert_eq!(file.metadata()["a"], "b");
         assert_eq!(file.info("w").unwrap().shape, [2]);
@@ -201,8 +230,14 @@ mod tests {
             (r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "beyond the end"),
             (r#"{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, "needs 12"),
             (r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}"#, "needs 4"),
-            (r#"{"w":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,8]}}"#, "overflows"),
-            (r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551611,18446744073709551615]}}"#, "beyond the end"),
+            (
+                r#"{"w":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,8]}}"#,
+                "overflows",
+            ),
+            (
+                r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[18446744073709551611,18446744073709551615]}}"#,
+                "beyond the end",
+            ),
             (r#"{"w":{"dtype":"Q7","shape":[1],"data_offsets":[0,4]}}"#, "Q7 is not supported"),
             (r#"{"w":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}}"#, "axes"),
             (r#"{"w":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, "tensor `w`"),
@@ -222,7 +257,12 @@ mod tests {
         }
         let mut short_file = tempfile::NamedTempFile::new().unwrap();
         short_file.write_all(&[1, 2, 3]).unwrap();
-        assert!(SafetensorsFile::open(short_file.path()).unwrap_err().to_string().contains("shorter"));
+        assert!(
+            SafetensorsFile::open(short_file.path())
+                .unwrap_err()
+                .to_string()
+                .contains("shorter")
+        );
     }
 
     #[test]

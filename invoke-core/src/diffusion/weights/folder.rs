@@ -30,10 +30,16 @@ impl ShardedFiles {
     /// Opens the shards an index (`*.safetensors.index.json`) names. They must lie beside it.
     pub fn open(index: &Path) -> Result<Self> {
         let parsed: Index = read_json(index)?;
-        let corrupt = |reason: String| ModelError::Corrupt { file: short(index), reason };
+        let corrupt = |reason: String| ModelError::Corrupt {
+            file: short(index),
+            reason,
+        };
         let files: BTreeSet<&String> = parsed.weight_map.values().collect();
         if files.len() > MAX_SHARDS {
-            return Err(corrupt(format!("it names {} files, at most {MAX_SHARDS} are supported", files.len())));
+            return Err(corrupt(format!(
+                "it names {} files, at most {MAX_SHARDS} are supported",
+                files.len()
+            )));
         }
         let folder = index.parent().unwrap_or(Path::new("."));
         let mut shards = Vec::new();
@@ -50,7 +56,11 @@ impl ShardedFiles {
         if let Some((name, _)) = home.iter().find(|(name, shard)| shards[**shard].info(name).is_none()) {
             return Err(corrupt(format!("it promises the tensor `{name}`, which its file lacks")));
         }
-        Ok(Self { label: short(index), shards, home })
+        Ok(Self {
+            label: short(index),
+            shards,
+            home,
+        })
     }
 }
 
@@ -70,7 +80,10 @@ impl Source for ShardedFiles {
     fn read(&self, name: &str) -> Result<Tensor> {
         match self.home.get(name) {
             Some(&shard) => self.shards[shard].read(name),
-            None => Err(ModelError::MissingTensor { file: self.label(), tensor: name.to_owned() }),
+            None => Err(ModelError::MissingTensor {
+                file: self.label(),
+                tensor: name.to_owned(),
+            }),
         }
     }
 }
@@ -146,13 +159,21 @@ mod tests {
         let index = dir.path().join("model.safetensors.index.json");
         for file in ["../a.safetensors", "/etc/passwd", "sub/a.safetensors", ".."] {
             std::fs::write(&index, format!(r#"{{"weight_map":{{"x":"{file}"}}}}"#)).unwrap();
-            assert!(open_weights(dir.path()).unwrap_err().to_string().contains("not a file beside it"), "{file}");
+            assert!(
+                open_weights(dir.path()).unwrap_err().to_string().contains("not a file beside it"),
+                "{file}"
+            );
         }
     }
 
     #[test]
     fn an_empty_folder_is_a_clear_error() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(open_weights(dir.path()).unwrap_err().to_string().contains("holds no safetensors weights"));
+        assert!(
+            open_weights(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("holds no safetensors weights")
+        );
     }
 }

@@ -12,7 +12,11 @@ impl Weights {
             [_, _, 1] => self.get("weight", &[outputs, inputs, 1])?.reshape((outputs, inputs))?,
             _ => self.get("weight", &[outputs, inputs])?,
         };
-        let bias = if self.has("bias") { Some(self.get("bias", &[outputs])?) } else { None };
+        let bias = if self.has("bias") {
+            Some(self.get("bias", &[outputs])?)
+        } else {
+            None
+        };
         Ok(Linear::new(weight, bias)?)
     }
 
@@ -22,17 +26,30 @@ impl Weights {
             (1, 2) => self.get("weight", &[outputs, inputs])?.reshape((outputs, inputs, 1, 1))?,
             _ => self.get("weight", &[outputs, inputs, kernel, kernel])?,
         };
-        let bias = if self.has("bias") { Some(self.get("bias", &[outputs])?) } else { None };
+        let bias = if self.has("bias") {
+            Some(self.get("bias", &[outputs])?)
+        } else {
+            None
+        };
         Ok(Conv2d::new(weight, bias, config)?)
     }
 
     /// Group normalisation with `weight` and `bias` of `[channels]`.
     pub fn group_norm(&self, groups: usize, channels: usize, eps: f64) -> Result<GroupNorm> {
-        Ok(GroupNorm::new(groups, self.get("weight", &[channels])?, self.get("bias", &[channels])?, eps)?)
+        Ok(GroupNorm::new(
+            groups,
+            self.get("weight", &[channels])?,
+            self.get("bias", &[channels])?,
+            eps,
+        )?)
     }
 
     /// Layer normalisation with `weight` and `bias` of `[channels]`.
     pub fn layer_norm(&self, channels: usize, eps: f64) -> Result<LayerNorm> {
-        Ok(LayerNorm::new(self.get("weight", &[channels])?, self.get("bias", &[channels])?, eps))
+        Ok(LayerNorm::new(
+            self.get("weight", &[channels])?,
+            self.get("bias", &[channels])?,
+            eps,
+        ))
     }
 }

@@ -7,9 +7,12 @@
 //! Files are read by position, each tensor once, rather than mapped: a file that shrinks while it is in use is then an error
 //! and not a signal that ends the process, and no page of the file stays in the process once its tensor has been converted.
 
+mod checkpoint;
 mod file;
 mod folder;
 mod layers;
+pub(crate) mod ldm;
+mod renamed;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,8 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 
+pub use checkpoint::{Checkpoint, TextPart};
 pub use file::SafetensorsFile;
 pub use folder::{ShardedFiles, find_weights, open_weights};
+pub use renamed::{Change, Renamed};
 
 use super::error::{ModelError, Result};
 
@@ -63,13 +68,22 @@ pub struct Weights {
 impl Weights {
     /// A view on the whole of `source`.
     pub fn new(source: Arc<dyn Source>, dtype: DType, device: &Device) -> Self {
-        Self { source, prefix: String::new(), dtype, device: device.clone(), loaded: Arc::default() }
+        Self {
+            source,
+            prefix: String::new(),
+            dtype,
+            device: device.clone(),
+            loaded: Arc::default(),
+        }
     }
 
     /// The tensors whose names start with `name` and a dot.
     #[must_use]
     pub fn at(&self, name: impl std::fmt::Display) -> Self {
-        Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+        Self {
+            prefix: format!("{}{name}.", self.prefix),
+            ..self.clone()
+        }
     }
 
     /// The data type tensors are converted to.
@@ -107,7 +121,12 @@ impl Weights {
         let tensor = self.full(name);
         let found = self.require(name)?;
         if found != expected {
-            return Err(ModelError::Shape { file: self.source.label(), tensor, expected: expected.to_vec(), found });
+            return Err(ModelError::Shape {
+                file: self.source.label(),
+                tensor,
+                expected: expected.to_vec(),
+                found,
+            });
         }
         self.read(name)
     }
@@ -116,13 +135,17 @@ impl Weights {
     pub fn read(&self, name: &str) -> Result<Tensor> {
         self.require(name)?;
         let tensor = self.source.read(&self.full(name))?.to_dtype(self.dtype)?.to_device(&self.device)?;
-        self.loaded.fetch_add((tensor.elem_count() * self.dtype.size_in_bytes()) as u64, Ordering::Relaxed);
+        self.loaded
+            .fetch_add((tensor.elem_count() * self.dtype.size_in_bytes()) as u64, Ordering::Relaxed);
         Ok(tensor)
     }
 
     /// Shape of a tensor that must be there.
     pub fn require(&self, name: &str) -> Result<Vec<usize>> {
-        self.shape(name).ok_or_else(|| ModelError::MissingTensor { file: self.source.label(), tensor: self.full(name) })
+        self.shape(name).ok_or_else(|| ModelError::MissingTensor {
+            file: self.source.label(),
+            tensor: self.full(name),
+        })
     }
 
     /// Bytes of all tensors handed out so far by this view and those made from the same one, in the type they were asked for.
@@ -144,7 +167,10 @@ impl Weights {
 
     /// An error about this source's config or contents.
     pub(crate) fn corrupt(&self, reason: impl Into<String>) -> ModelError {
-        ModelError::Corrupt { file: self.source.label(), reason: reason.into() }
+        ModelError::Corrupt {
+            file: self.source.label(),
+            reason: reason.into(),
+        }
     }
 
     fn full(&self, name: &str) -> String {

@@ -18,7 +18,11 @@ impl Chunks {
     pub(super) fn new(ids: &[u32], weights: &[f32], tokenizer: &Tokenizer) -> Self {
         let length = tokenizer.max_length;
         let room = length - 2;
-        let mut out = Self { length, ids: Vec::new(), weights: Vec::new() };
+        let mut out = Self {
+            length,
+            ids: Vec::new(),
+            weights: Vec::new(),
+        };
         let (mut ids, mut weights) = (ids, weights);
         loop {
             let cut = break_point(ids, room, |id| tokenizer.text_of(id)).min(ids.len());
@@ -40,7 +44,9 @@ impl Chunks {
     /// Which tokens may be seen when those from `start` to `end` are hidden. Both ends of every sequence always may.
     pub(super) fn without(&self, start: usize, end: usize) -> Vec<bool> {
         let last = self.length - 1;
-        (0..self.ids.len()).map(|i| !(start..=end).contains(&i) || i % self.length == 0 || i % self.length == last).collect()
+        (0..self.ids.len())
+            .map(|i| !(start..=end).contains(&i) || i % self.length == 0 || i % self.length == last)
+            .collect()
     }
 
     /// Where the fragments' tokens lie, first and last, in the order of the fragments; `None` for one without tokens. Between a
@@ -96,9 +102,16 @@ mod tests {
 
     #[test]
     fn a_fragment_across_sequences_is_found_whole() {
-        let chunks = Chunks { length: 5, ids: vec![90, 1, 2, 91, 91, 90, 3, 4, 91, 91], weights: vec![1.0; 10] };
+        let chunks = Chunks {
+            length: 5,
+            ids: vec![90, 1, 2, 91, 91, 90, 3, 4, 91, 91],
+            weights: vec![1.0; 10],
+        };
         let found = chunks.find(&[vec![1], vec![], vec![2, 3], vec![4]]);
         assert_eq!(found, [Some((1, 1)), None, Some((2, 6)), Some((7, 7))]);
-        assert_eq!(chunks.without(2, 6), [true, true, false, false, true, true, false, true, true, true]);
+        assert_eq!(
+            chunks.without(2, 6),
+            [true, true, false, false, true, true, false, true, true, true]
+        );
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::chunks::Chunks;
-use super::{Fragment, Part, Prompt};
+use super::{Fragment, Part, Prompt, is_neutral};
 use crate::diffusion::error::{ModelError, Result};
 use crate::diffusion::text::{ClipTextModel, HiddenState, Inversions, Tokenizer};
 
@@ -46,9 +46,13 @@ pub fn encode_prompt(prompt: &Prompt, encoder: Encoder<'_>) -> Result<Tensor> {
     for (part, weight) in prompt.parts.iter().zip(&prompt.weights) {
         let mut embeds = match part {
             Part::Text(fragments) => run.fragments(fragments)?,
-            Part::Blend { prompts, weights, normalize } => run.blend(prompts, weights, *normalize)?,
+            Part::Blend {
+                prompts,
+                weights,
+                normalize,
+            } => run.blend(prompts, weights, *normalize)?,
         };
-        if *weight != 1.0 {
+        if !is_neutral(*weight) {
             let empty = run.empty_of(embeds.dim(0)?)?;
             embeds = (&empty + ((embeds - &empty)? * *weight)?)?;
         }
@@ -82,7 +86,13 @@ impl Run<'_> {
 
     /// Embeds sequences, some with tokens hidden: `[sequences, 77, width]`.
     fn sequences(&self, sequences: &[(&[u32], Option<&[bool]>)]) -> Result<Tensor> {
-        let Encoder { model, state, skip, inversions, tokenizer } = self.encoder;
+        let Encoder {
+            model,
+            state,
+            skip,
+            inversions,
+            tokenizer,
+        } = self.encoder;
         let all_seen = vec![true; tokenizer.max_length];
         let mut out = Vec::new();
         for batch in sequences.chunks(BATCH) {
@@ -100,12 +110,22 @@ impl Run<'_> {
     /// less than 1, the same text with that fragment hidden is mixed in, the more the less the fragment weighs.
     fn fragments(&mut self, fragments: &[Fragment]) -> Result<Tensor> {
         let Encoder { tokenizer, inversions, .. } = self.encoder;
-        let tokens: Vec<Vec<u32>> = fragments.iter().map(|f| tokenizer.ids(&f.text, inversions)).collect::<Result<_>>()?;
+        let tokens: Vec<Vec<u32>> = fragments
+            .iter()
+            .map(|f| tokenizer.ids(&f.text, inversions))
+            .collect::<Result<_>>()?;
         let ids: Vec<u32> = tokens.concat();
         if ids.len() > MAX_TOKENS {
-            return Err(ModelError::Input(format!("the prompt has {} tokens, at most {MAX_TOKENS} are supported", ids.len())));
+            return Err(ModelError::Input(format!(
+                "the prompt has {} tokens, at most {MAX_TOKENS} are supported",
+                ids.len()
+            )));
         }
-        let weights: Vec<f32> = fragments.iter().zip(&tokens).flat_map(|(f, t)| vec![f.weight as f32; t.len()]).collect();
+        let weights: Vec<f32> = fragments
+            .iter()
+            .zip(&tokens)
+            .flat_map(|(f, t)| vec![f.weight as f32; t.len()])
+            .collect();
         let chunks = Chunks::new(&ids, &weights, tokenizer);
         let hidden: Vec<(Vec<bool>, f64)> = chunks
             .find(&tokens)
@@ -121,13 +141,19 @@ impl Run<'_> {
         let length = chunks.length;
         let mut sequences: Vec<(&[u32], Option<&[bool]>)> = chunks.ids.chunks(length).map(|ids| (ids, None)).collect();
         for (seen, _) in &hidden {
-            sequences.extend(chunks.ids.chunks(length).zip(seen.chunks(length)).map(|(ids, seen)| (ids, Some(seen))));
+            sequences.extend(
+                chunks
+                    .ids
+                    .chunks(length)
+                    .zip(seen.chunks(length))
+                    .map(|(ids, seen)| (ids, Some(seen))),
+            );
         }
         let z = self.sequences(&sequences)?;
         let (_, _, width) = z.dims3()?;
         let total = chunks.ids.len();
         let mut z = z.reshape((hidden.len() + 1, total, width))?;
-        if chunks.weights.iter().any(|w| *w != 1.0) {
+        if !chunks.weights.iter().all(|w| is_neutral(f64::from(*w))) {
             z = self.weigh(&z, &chunks.weights)?;
         }
         if hidden.is_empty() {
@@ -143,7 +169,7 @@ impl Run<'_> {
         let column = |data: Vec<f32>| Tensor::from_vec(data, (1, weights.len(), 1), z.device());
         let factor = column(weights.to_vec())?.to_dtype(z.dtype())?;
         let moved = empty.broadcast_add(&z.broadcast_sub(&empty)?.broadcast_mul(&factor)?)?;
-        let neutral: Vec<f32> = weights.iter().map(|w| f32::from(u8::from(*w == 1.0))).collect();
+        let neutral: Vec<f32> = weights.iter().map(|w| f32::from(u8::from(is_neutral(f64::from(*w))))).collect();
         let neutral = column(neutral)?.to_dtype(DType::U8)?.broadcast_as(z.shape())?;
         Ok(neutral.where_cond(z, &moved)?)
     }

@@ -15,6 +15,12 @@ pub struct Fragment {
     pub weight: f64,
 }
 
+/// Whether a weight leaves things as they are.
+#[expect(clippy::float_cmp, reason = "only exactly 1 is neutral")]
+fn is_neutral(weight: f64) -> bool {
+    weight == 1.0
+}
+
 /// One member of a conjunction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
@@ -48,7 +54,13 @@ impl Prompt {
 
     /// The prompt without words.
     pub fn empty() -> Self {
-        Self { parts: vec![Part::Text(vec![Fragment { text: String::new(), weight: 1.0 }])], weights: vec![1.0] }
+        Self {
+            parts: vec![Part::Text(vec![Fragment {
+                text: String::new(),
+                weight: 1.0,
+            }])],
+            weights: vec![1.0],
+        }
     }
 }
 

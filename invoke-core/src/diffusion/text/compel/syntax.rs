@@ -67,16 +67,23 @@ pub(super) fn parse(prompt: &str) -> Result<Prompt, PromptError> {
         let rest: String = prompt[parser.skip(pos)..].iter().take(40).collect();
         return Err(PromptError::Trailing(rest));
     }
-    match parts.is_empty() {
-        true => Ok(Prompt::empty()),
-        false => Ok(Prompt { weights: vec![1.0; parts.len()], parts }),
+    if parts.is_empty() {
+        Ok(Prompt::empty())
+    } else {
+        Ok(Prompt {
+            weights: vec![1.0; parts.len()],
+            parts,
+        })
     }
 }
 
 /// Puts a space after every comma that is followed by something else than white space.
 fn space_after_commas(prompt: &str) -> Vec<char> {
     let mut out = Vec::with_capacity(prompt.len());
-    let mut chars = prompt.chars().map(|c| if matches!(c, '\t' | '\x0b' | '\x0c') { ' ' } else { c }).peekable();
+    let mut chars = prompt
+        .chars()
+        .map(|c| if matches!(c, '\t' | '\x0b' | '\x0c') { ' ' } else { c })
+        .peekable();
     while let Some(c) = chars.next() {
         out.push(c);
         if c == ','
@@ -96,7 +103,11 @@ fn conjunction(targets: Vec<Vec<Node>>, options: &[String]) -> Result<Prompt, Pr
     let weights = numbers(options)?;
     let weights = if weights.is_empty() { vec![1.0; targets.len()] } else { weights };
     if weights.len() != targets.len() {
-        return Err(PromptError::Weights { operator: "and", parts: targets.len(), weights: weights.len() });
+        return Err(PromptError::Weights {
+            operator: "and",
+            parts: targets.len(),
+            weights: weights.len(),
+        });
     }
     let (mut parts, mut kept) = (Vec::new(), Vec::new());
     for (target, weight) in targets.iter().zip(weights) {
@@ -105,9 +116,10 @@ fn conjunction(targets: Vec<Vec<Node>>, options: &[String]) -> Result<Prompt, Pr
             kept.push(weight);
         }
     }
-    match parts.is_empty() {
-        true => Ok(Prompt::empty()),
-        false => Ok(Prompt { parts, weights: kept }),
+    if parts.is_empty() {
+        Ok(Prompt::empty())
+    } else {
+        Ok(Prompt { parts, weights: kept })
     }
 }
 
@@ -123,13 +135,24 @@ fn blend(targets: Vec<Vec<Node>>, options: &[String]) -> Result<Part, PromptErro
     }
     let prompts: Vec<Vec<Fragment>> = targets.iter().filter_map(|target| flatten(target)).collect();
     if weights.len() != targets.len() || prompts.len() != targets.len() {
-        return Err(PromptError::Weights { operator: "blend", parts: prompts.len(), weights: weights.len() });
+        return Err(PromptError::Weights {
+            operator: "blend",
+            parts: prompts.len(),
+            weights: weights.len(),
+        });
     }
-    Ok(Part::Blend { prompts, weights, normalize })
+    Ok(Part::Blend {
+        prompts,
+        weights,
+        normalize,
+    })
 }
 
 fn numbers(options: &[String]) -> Result<Vec<f64>, PromptError> {
-    options.iter().map(|o| o.parse().map_err(|_| PromptError::Number(o.clone()))).collect()
+    options
+        .iter()
+        .map(|o| o.parse().map_err(|_| PromptError::Number(o.clone())))
+        .collect()
 }
 
 /// Multiplies weights out and joins neighbours of the same weight with a space. `None` if nothing is left.
@@ -137,13 +160,25 @@ fn flatten(nodes: &[Node]) -> Option<Vec<Fragment>> {
     fn walk(nodes: &[Node], scale: f64, out: &mut Vec<(Fragment, bool)>) {
         for node in nodes {
             match node {
-                Node::Text(text) => out.push((Fragment { text: text.clone(), weight: scale }, false)),
+                Node::Text(text) => out.push((
+                    Fragment {
+                        text: text.clone(),
+                        weight: scale,
+                    },
+                    false,
+                )),
                 Node::Weighted(weight, inner) => walk(inner, scale * weight, out),
                 Node::Swap(original) => {
                     let mut inner = Vec::new();
                     walk(original, scale, &mut inner);
                     if inner.is_empty() {
-                        inner.push((Fragment { text: String::new(), weight: 1.0 }, false));
+                        inner.push((
+                            Fragment {
+                                text: String::new(),
+                                weight: 1.0,
+                            },
+                            false,
+                        ));
                     }
                     out.extend(fuse(inner).into_iter().map(|fragment| (fragment, true)));
                 }
@@ -157,6 +192,7 @@ fn flatten(nodes: &[Node]) -> Option<Vec<Fragment>> {
 }
 
 /// Joins neighbours of equal weight; what came from a swap (marked) stays on its own.
+#[expect(clippy::float_cmp, reason = "weights are equal if they were written alike")]
 fn fuse(fragments: Vec<(Fragment, bool)>) -> Vec<Fragment> {
     let mut out: Vec<(Fragment, bool)> = Vec::new();
     for (fragment, apart) in fragments {
@@ -194,7 +230,11 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(input: &'a [char]) -> Self {
-        Self { input, known: HashMap::new(), depth: 0 }
+        Self {
+            input,
+            known: HashMap::new(),
+            depth: 0,
+        }
     }
 
     fn skip(&self, mut pos: usize) -> usize {
@@ -221,7 +261,12 @@ impl<'a> Parser<'a> {
     /// A number: `1.5`, `.5`, `-2`, `+1.0`, but not `+1`.
     fn number(&self, pos: usize) -> Option<(f64, usize)> {
         let start = self.skip(pos);
-        let digits = |from: usize| self.input[from.min(self.input.len())..].iter().take_while(|c| c.is_ascii_digit()).count();
+        let digits = |from: usize| {
+            self.input[from.min(self.input.len())..]
+                .iter()
+                .take_while(|c| c.is_ascii_digit())
+                .count()
+        };
         let sign = self.input.get(start).copied().filter(|c| matches!(c, '+' | '-'));
         let first = start + usize::from(sign.is_some());
         let whole = digits(first);
@@ -304,7 +349,11 @@ impl<'a> Parser<'a> {
             }
         };
         let inside: String = self.input[start..end].iter().collect();
-        let inside = inside.replace("\\t", "\t").replace("\\n", "\n").replace("\\f", "\x0c").replace("\\r", "\r");
+        let inside = inside
+            .replace("\\t", "\t")
+            .replace("\\n", "\n")
+            .replace("\\f", "\x0c")
+            .replace("\\r", "\r");
         Some((inside.replace("\\\"", "\"").chars().collect(), end + 1))
     }
 
@@ -395,7 +444,10 @@ impl<'a> Parser<'a> {
                 .or_else(|| self.quoted(pos))
                 .or_else(|| self.word(pos))
                 .or_else(|| {
-                    let mark = [",", "."].into_iter().filter(|_| punctuation).find_map(|m| Some((m, self.literal(pos, m)?)))?;
+                    let mark = [",", "."]
+                        .into_iter()
+                        .filter(|_| punctuation)
+                        .find_map(|m| Some((m, self.literal(pos, m)?)))?;
                     Some((vec![Node::Text(mark.0.to_owned())], mark.1))
                 });
             let Some((found, end)) = found else { return (nodes, pos) };
@@ -476,7 +528,10 @@ fn fragment_text(inside: &[char], rule: impl Fn(&mut Parser<'_>) -> (Vec<Node>, 
     if inside.iter().all(|c| c.is_whitespace()) {
         return Some(vec![Node::Text(String::new())]);
     }
-    let escaped: Vec<char> = inside.iter().flat_map(|&c| if c == '"' { vec!['\\', '"'] } else { vec![c] }).collect();
+    let escaped: Vec<char> = inside
+        .iter()
+        .flat_map(|&c| if c == '"' { vec!['\\', '"'] } else { vec![c] })
+        .collect();
     let mut parser = Parser::new(&escaped);
     let (nodes, end) = rule(&mut parser);
     (parser.skip(end) == escaped.len()).then_some(nodes)

@@ -26,9 +26,16 @@ fn describe(prompt: &Prompt) -> String {
         .zip(&prompt.weights)
         .map(|(part, weight)| match part {
             Part::Text(list) => format!("[{}]*{weight:.6}", fragments(list)),
-            Part::Blend { prompts, weights, normalize } => {
-                let prompts: Vec<String> =
-                    prompts.iter().zip(weights).map(|(list, weight)| format!("{}%{weight:.6}", fragments(list))).collect();
+            Part::Blend {
+                prompts,
+                weights,
+                normalize,
+            } => {
+                let prompts: Vec<String> = prompts
+                    .iter()
+                    .zip(weights)
+                    .map(|(list, weight)| format!("{}%{weight:.6}", fragments(list)))
+                    .collect();
                 format!("blend({}){}*{weight:.6}", prompts.join(" / "), if *normalize { "" } else { "!" })
             }
         })

@@ -1,0 +1,90 @@
+//! LoRA and its relatives: deltas that are added to a model's weights as they are read.
+//!
+//! ```text
+//! let lora = Arc::new(Lora::read(&*open_weights(path)?)?);
+//! let source = patch(open_weights(&folder)?, Part::UNet, &[(lora, 0.75)]);
+//! let unet = UNet::load(config, &Weights::new(source, dtype, &device))?;
+//! ```
+//!
+//! Keys are understood in kohya's layout (`lora_unet_…`, `lora_te_…`, `lora_te1_…`, `lora_te2_…`), in diffusers' and PEFT's
+//! (`unet.…lora_A.weight`), and, for the denoiser, under the names of single-file checkpoints (`lora_unet_input_blocks_…`).
+
+mod delta;
+mod keys;
+mod patch;
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Tensor};
+
+pub use keys::Part;
+pub use patch::patch;
+
+use delta::Delta;
+use keys::{Field, locate};
+
+use super::error::{ModelError, Result};
+use super::weights::Source;
+
+/// The most layers a file may patch.
+const MAX_LAYERS: usize = 20_000;
+
+/// A patch for a model's weights, with its own weights in memory.
+#[derive(Debug)]
+pub struct Lora {
+    label: String,
+    /// By part and the module's name with underscores for dots.
+    layers: HashMap<(Part, String), Delta>,
+    bytes: u64,
+}
+
+impl Lora {
+    /// Reads a patch. Keys of no known kind are left out; errors if none is left, or if a layer lacks a part.
+    pub fn read(source: &dyn Source) -> Result<Self> {
+        let mut fields: HashMap<(Part, String), HashMap<Field, Tensor>> = HashMap::new();
+        let mut bytes = 0;
+        let mut unknown = 0;
+        for name in source.names() {
+            if name.starts_with("bundle_emb") {
+                continue;
+            }
+            let Some((part, module, field)) = locate(&name) else {
+                unknown += 1;
+                continue;
+            };
+            let tensor = source.read(&name)?.to_dtype(DType::F32)?;
+            bytes += 4 * tensor.elem_count() as u64;
+            fields.entry((part, module)).or_default().insert(field, tensor);
+        }
+        let label = source.label();
+        let corrupt = |reason: String| ModelError::Corrupt {
+            file: label.clone(),
+            reason,
+        };
+        if fields.is_empty() || fields.len() > MAX_LAYERS {
+            return Err(corrupt(format!(
+                "it holds {} LoRA layers, 1 to {MAX_LAYERS} expected",
+                fields.len()
+            )));
+        }
+        if unknown > 0 {
+            tracing::warn!(file = label, unknown, "a LoRA has keys of no known kind");
+        }
+        let mut layers = HashMap::with_capacity(fields.len());
+        for ((part, module), fields) in fields {
+            let delta = Delta::new(fields).map_err(|reason| corrupt(format!("layer `{module}`: {reason}")))?;
+            layers.insert((part, module), delta);
+        }
+        Ok(Self { label, layers, bytes })
+    }
+
+    /// Bytes its weights take in memory.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Number of layers it has for a part of a model.
+    pub fn layers(&self, part: Part) -> usize {
+        self.layers.keys().filter(|(p, _)| *p == part).count()
+    }
+}
