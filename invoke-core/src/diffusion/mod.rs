@@ -6,9 +6,6 @@
 mod blocks;
 pub mod control;
 mod error;
-mod blocks;
-pub mod control;
-mod error;
 pub mod lora;
 pub mod noise;
 pub mod ops;
