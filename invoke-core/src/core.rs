@@ -20,6 +20,9 @@ use crate::{
         Shared,
         app::App,
         auth::{Auth, Door},
+        boards::Boards,
+        downloads::Downloads,
+        gallery::Gallery,
         images::Images,
         models::{Installer, Models},
         queue::{Queue, Runs},
@@ -56,6 +59,12 @@ pub struct Core {
     pub auth: Auth,
     /// Pictures.
     pub images: Images,
+    /// Boards.
+    pub boards: Boards,
+    /// Pictures as the gallery lists them.
+    pub gallery: Gallery,
+    /// Archives of pictures.
+    pub downloads: Downloads,
     /// Models.
     pub models: Models,
     /// The generation queue.
@@ -120,7 +129,10 @@ impl Core {
         let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new()));
 
         let auth = Auth::open(Arc::clone(&shared), door)?;
-        let images = Images { shared: Arc::clone(&shared) };
+        let images = Images::new(Arc::clone(&shared));
+        let boards = Boards::new(Arc::clone(&shared));
+        let gallery = Gallery::new(Arc::clone(&shared));
+        let downloads = Downloads::new(Arc::clone(&shared))?;
         let models = Models { shared: Arc::clone(&shared), installer: Arc::clone(&installer) };
         let queue = Queue { shared: Arc::clone(&shared), processor: Arc::clone(&processor), registry: Arc::clone(&registry) };
         let app = App { shared: Arc::clone(&shared), devices: engines.iter().map(|engine| engine.device().clone()).collect() };
@@ -136,7 +148,7 @@ impl Core {
         processor.start(&running, &runs).map_err(OpenError::Thread)?;
         let access = end_jobs_of_lost_accounts(&shared, &processor);
         let workers = Arc::new(Workers { processor, installer, _access: access });
-        Ok(Self { auth, images, models, queue, app, shared, registry, engines, workers })
+        Ok(Self { auth, images, boards, gallery, downloads, models, queue, app, shared, registry, engines, workers })
     }
 
     /// Turns what a caller presents into an actor.

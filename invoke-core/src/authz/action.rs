@@ -49,12 +49,22 @@ actions! {
     ReadImage,
     /// Change or delete an image.
     UpdateImage,
+    /// Put an image on another board, or take it off its board, as its owner.
+    MoveImage,
+    /// Delete everybody's intermediate images.
+    ClearIntermediates,
+    /// Fetch an archive of images that was made ready.
+    FetchDownload,
     /// See a board and list what is on it.
     ReadBoard,
     /// Put images on a board and take them off.
     WriteBoard,
-    /// Rename, archive, share or delete a board.
+    /// Put a new image on a board.
+    UploadToBoard,
+    /// Rename, archive or share a board.
     UpdateBoard,
+    /// Delete a board.
+    DeleteBoard,
     /// See what is in a queue item, not merely that it exists.
     ReadQueueItem,
     /// Cancel a queue item.
@@ -64,3 +74,9 @@ actions! {
     /// Run a queue item again.
     RetryQueueItem,
 }
+
+/// Leave that suffices to put an image on a board.
+pub trait FillsBoard: Act {}
+
+impl FillsBoard for acts::WriteBoard {}
+impl FillsBoard for acts::UploadToBoard {}

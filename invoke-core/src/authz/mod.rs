@@ -9,7 +9,7 @@ mod permit;
 mod policy;
 mod scope;
 
-pub use action::{Act, Action, acts};
+pub use action::{Act, Action, FillsBoard, acts};
 pub use actor::{Actor, Standing};
 pub use permit::{BoardRights, Ownership, Permit, Resource, Sealed, Visibility, authorize, authorize_global};
 pub use policy::{Decision, Facts, decide};

@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use super::{Act, Action, Actor, Decision, Facts, decide};
-use crate::domain::{BoardId, Error, UserId, api_key::ApiKey, image::Image, queue_item::QueueItem, user::User};
+use crate::domain::{BoardId, Error, UserId, api_key::ApiKey, board::Board, download::Download, image::Image, queue_item::QueueItem, user::User};
 
 /// Whose a thing is, seen from an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +88,12 @@ fn refusal(decision: Decision, action: Action) -> Error {
         Action::UpdateImage => "Not authorized to modify this image",
         Action::ReadBoard => "Not authorized to access this board",
         Action::WriteBoard => "Not authorized to modify this board",
+        Action::MoveImage => "Not authorized to move this image",
+        Action::ClearIntermediates => "Only admins can clear all intermediates",
+        Action::FetchDownload => "Not authorized to access this download",
+        Action::UploadToBoard => "Not authorized to upload to this board",
         Action::UpdateBoard => "Not authorized to update this board",
+        Action::DeleteBoard => "Not authorized to delete this board",
         Action::ReadQueueItem => "You do not have permission to see this queue item",
         Action::CancelQueueItem => "You do not have permission to cancel this queue item",
         Action::DeleteQueueItem => "You do not have permission to delete this queue item",
@@ -105,9 +110,9 @@ fn absent(actor: &Actor, action: Action) -> Error {
     match action {
         Action::ReadImage if actor.is_admin() => Error::NotFound("Not Found".into()),
         // Whether a foreign image exists is nobody's business, so a missing one is refused as a foreign one is.
-        Action::UpdateImage if !actor.is_admin() => refusal(Decision::Refuse, action),
-        Action::ReadImage | Action::UpdateImage => Error::NotFound("Image not found".into()),
-        Action::ReadBoard | Action::WriteBoard | Action::UpdateBoard => Error::NotFound("Board not found".into()),
+        Action::UpdateImage | Action::MoveImage if !actor.is_admin() => refusal(Decision::Refuse, action),
+        Action::ReadImage | Action::UpdateImage | Action::MoveImage => Error::NotFound("Image not found".into()),
+        Action::ReadBoard | Action::WriteBoard | Action::UploadToBoard | Action::UpdateBoard | Action::DeleteBoard => Error::NotFound("Board not found".into()),
         Action::ManageUsers | Action::ManageSelf => Error::NotFound("User not found".into()),
         _ => Error::NotFound("Not Found".into()),
     }
@@ -142,6 +147,18 @@ impl Resource for User {
 impl Resource for ApiKey {
     fn facts(&self, actor: &Actor) -> Facts {
         Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+    }
+}
+
+impl Resource for Download {
+    fn facts(&self, actor: &Actor) -> Facts {
+        Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+    }
+}
+
+impl Resource for Board {
+    fn facts(&self, actor: &Actor) -> Facts {
+        Facts { ownership: owned_by(actor, &self.user_id), visibility: self.visibility }
     }
 }
 

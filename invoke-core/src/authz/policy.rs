@@ -39,18 +39,24 @@ pub fn decide(standing: Standing, action: Action, facts: Facts) -> Decision {
         (Standing::User, A::UseServer | A::ReadModels, ..) | (Standing::User, A::ManageSelf, Own, _) => Allow,
         (Standing::User, A::ManageSelf, ..) => Refuse,
         // The rest of the server is for administrators.
-        (Standing::User, A::ManageUsers | A::ManageModels | A::ManageServer | A::ManageProcessor, ..) => Refuse,
+        (Standing::User, A::ManageUsers | A::ManageModels | A::ManageServer | A::ManageProcessor | A::ClearIntermediates, ..) => Refuse,
 
         // Images: the owner, and whoever may see the board. A public board lets everybody change what lies on it, and the
         // owner of a board may change what others put there, though not look into what is private to them.
         (Standing::User, A::ReadImage, Own, _) | (Standing::User, A::ReadImage, _, Shared | Public) => Allow,
         (Standing::User, A::UpdateImage, Own | Container, _) | (Standing::User, A::UpdateImage, _, Public) => Allow,
-        (Standing::User, A::ReadImage | A::UpdateImage, ..) => Refuse,
+        // What lies where is the choice of the image's owner.
+        (Standing::User, A::MoveImage, Own, _) => Allow,
+        (Standing::User, A::ReadImage | A::UpdateImage | A::MoveImage, ..) => Refuse,
+        // An archive may hold private images, so it is for whoever asked for it.
+        (Standing::User, A::FetchDownload, Own, _) => Allow,
+        (Standing::User, A::FetchDownload, ..) => Refuse,
 
         // Boards: private to the owner, shared to look at, public to fill; the structure is always the owner's.
-        (Standing::User, A::ReadBoard | A::WriteBoard | A::UpdateBoard, Own, _) => Allow,
-        (Standing::User, A::ReadBoard, _, Shared | Public) | (Standing::User, A::WriteBoard, _, Public) => Allow,
-        (Standing::User, A::ReadBoard | A::WriteBoard | A::UpdateBoard, _, Private | Shared | Public) => Refuse,
+        (Standing::User, A::ReadBoard | A::WriteBoard | A::UploadToBoard | A::UpdateBoard | A::DeleteBoard, Own, _) => Allow,
+        (Standing::User, A::ReadBoard, _, Shared | Public) => Allow,
+        (Standing::User, A::WriteBoard | A::UploadToBoard, _, Public) => Allow,
+        (Standing::User, A::ReadBoard | A::WriteBoard | A::UploadToBoard | A::UpdateBoard | A::DeleteBoard, _, Private | Shared | Public) => Refuse,
 
         // Queue items: everybody sees that they exist; what is in them, and their fate, is the owner's.
         (Standing::User, A::ReadQueueItem | A::CancelQueueItem | A::DeleteQueueItem | A::RetryQueueItem, Own, _) => Allow,

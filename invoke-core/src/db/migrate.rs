@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001_base.sql"),
     include_str!("migrations/002_queue.sql"),
     include_str!("migrations/003_accounts.sql"),
+    include_str!("migrations/004_gallery.sql"),
 ];
 
 /// The last of InvokeAI's own migrations that this program knows.

@@ -120,6 +120,12 @@ impl ImageName {
     }
 }
 
+impl AsRef<str> for ImageName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -107,6 +107,23 @@ pub struct Image {
     pub board_owner: Option<UserId>,
 }
 
+/// What changes about an image; what is `None` stays.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ImageChanges {
+    /// What it is for.
+    #[serde(default)]
+    pub image_category: Option<ImageCategory>,
+    /// The session that made it.
+    #[serde(default)]
+    pub session_id: Option<SessionId>,
+    /// A step on the way to a picture.
+    #[serde(default)]
+    pub is_intermediate: Option<bool>,
+    /// Marked by its owner.
+    #[serde(default)]
+    pub starred: Option<bool>,
+}
+
 wire_enum! {
     /// Who may see a board.
     BoardVisibility {

@@ -2,6 +2,8 @@
 
 pub mod api_key;
 pub mod audit;
+pub mod board;
+pub mod download;
 pub mod error;
 pub mod ids;
 pub mod image;

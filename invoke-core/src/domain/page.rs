@@ -1,6 +1,6 @@
 //! Pages of lists.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeSeq};
 
 /// A window into a list, by offset.
 #[derive(Debug, Clone, Serialize)]
@@ -16,12 +16,14 @@ pub struct OffsetPage<T> {
 }
 
 /// Direction of an ordering.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Direction {
     /// Smallest first.
+    #[serde(rename = "ASC")]
     Asc,
     /// Largest first.
     #[default]
+    #[serde(rename = "DESC")]
     Desc,
 }
 
@@ -32,5 +34,62 @@ impl Direction {
             Self::Asc => "ASC",
             Self::Desc => "DESC",
         }
+    }
+}
+
+/// Many names in one piece of memory: hundreds of thousands of them are made, counted and written out without one allocation each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameList {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl NameList {
+    /// Adds a name.
+    pub fn push(&mut self, name: &str) {
+        self.text.push_str(name);
+        self.ends.push(self.text.len());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end])
+    }
+}
+
+impl Serialize for NameList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.len()))?;
+        for name in self.iter() {
+            list.serialize_element(name)?;
+        }
+        list.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_in_order() {
+        let mut names = NameList::default();
+        assert_eq!(serde_json::to_string(&names).unwrap(), "[]");
+        for name in ["a.png", "", "日本.png"] {
+            names.push(name);
+        }
+        assert_eq!(names.iter().collect::<Vec<_>>(), ["a.png", "", "日本.png"]);
+        assert_eq!(serde_json::to_string(&names).unwrap(), r#"["a.png","","日本.png"]"#);
     }
 }

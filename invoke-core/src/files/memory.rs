@@ -77,15 +77,10 @@ impl ImageStore for MemoryStore {
         Ok(Staged { id, moved: victims, failed: Vec::new() })
     }
 
-    fn finish_delete(&self, staged: Staged) -> Result<(), StoreError> {
-        self.state.lock().staged.remove(&staged.id);
-        Ok(())
-    }
-
-    fn undo_delete(&self, staged: Staged) -> Result<(), StoreError> {
+    fn settle_delete(&self, staged: Staged, keep: &mut dyn FnMut(&ImageName) -> bool) -> Result<(), StoreError> {
         let mut state = self.state.lock();
-        let back = state.staged.remove(&staged.id).unwrap_or_default();
-        state.pictures.extend(back);
+        let aside = state.staged.remove(&staged.id).unwrap_or_default();
+        state.pictures.extend(aside.into_iter().filter(|((_, name), _)| keep(name)));
         Ok(())
     }
 
@@ -112,11 +107,11 @@ mod tests {
         let victims = vec![Victim { name: name.clone(), subfolder: "x".into() }];
         let staged = store.stage_delete(victims.clone()).unwrap();
         assert!(store.open_full(&name, "x").unwrap_err().is_absent());
-        store.undo_delete(staged).unwrap();
+        store.settle_delete(staged, &mut |_| true).unwrap();
         assert_eq!(store.open_full(&name, "x").unwrap().read_all().unwrap(), b"full");
         assert_eq!(store.open_thumbnail(&name, "x").unwrap().read_all().unwrap(), b"small");
         let staged = store.stage_delete(victims).unwrap();
-        store.finish_delete(staged).unwrap();
+        store.settle_delete(staged, &mut |_| false).unwrap();
         assert!(store.open_full(&name, "x").unwrap_err().is_absent());
     }
 }

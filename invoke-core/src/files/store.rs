@@ -54,8 +54,8 @@ pub struct StoredFile {
 }
 
 impl StoredFile {
-    /// Wraps an open file.
-    pub(super) fn new(len: u64, modified: Timestamp, reader: impl Read + Seek + Send + 'static) -> Self {
+    /// Wraps an open file of this length.
+    pub(crate) fn new(len: u64, modified: Timestamp, reader: impl Read + Seek + Send + 'static) -> Self {
         Self { len, modified, reader: Box::new(reader) }
     }
 
@@ -134,9 +134,9 @@ pub struct Recovered {
 
 /// A store of pictures, each a full-size PNG and a WebP thumbnail.
 ///
-/// To remove pictures: [`stage_delete`](Self::stage_delete), delete the records, then [`finish_delete`](Self::finish_delete), or
-/// [`undo_delete`](Self::undo_delete) if the records stay. After a crash anywhere in between, [`recover`](Self::recover) asks which
-/// records exist and does the one or the other.
+/// To remove pictures: [`stage_delete`](Self::stage_delete), delete the records, then [`settle_delete`](Self::settle_delete), which brings
+/// back those whose records stayed. After a crash anywhere in between, [`recover`](Self::recover) asks which records exist and does the
+/// same.
 pub trait ImageStore: Send + Sync {
     /// Stores a picture and its thumbnail. Either both are there afterwards, whole, or the picture is not.
     fn put(&self, name: &ImageName, subfolder: &str, png: &[u8], webp: &[u8]) -> Result<(), StoreError>;
@@ -153,11 +153,8 @@ pub trait ImageStore: Send + Sync {
     /// Sets the files of pictures aside.
     fn stage_delete(&self, victims: Vec<Victim>) -> Result<Staged, StoreError>;
 
-    /// Removes for good what was set aside.
-    fn finish_delete(&self, staged: Staged) -> Result<(), StoreError>;
-
-    /// Brings back what was set aside.
-    fn undo_delete(&self, staged: Staged) -> Result<(), StoreError>;
+    /// Ends a deletion: brings back the pictures to `keep`, and removes the others for good.
+    fn settle_delete(&self, staged: Staged, keep: &mut dyn FnMut(&ImageName) -> bool) -> Result<(), StoreError>;
 
     /// Ends deletions that a crash interrupted; `exists` tells whether a picture has a record. To be called before anything else.
     fn recover(&self, exists: &mut dyn FnMut(&ImageName) -> bool) -> Result<Recovered, StoreError>;

@@ -1,21 +1,21 @@
 //! Images' records.
 
-use rusqlite::{OptionalExtension, Row, ToSql};
+use rusqlite::{OptionalExtension, Row};
 
 use crate::{
-    authz::{Permit, Scope, Sealed, acts},
+    authz::{Permit, Sealed, acts},
     db::{ReadTx, WriteTx},
     domain::{
-        BoardId, ImageName, SessionId, UserId,
-        image::{Image, ImageCategory, ImageOrigin},
-        page::Direction,
+        ImageName, SessionId, UserId,
+        image::{Image, ImageCategory, ImageChanges, ImageOrigin},
     },
     env::Timestamp,
 };
 
+/// What a row of [`FROM`] is read from.
 const IMAGE: &str = "i.image_name, i.user_id, i.image_origin, i.image_category, i.width, i.height, i.created_at, i.updated_at, i.is_intermediate,
     i.session_id, i.node_id, i.starred, i.has_workflow, i.image_subfolder, b.board_id, b.board_visibility, b.user_id";
-const FROM: &str = "images i LEFT JOIN board_images bi ON bi.image_name = i.image_name LEFT JOIN boards b ON b.board_id = bi.board_id";
+const FROM: &str = "images i LEFT JOIN boards b ON b.board_id = i.gallery_board";
 
 fn parsed<T: std::str::FromStr<Err = String>>(index: usize, text: &str) -> rusqlite::Result<T> {
     text.parse().map_err(|error: String| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error.into()))
@@ -58,9 +58,22 @@ pub fn find(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<Sealed<Image>
     Ok(Sealed::new(found))
 }
 
-/// Whether there is a record of this name: for the store's own recovery, before anybody can ask for anything.
-pub fn exists(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<bool> {
-    tx.sql().prepare_cached("SELECT 1 FROM images WHERE image_name = ?1")?.exists([name])
+fn rows(tx: &ReadTx<'_>, names: &[ImageName]) -> rusqlite::Result<Vec<Image>> {
+    let list = serde_json::to_string(names).expect("names are JSON texts");
+    tx.sql()
+        .prepare_cached(&format!("SELECT {IMAGE} FROM json_each(?1) n CROSS JOIN {FROM} WHERE i.image_name = n.value ORDER BY n.key"))?
+        .query_map([list], image)?
+        .collect()
+}
+
+/// The images of these names that exist, in the order of the names, sealed.
+pub fn find_many(tx: &ReadTx<'_>, names: &[ImageName]) -> rusqlite::Result<Vec<Sealed<Image>>> {
+    Ok(rows(tx, names)?.into_iter().map(|image| Sealed::new(Some(image))).collect())
+}
+
+/// The images that a list within some scope has named.
+pub(super) fn listed(tx: &ReadTx<'_>, names: &[ImageName]) -> rusqlite::Result<Vec<Image>> {
+    rows(tx, names)
 }
 
 /// An image's metadata as the JSON text it was stored with.
@@ -124,117 +137,32 @@ pub fn insert(tx: &mut WriteTx<'_>, _leave: &Permit<acts::UseServer, ()>, new: &
     Ok(())
 }
 
-/// Takes back a record whose file could not be stored.
-pub fn remove_unstored(tx: &mut WriteTx<'_>, _leave: &Permit<acts::UseServer, ()>, name: &ImageName) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM images WHERE image_name = ?1")?.execute([name])?;
+/// Changes a record; what is `None` stays.
+pub fn update(tx: &mut WriteTx<'_>, image: &Permit<acts::UpdateImage, Image>, changes: &ImageChanges, now: Timestamp) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "UPDATE images SET image_category = COALESCE(?2, image_category), session_id = COALESCE(?3, session_id),
+                    is_intermediate = COALESCE(?4, is_intermediate), starred = COALESCE(?5, starred), updated_at = ?6
+             WHERE image_name = ?1",
+        )?
+        .execute(rusqlite::params![
+            image.image_name,
+            changes.image_category.map(ImageCategory::as_str),
+            changes.session_id,
+            changes.is_intermediate,
+            changes.starred,
+            now.sql(),
+        ])?;
     Ok(())
 }
 
-/// Which board's images a list covers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OnBoard {
-    /// Any.
-    Any,
-    /// None: the uncategorised ones.
-    None,
-    /// This one.
-    Board(BoardId),
+/// Deletes a record.
+pub fn delete(tx: &mut WriteTx<'_>, image: &Permit<acts::UpdateImage, Image>) -> rusqlite::Result<()> {
+    tx.sql().prepare_cached("DELETE FROM images WHERE image_name = ?1")?.execute([&image.image_name])?;
+    Ok(())
 }
 
-/// What a list of images covers.
-#[derive(Debug, Clone)]
-pub struct ImageFilter {
-    /// Made here or uploaded.
-    pub origin: Option<ImageOrigin>,
-    /// What they are for; empty for everything.
-    pub categories: Vec<ImageCategory>,
-    /// Only steps on the way, or none of them.
-    pub is_intermediate: Option<bool>,
-    /// On which board.
-    pub board: OnBoard,
-    /// A text in the metadata or the date.
-    pub search_term: Option<String>,
-    /// Marked ones first.
-    pub starred_first: bool,
-    /// By time of creation.
-    pub direction: Direction,
-}
-
-struct Query {
-    condition: String,
-    parameters: Vec<Box<dyn ToSql>>,
-}
-
-fn query(scope: &Scope, filter: &ImageFilter) -> Query {
-    let mut q = Query { condition: "TRUE".into(), parameters: Vec::new() };
-    let mut and = |condition: &str, parameter: Option<Box<dyn ToSql>>| {
-        q.condition.push_str(" AND ");
-        if let Some(parameter) = parameter {
-            q.parameters.push(parameter);
-            q.condition.push_str(&condition.replace("?#", &format!("?{}", q.parameters.len())));
-        } else {
-            q.condition.push_str(condition);
-        }
-    };
-    if let Some(owner) = scope.owner_parameter() {
-        and("i.user_id = ?#", Some(Box::new(owner.to_owned())));
-    }
-    if let Some(origin) = filter.origin {
-        and("i.image_origin = ?#", Some(Box::new(origin.as_str())));
-    }
-    if !filter.categories.is_empty() {
-        let list = serde_json::to_string(&filter.categories).expect("categories are JSON texts");
-        and("i.image_category IN (SELECT value FROM json_each(?#))", Some(Box::new(list)));
-    }
-    if let Some(is_intermediate) = filter.is_intermediate {
-        and("i.is_intermediate = ?#", Some(Box::new(is_intermediate)));
-    }
-    match &filter.board {
-        OnBoard::Any => {}
-        OnBoard::None => and("bi.board_id IS NULL", None),
-        OnBoard::Board(board) => and("bi.board_id = ?#", Some(Box::new(board.clone()))),
-    }
-    if let Some(term) = filter.search_term.as_deref().filter(|term| !term.is_empty()) {
-        let pattern = format!("%{}%", term.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-        and("(i.metadata LIKE ?# ESCAPE '\\' OR i.created_at LIKE ?# ESCAPE '\\')", Some(Box::new(pattern)));
-    }
-    q
-}
-
-fn order(filter: &ImageFilter) -> String {
-    let starred = if filter.starred_first { "i.starred DESC, " } else { "" };
-    let direction = filter.direction.sql();
-    format!("{starred}i.created_at {direction}, i.image_name {direction}")
-}
-
-/// One window of a list, and the length of the whole.
-pub fn page(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter, offset: i64, limit: i64) -> rusqlite::Result<(Vec<Image>, i64)> {
-    let q = query(scope, filter);
-    let parameters: Vec<&dyn ToSql> = q.parameters.iter().map(AsRef::as_ref).collect();
-    let total = tx.sql().prepare_cached(&format!("SELECT COUNT(*) FROM {FROM} WHERE {}", q.condition))?.query_row(&*parameters, |row| row.get(0))?;
-    if limit == 0 {
-        return Ok((Vec::new(), total));
-    }
-    let n = parameters.len();
-    let sql = format!("SELECT {IMAGE} FROM {FROM} WHERE {} ORDER BY {} LIMIT ?{} OFFSET ?{}", q.condition, order(filter), n + 1, n + 2);
-    let mut parameters = parameters;
-    parameters.push(&limit);
-    parameters.push(&offset);
-    let items = tx.sql().prepare_cached(&sql)?.query_map(&*parameters, image)?.collect::<Result<_, _>>()?;
-    Ok((items, total))
-}
-
-/// All names of a list, and how many of them are marked.
-pub fn names(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter) -> rusqlite::Result<(Vec<String>, i64)> {
-    let q = query(scope, filter);
-    let parameters: Vec<&dyn ToSql> = q.parameters.iter().map(AsRef::as_ref).collect();
-    let sql = format!("SELECT i.image_name, i.starred FROM {FROM} WHERE {} ORDER BY {}", q.condition, order(filter));
-    let (mut names, mut starred) = (Vec::new(), 0);
-    let mut statement = tx.sql().prepare_cached(&sql)?;
-    let mut rows = statement.query(&*parameters)?;
-    while let Some(row) = rows.next()? {
-        names.push(row.get(0)?);
-        starred += i64::from(row.get::<_, bool>(1)?);
-    }
-    Ok((names, if filter.starred_first { starred } else { 0 }))
+/// Whether an image of this name has a record; for putting the files right after a crash.
+pub fn exists(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<bool> {
+    tx.sql().prepare_cached("SELECT 1 FROM images WHERE image_name = ?1")?.exists([name])
 }

@@ -5,6 +5,7 @@
 pub mod api_keys;
 pub mod audit;
 pub mod boards;
+pub mod gallery;
 pub mod images;
 pub mod models;
 pub mod ownership;

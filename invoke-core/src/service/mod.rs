@@ -2,9 +2,14 @@
 
 pub mod app;
 pub mod auth;
+pub mod boards;
+pub mod downloads;
+pub mod gallery;
 pub mod images;
 pub mod models;
 pub mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -83,13 +83,13 @@ impl Auth {
                 for name in &staged.failed {
                     tracing::warn!("a picture of a deleted account could not be removed and stays with its record: {name}");
                 }
-                if let Err(error) = images.finish_delete(staged) {
+                if let Err(error) = images.settle_delete(staged, &mut |_| false) {
                     tracing::warn!("a deleted account's pictures are set aside and will be removed at the next start: {error}");
                 }
                 Ok(Deleted { content })
             }
             Err(error) => {
-                if let Err(fault) = images.undo_delete(staged) {
+                if let Err(fault) = images.settle_delete(staged, &mut |_| true) {
                     tracing::error!("an account's pictures are set aside and will be brought back at the next start: {fault}");
                 }
                 Err(error)

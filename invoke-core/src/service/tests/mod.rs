@@ -1,0 +1,123 @@
+//! The services on a database and a store in memory, used by Alice, Bob and an administrator.
+
+mod boards;
+mod gallery;
+mod images;
+
+use std::sync::Arc;
+
+use image::DynamicImage;
+
+use super::{Shared, boards::Boards, gallery::Gallery, images::Images};
+use crate::{
+    authn::Authenticator,
+    authz::Actor,
+    config::{Config, Settings},
+    db::Db,
+    domain::{
+        BoardId, Error, UserId,
+        board::BoardChanges,
+        image::{BoardVisibility, ImageCategory, ImageDto, ImageOrigin},
+        user::User,
+    },
+    env::{Env, ManualClock, SeededRng, Timestamp},
+    events::Bus,
+    files::{Chunks, MemoryStore},
+};
+
+pub(super) struct Kit {
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) boards: Boards,
+    pub(super) images: Images,
+    pub(super) gallery: Gallery,
+    pub(super) alice: Actor,
+    pub(super) bob: Actor,
+    pub(super) admin: Actor,
+    _root: tempfile::TempDir,
+}
+
+pub(super) fn actor(name: &str, is_admin: bool) -> Actor {
+    let at = Timestamp::from_millis(0);
+    Actor::from_account(&User {
+        user_id: UserId::new(name),
+        email: format!("{name}@example.com"),
+        display_name: None,
+        is_admin,
+        is_active: true,
+        created_at: at,
+        updated_at: at,
+        last_login_at: None,
+        token_epoch: 0,
+    })
+}
+
+impl Kit {
+    pub(super) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_790_000_000_000)));
+        let env = Env::new(Arc::clone(&clock) as _, Arc::new(SeededRng::new(1)));
+        let config = Arc::new(Config::from_settings(root.path(), Settings { multiuser: true, ..Settings::default() }));
+        let db = Arc::new(Db::in_memory(env.now()).unwrap());
+        let shared = Arc::new(Shared {
+            authenticator: Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).unwrap()),
+            db,
+            env: env.clone(),
+            bus: Bus::default(),
+            layout: Arc::new(config.layout()),
+            images: Arc::new(MemoryStore::new(Arc::clone(&config), env)),
+            config,
+        });
+        Self {
+            boards: Boards::new(Arc::clone(&shared)),
+            images: Images::new(Arc::clone(&shared)),
+            gallery: Gallery::new(Arc::clone(&shared)),
+            shared,
+            clock,
+            alice: actor("alice", false),
+            bob: actor("bob", false),
+            admin: actor("admin", true),
+            _root: root,
+        }
+    }
+
+    /// Makes a picture a moment later than the one before.
+    pub(super) fn picture(&self, owner: &Actor, board: Option<&BoardId>) -> ImageDto {
+        self.picture_of(owner, board, ImageCategory::General, false)
+    }
+
+    pub(super) fn picture_of(&self, owner: &Actor, board: Option<&BoardId>, category: ImageCategory, is_intermediate: bool) -> ImageDto {
+        self.clock.advance_millis(1);
+        let picture = super::images::NewPicture {
+            pixels: Arc::new(DynamicImage::new_rgb8(8, 6)),
+            origin: ImageOrigin::Internal,
+            category,
+            is_intermediate,
+            board_id: board.cloned(),
+            session_id: None,
+            node_id: None,
+            chunks: Chunks { metadata: Some(format!("{{\"by\": \"{}\"}}", owner.user_id())), ..Chunks::default() },
+        };
+        self.images.create(owner, picture).unwrap()
+    }
+
+    pub(super) fn board(&self, owner: &Actor, name: &str, visibility: BoardVisibility) -> BoardId {
+        self.clock.advance_millis(1);
+        let board = self.boards.create(owner, name).unwrap().board_id().clone();
+        let changes = BoardChanges { board_visibility: Some(visibility), ..BoardChanges::default() };
+        self.boards.update(owner, &board, &changes).unwrap();
+        board
+    }
+}
+
+pub(super) fn name(image: &ImageDto) -> String {
+    image.image_name().to_string()
+}
+
+pub(super) fn forbidden<T>(outcome: crate::domain::Result<T>) -> bool {
+    matches!(outcome, Err(Error::Forbidden(_)))
+}
+
+pub(super) fn absent<T>(outcome: crate::domain::Result<T>) -> bool {
+    matches!(outcome, Err(Error::NotFound(_)))
+}
