@@ -1,19 +1,27 @@
 //! Everything the models compute with: convolution, attention, normalisation, matrix products, activations.
 //!
 //! The models call nothing else for arithmetic of weight, so a faster kernel is put in one place. Layers own their weights in
-//! whatever layout their kernel likes best; tensors between them are ordinary contiguous candle tensors (NCHW for pictures,
-//! `[batch, tokens, channels]` for sequences).
+//! whatever layout their kernel likes best. Tensors between them are `[b, c, h, w]` for pictures and `[batch, tokens, channels]`
+//! for sequences.
+//!
+//! Single floats on the CPU are computed by `invoke-kernels`, all else by candle. On the CPU a picture's memory is channels-last
+//! behind its usual shape; candle's own operations on such a tensor are right but slow, so models use [`add`], [`cat_channels`],
+//! [`pixels_as_tokens`] and [`tokens_as_pixels`] instead of `+`, `cat`, `flatten` and `transpose`, and let a layer do what comes
+//! before or after it ([`Conv2d::forward_fused`], [`Linear::forward_add`], [`GatedLinear`], [`GroupNorm::forward_silu`]).
 
 mod activation;
 mod attention;
 mod conv;
+mod cpu;
 mod linear;
 mod norm;
 mod resample;
+#[cfg(test)]
+mod twin;
 
-pub use activation::{geglu, gelu, quick_gelu, silu};
+pub use activation::{add, geglu, gelu, quick_gelu, silu};
 pub use attention::{AttentionMask, attention};
-pub use conv::{Conv2d, ConvConfig, PaddingMode};
-pub use linear::Linear;
+pub use conv::{Conv2d, ConvConfig, Fused, PaddingMode};
+pub use linear::{GatedLinear, Linear};
 pub use norm::{GroupNorm, LayerNorm};
-pub use resample::upsample_nearest_2x;
+pub use resample::{cat_channels, channels_first, pixels_as_tokens, tokens_as_pixels, upsample_nearest_2x};

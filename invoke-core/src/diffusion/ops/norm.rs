@@ -1,6 +1,8 @@
 //! Normalisation layers.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
+
+use super::cpu;
 
 /// Group normalisation over `[b, c, ...]`.
 #[derive(Debug, Clone)]
@@ -18,11 +20,42 @@ impl GroupNorm {
         if groups == 0 || channels % groups != 0 {
             candle_core::bail!("group norm: {channels} channels do not divide into {groups} groups");
         }
-        Ok(Self { groups, weight, bias, eps })
+        Ok(Self { groups, weight: weight.contiguous()?, bias: bias.contiguous()?, eps })
     }
 
     /// Normalise.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.apply(x, false)
+    }
+
+    /// Normalise and apply SiLU in one pass.
+    pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
+        self.apply(x, true)
+    }
+
+    fn apply(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
+        if !cpu::suits(x) || !cpu::suits(&self.weight) || x.elem_count() == 0 {
+            let y = self.on_candle(x)?;
+            return if silu { super::silu(&y) } else { Ok(y) };
+        }
+        let dims = x.dims();
+        if dims.len() < 2 || dims[1] != self.weight.elem_count() {
+            candle_core::bail!("group norm of {} channels got {dims:?}", self.weight.elem_count());
+        }
+        let (b, c) = (dims[0], dims[1]);
+        let flat = match *dims {
+            [_, _, _, _] => cpu::channels_last(x)?,
+            _ => cpu::channels_last(&x.reshape((b, c, 1, ()))?)?,
+        };
+        let (weight, bias) = (cpu::floats(&self.weight)?, cpu::floats(&self.bias)?);
+        let y = invoke_kernels::group_norm(cpu::floats(&flat)?.slice()?, b, self.groups, weight.slice()?, bias.slice()?, self.eps, silu);
+        match *dims {
+            [b, c, h, w] => cpu::picture(y, (b, c, h, w)),
+            _ => cpu::picture(y, (b, c, 1, x.elem_count() / b / c))?.reshape(dims),
+        }
+    }
+
+    fn on_candle(&self, x: &Tensor) -> Result<Tensor> {
         let dims = x.dims();
         let (b, c) = (dims[0], dims[1]);
         let grouped = x.reshape((b, self.groups, ()))?;
@@ -35,11 +68,6 @@ impl GroupNorm {
         normed
             .broadcast_mul(&self.weight.reshape(shape.clone())?)?
             .broadcast_add(&self.bias.reshape(shape)?)
-    }
-
-    /// Normalise and apply SiLU in one pass.
-    pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
-        super::silu(&self.forward(x)?)
     }
 }
 
@@ -59,6 +87,19 @@ impl LayerNorm {
 
     /// Normalise.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let width = self.weight.elem_count();
+        if !cpu::suits(x) || !cpu::suits(&self.weight) || !cpu::suits(&self.bias) {
+            return self.on_candle(x);
+        }
+        if x.dims().last() != Some(&width) || width == 0 {
+            candle_core::bail!("layer norm of {width} channels got {:?}", x.dims());
+        }
+        let (whole, weight, bias) = (x.contiguous()?, cpu::floats(&self.weight)?, cpu::floats(&self.bias)?);
+        let y = invoke_kernels::layer_norm(cpu::floats(&whole)?.slice()?, weight.slice()?, bias.slice()?, self.eps as f32);
+        Tensor::from_vec(y, x.shape(), &Device::Cpu)
+    }
+
+    fn on_candle(&self, x: &Tensor) -> Result<Tensor> {
         let mean = x.mean_keepdim(D::Minus1)?;
         let centred = x.broadcast_sub(&mean)?;
         let var = centred.sqr()?.mean_keepdim(D::Minus1)?;
@@ -66,5 +107,34 @@ impl LayerNorm {
             .broadcast_div(&(var + self.eps)?.sqrt()?)?
             .broadcast_mul(&self.weight)?
             .broadcast_add(&self.bias)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::twin::{close, noise, pictures};
+    use super::*;
+
+    #[test]
+    fn kernels_agree_with_candle() -> Result<()> {
+        let norm = GroupNorm::new(3, noise(&[12])?, noise(&[12])?, 1e-5)?;
+        let mut inputs = vec![noise(&[2, 12, 50])?, noise(&[1, 12])?];
+        inputs.extend(pictures(2, 12, 9, 7)?);
+        for x in inputs {
+            let want = norm.on_candle(&x)?;
+            close(&norm.forward(&x)?, &want, 1e-5)?;
+            close(&norm.forward_silu(&x)?, &want.silu()?, 1e-5)?;
+        }
+        let norm = LayerNorm::new(noise(&[33])?, noise(&[33])?, 1e-5);
+        let x = noise(&[2, 5, 33])?;
+        close(&norm.forward(&x)?, &norm.on_candle(&x)?, 1e-5)
+    }
+
+    #[test]
+    fn other_widths_are_refused() -> Result<()> {
+        assert!(GroupNorm::new(5, noise(&[12])?, noise(&[12])?, 1e-5).is_err());
+        assert!(GroupNorm::new(3, noise(&[12])?, noise(&[12])?, 1e-5)?.forward(&noise(&[1, 9, 4])?).is_err());
+        assert!(LayerNorm::new(noise(&[4])?, noise(&[4])?, 1e-5).forward(&noise(&[2, 5])?).is_err());
+        Ok(())
     }
 }
