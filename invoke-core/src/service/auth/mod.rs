@@ -10,6 +10,8 @@ mod content;
 mod keys;
 mod profile;
 mod sign_in;
+#[cfg(test)]
+mod tests;
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -1,0 +1,6 @@
+//! Removes an account.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    invoke_cli::main(invoke_cli::Tool::UserDel)
+}
