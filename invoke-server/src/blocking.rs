@@ -19,6 +19,7 @@ const MAX_WAITING: usize = 2048;
 pub struct Lanes {
     quick: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
+    hashing: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -41,11 +42,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl Lanes {
-    /// Lanes for a machine with so many processors.
-    pub fn new(processors: usize) -> Self {
+    /// Lanes for a machine with so many processors, and so many places for hashing passwords.
+    pub fn new(processors: usize, hashing: usize) -> Self {
         Self {
             quick: Arc::new(Semaphore::new(QUICK.max(processors))),
-            heavy: Arc::new(Semaphore::new((processors / 2).max(1))),
+            heavy: Arc::new(Semaphore::new(processors.max(1))),
+            hashing: Arc::new(Semaphore::new(hashing.max(1))),
             waiting: Arc::default(),
         }
     }
@@ -56,6 +58,7 @@ impl Lanes {
             Weight::Inline => return Ok(work()),
             Weight::Blocking => &self.quick,
             Weight::Heavy => &self.heavy,
+            Weight::Hashing => &self.hashing,
         };
         let place = if let Ok(place) = Arc::clone(lane).try_acquire_owned() {
             place
@@ -81,7 +84,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_work_does_not_hold_up_short_work() {
-        let lanes = Lanes::new(1);
+        let lanes = Lanes::new(1, 1);
         let (release, held) = std::sync::mpsc::channel::<()>();
         let long = tokio::spawn({
             let lanes = lanes.clone();
@@ -94,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_gives_its_place_back() {
-        let lanes = Lanes::new(1);
+        let lanes = Lanes::new(1, 1);
         for _ in 0..3 {
             assert_eq!(lanes.run(Weight::Heavy, || panic!("on purpose")).await, Err::<(), _>(NotDone::Panicked));
         }

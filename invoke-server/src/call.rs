@@ -2,14 +2,11 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use invoke_core::{
-    authz::Actor,
-    domain::Error,
-};
+use invoke_core::{Core, authn::Session, authz::Actor, domain::Error};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{auth::SignIn, error::Result, multipart::Part, server::Server};
+use crate::{error::Result, multipart::Part, server::Server};
 
 /// One request. Its parameters have the shapes that the route declares, defaults filled in.
 pub struct Call<'s> {
@@ -17,8 +14,8 @@ pub struct Call<'s> {
     pub server: &'s Server,
     /// On whose behalf things are done.
     pub actor: Actor,
-    /// The token that was presented, where the route looks at one.
-    pub sign_in: Option<SignIn>,
+    /// By what right they ask; none where the route asks nobody.
+    pub session: Option<Session>,
     /// Headers of the request.
     pub headers: &'s HeaderMap,
     /// Address of the peer.
@@ -29,7 +26,12 @@ pub struct Call<'s> {
     pub(crate) parts: Vec<Part>,
 }
 
-impl Call<'_> {
+impl<'s> Call<'s> {
+    /// What is served.
+    pub fn core(&self) -> &'s Core {
+        &self.server.core
+    }
+
     /// A path parameter that is a text.
     pub fn path(&self, name: &str) -> &str {
         self.path.get(name).and_then(Value::as_str).unwrap_or_default()

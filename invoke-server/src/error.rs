@@ -60,6 +60,12 @@ impl Fault {
         Self::invalid(vec![issue])
     }
 
+    /// The same; if it is a 401, the caller is asked for a bearer token.
+    #[must_use]
+    pub fn with_challenge(self) -> Self {
+        Self { challenge: true, ..self }
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.status

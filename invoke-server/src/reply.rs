@@ -94,6 +94,11 @@ impl Reply {
         self
     }
 
+    /// Whether it has a header already.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.headers.contains_key(name)
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -93,7 +93,9 @@ pub enum Weight {
     Inline,
     /// A few short queries.
     Blocking,
-    /// Milliseconds of computing or reading: password hashing, pictures, lists of a whole gallery. Few of these run at a time, so that they do
+    /// A password is hashed, slowly by design. As many of these run at a time as the accounts have places for hashing.
+    Hashing,
+    /// Milliseconds of computing or reading: pictures, lists of a whole gallery. Few of these run at a time, so that they do
     /// not hold up the short ones.
     Heavy,
 }
@@ -273,6 +275,11 @@ impl Route {
     /// Answering takes no time to speak of.
     pub const fn inline(self) -> Self {
         Self { weight: Weight::Inline, ..self }
+    }
+
+    /// Answering hashes a password.
+    pub const fn hashing(self) -> Self {
+        Self { weight: Weight::Hashing, ..self }
     }
 
     /// Answering takes a while.

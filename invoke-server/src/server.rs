@@ -6,7 +6,7 @@
 
 use std::{
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -17,7 +17,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use invoke_core::{domain::Error, env::Env};
+use invoke_core::{Core, config::Config, domain::Error};
 use warp::reply::Response;
 
 use crate::{
@@ -27,7 +27,9 @@ use crate::{
     compress::compress,
     cors::Cors,
     error::{Fault, Result},
-    input, multipart,
+    input,
+    logging::LogLevel,
+    multipart,
     openapi::Document,
     reply::{Content, Reply},
     route::{Body, Route, Weight},
@@ -53,12 +55,34 @@ pub struct Options {
     pub base_path: String,
     /// Whether the server itself speaks TLS.
     pub tls: bool,
+    /// What is logged.
+    pub log_level: LogLevel,
+}
+
+impl Options {
+    /// What the configuration says.
+    pub fn of(config: &Config) -> Self {
+        let settings = config.settings();
+        Self {
+            cors: Cors {
+                origins: settings.allow_origins.clone(),
+                credentials: settings.allow_credentials,
+                methods: settings.allow_methods.clone(),
+                headers: settings.allow_headers.clone(),
+            },
+            compression_level: u32::try_from(settings.http_compression_level).unwrap_or_default(),
+            web_dir: config.web_dir().map(Path::to_owned),
+            base_path: settings.base_url.as_ref().map(|base| base.as_str().to_owned()).unwrap_or_default(),
+            tls: false,
+            log_level: LogLevel::default(),
+        }
+    }
 }
 
 /// One running server.
 pub struct Server {
-    /// Time and chance.
-    pub env: Env,
+    /// What is served.
+    pub core: Core,
     /// What was settled at the start.
     pub options: Options,
     pub(crate) lanes: Lanes,
@@ -89,12 +113,12 @@ impl Server {
     ///
     /// # Errors
     /// Names two routes that exclude each other.
-    pub fn new(env: Env, options: Options) -> Result<Self, String> {
+    pub fn new(core: Core, options: Options) -> Result<Self, String> {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         Ok(Self {
-            run: env.random_u32(),
-            env,
-            lanes: Lanes::new(processors),
+            run: core.env().random_u32(),
+            lanes: Lanes::new(processors, core.auth.hashing_lanes()),
+            core,
             table: Table::new(crate::api::routes())?,
             ui: Ui::new(options.web_dir.clone()),
             document: OnceLock::new(),
@@ -115,14 +139,14 @@ impl Server {
         B: Buf + Send,
     {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let begun = self.env.monotonic_ns();
+        let begun = self.core.env().monotonic_ns();
         let head = Arc::new(head);
         let reply = match self.options.cors.preflight(&head.method, &head.headers) {
             Some(reply) => reply,
             None => self.options.cors.mark(self.answer(&head, body).await, &head.headers),
         };
         let reply = reply.header("x-request-id", &format!("{:08x}-{number:x}", self.run)).header("x-content-type-options", "nosniff");
-        let microseconds = (self.env.monotonic_ns() - begun) / 1000;
+        let microseconds = (self.core.env().monotonic_ns() - begun) / 1000;
         let status = reply.status.as_u16();
         if reply.status.is_server_error() {
             tracing::warn!(method = %head.method, path = head.path, status, microseconds, request = format!("{:08x}-{number:x}", self.run), "request");
@@ -137,12 +161,11 @@ impl Server {
         S: Stream<Item = std::result::Result<B, warp::Error>> + Send + Sync + 'static,
         B: Buf + Send,
     {
-        let path = self.inner_path(&head.path);
-        let Some(found) = self.table.find(&head.method, path) else {
-            let (server, head, path) = (Arc::clone(self), Arc::clone(head), path.to_owned());
+        let Some(found) = self.table.find(&head.method, &head.path) else {
+            let (server, head) = (Arc::clone(self), Arc::clone(head));
             return self
                 .done(Weight::Blocking, move || {
-                    let reply = server.ui.answer(&head.method, &path, &head.query);
+                    let reply = server.ui.answer(&head.method, &head.path, &head.query);
                     compress(reply, &head.headers, server.options.compression_level)
                 })
                 .await;
@@ -154,16 +177,6 @@ impl Server {
         };
         let (server, head) = (Arc::clone(self), Arc::clone(head));
         self.done(route.weight, move || server.run(&route, path, &head, body)).await
-    }
-
-    /// The path without the prefix of a proxy that keeps it.
-    fn inner_path<'p>(&self, path: &'p str) -> &'p str {
-        let base = self.options.base_path.as_str();
-        match path.strip_prefix(base) {
-            Some(rest) if !base.is_empty() && rest.starts_with('/') => rest,
-            Some("") if !base.is_empty() => "/",
-            _ => path,
-        }
     }
 
     async fn done(&self, weight: Weight, work: impl FnOnce() -> Reply + Send + 'static) -> Reply {
@@ -196,8 +209,8 @@ impl Server {
         if !matches!(route.body, Body::Form(_)) {
             return all(pieces, limit).await.map(RawBody::Bytes).map_err(refused);
         }
-        let (server, asker, access) = (Arc::clone(self), Arc::clone(head), route.access);
-        let admitted = self.lanes.run(Weight::Blocking, move || auth::admit(&server, access, &asker.headers).map(drop)).await;
+        let (server, asker, declared) = (Arc::clone(self), Arc::clone(head), *route);
+        let admitted = self.lanes.run(Weight::Blocking, move || auth::admit(&server, &declared, &asker.headers).map(drop)).await;
         if let Ok(Err(mut fault)) = admitted {
             fault.challenge = route.access.is_account();
             return Err(refused(fault));
@@ -213,12 +226,12 @@ impl Server {
     fn run(&self, route: &Route, path: Vec<(&'static str, String)>, head: &Head, body: RawBody) -> Reply {
         let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let handled = input::parse(body, content_type).and_then(|body| {
-            let (actor, sign_in) = auth::admit(self, route.access, &head.headers)?;
+            let (actor, session) = auth::admit(self, route, &head.headers)?;
             let inputs = input::check(route, path, &head.query, body)?;
             let mut call = Call {
                 server: self,
                 actor,
-                sign_in,
+                session,
                 headers: &head.headers,
                 peer: head.peer,
                 path: inputs.path,

@@ -2,21 +2,30 @@
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response as HttpResponse, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
 };
 use tokio::net::TcpListener;
+use tower::{Layer, Service};
 use warp::{Filter, path::FullPath, reply::Response};
 
-use crate::server::{Head, Server};
+use crate::{
+    realtime::{self, Realtime},
+    server::{Head, Server},
+};
 
 /// How long a client may take to send a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// How long answers under way may take once the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is sent back, whichever side answers.
+type AnyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// The address of the client's end of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +46,7 @@ pub fn router(server: Arc<Server>) -> impl Filter<Extract = (Response,), Error =
             server.dispatch(head, body)
         })
         // A request whose body something else has taken is the only one that gets here.
-        .recover(|_| async { Ok::<_, Infallible>(warp::Reply::into_response(http::StatusCode::INTERNAL_SERVER_ERROR)) })
+        .recover(|_| async { Ok::<_, Infallible>(warp::Reply::into_response(StatusCode::INTERNAL_SERVER_ERROR)) })
         .unify()
 }
 
@@ -46,7 +55,9 @@ pub fn router(server: Arc<Server>) -> impl Filter<Extract = (Response,), Error =
 /// # Errors
 /// If the listener can accept no more connections at all.
 pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let service = warp::service(router(server));
+    let realtime = Realtime::new(&server);
+    let sweeping = tokio::spawn(Realtime::sweep(Arc::clone(&server)));
+    let service = realtime.layer.layer(warp::service(router(Arc::clone(&server))));
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).keep_alive(true);
     let connections = GracefulShutdown::new();
@@ -68,13 +79,9 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: impl Fu
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("a connection stays slow: {error}");
         }
-        let service = tower::ServiceBuilder::new()
-            .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-                request.extensions_mut().insert(Peer(peer));
-                request
-            })
-            .service(service.clone());
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+        let (service, base) = (service.clone(), Arc::clone(&server));
+        let front = hyper::service::service_fn(move |request| front(service.clone(), request, peer, base.options.base_path.clone()));
+        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), front);
         let connection = connections.watch(connection.into_owned());
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -83,8 +90,70 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: impl Fu
         });
     }
     drop(listener);
-    if tokio::time::timeout(STOP_PATIENCE, connections.shutdown()).await.is_err() {
+    sweeping.abort();
+    if tokio::time::timeout(STOP_PATIENCE, async { tokio::join!(realtime.close(), connections.shutdown()) }).await.is_err() {
         tracing::debug!("some connections were cut");
     }
     Ok(())
+}
+
+/// What every request goes through before it is told whether it is Socket.IO's or the routes'.
+async fn front<S, B>(mut service: S, mut request: Request<Incoming>, peer: SocketAddr, base: String) -> Result<HttpResponse<AnyBody>, Infallible>
+where
+    S: Service<Request<Incoming>, Response = HttpResponse<B>, Error = Infallible>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    request.extensions_mut().insert(Peer(peer));
+    if let Some(inner) = without_base(request.uri(), &base) {
+        *request.uri_mut() = inner;
+    }
+    // Socket.IO asks for a token, never for a cookie, so pages of any origin may connect, as they may with the original.
+    let origin = request.headers().get(header::ORIGIN).filter(|_| request.uri().path().starts_with(realtime::PATH)).cloned();
+    if let Some(origin) = origin.as_ref().filter(|_| request.method() == http::Method::OPTIONS) {
+        let mut response = HttpResponse::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+        let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("OPTIONS, GET, POST"));
+        headers.extend(asked.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names)));
+        open_to(headers, origin);
+        return Ok(response);
+    }
+    let mut response = service.call(request).await?.map(|body| body.map_err(Into::into).boxed_unsync());
+    if let Some(origin) = &origin {
+        open_to(response.headers_mut(), origin);
+    }
+    Ok(response)
+}
+
+fn open_to(headers: &mut HeaderMap, origin: &HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+/// The address without the prefix of a proxy that keeps it; `None` if it has none.
+fn without_base(uri: &Uri, base: &str) -> Option<Uri> {
+    let rest = uri.path_and_query()?.as_str().strip_prefix(base).filter(|_| !base.is_empty())?;
+    match rest.as_bytes().first() {
+        Some(b'/') => rest.parse().ok(),
+        None | Some(b'?') => format!("/{rest}").parse().ok(),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_prefix_is_taken_off() {
+        let inner = |uri: &'static str, base: &str| without_base(&Uri::from_static(uri), base).map(|uri| uri.to_string());
+        assert_eq!(inner("/invoke/api/v1/app/version?x=1", "/invoke").as_deref(), Some("/api/v1/app/version?x=1"));
+        assert_eq!(inner("/invoke", "/invoke").as_deref(), Some("/"));
+        assert_eq!(inner("/invoke?x=1", "/invoke").as_deref(), Some("/?x=1"));
+        assert_eq!(inner("/invoked/api", "/invoke"), None);
+        assert_eq!(inner("/api", "/invoke"), None);
+        assert_eq!(inner("/api", ""), None);
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::{
     authz::{Actor, acts, authorize_global},
-    domain::Result,
+    config::ConfigError,
+    domain::{Error, Result},
     engine::Device,
 };
 
@@ -43,5 +44,100 @@ impl App {
     pub fn patchmatch_status(&self, actor: &Actor) -> Result<bool> {
         authorize_global::<acts::UseServer>(actor)?;
         Ok(false)
+    }
+
+    /// Changes keys of the configuration that may change while the server runs, now and for later starts.
+    pub fn change_runtime_config(&self, actor: &Actor, changes: &Map<String, Value>) -> Result<Value> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        if let Some(absent) = changes.get("generation_devices").and_then(Value::as_array).and_then(|wanted| self.absent_device(wanted)) {
+            return Err(Error::Unprocessable(absent));
+        }
+        self.shared.config.change(changes).map_err(refused)?;
+        self.runtime_config(actor)
+    }
+
+    /// Why a wanted device cannot be had.
+    fn absent_device(&self, wanted: &[Value]) -> Option<String> {
+        let has = |id: &str| self.devices.iter().any(|device| device.id == id || device.id.split(':').next() == Some(id));
+        let absent = wanted.iter().filter_map(Value::as_str).find(|id| !has(id))?;
+        let kind = absent.split(':').next().unwrap_or_default();
+        let none = !self.devices.iter().any(|device| device.id.split(':').next() == Some(kind));
+        let why = match kind {
+            "cuda" if none => "no CUDA device is available".to_owned(),
+            _ => format!("it is none of {}", self.devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(", ")),
+        };
+        Some(format!("generation_devices requested '{absent}', but {why}."))
+    }
+
+    /// Versions of the parts that matter for support.
+    pub fn dependencies(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        Ok(json!({"CUDA": "N/A", "invoke": env!("CARGO_PKG_VERSION"), "SQLite": rusqlite::version()}))
+    }
+
+    /// Whether the services of others that pictures could come from are set up.
+    pub fn provider_statuses(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::UseServer>(actor)?;
+        let of = |id: &&str| json!({"provider_id": id, "configured": self.provider_has_key(id), "message": null});
+        Ok(PROVIDERS.iter().map(of).collect())
+    }
+
+    /// How they are set up, without their keys.
+    pub fn provider_configs(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        Ok(PROVIDERS.iter().map(|id| self.provider_config(id)).collect())
+    }
+
+    /// Sets one up: `api_key` and `base_url`, an empty text or null clears; what is absent stays.
+    pub fn set_provider(&self, actor: &Actor, id: &str, changes: &Map<String, Value>) -> Result<Value> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        known_provider(id)?;
+        if changes.is_empty() {
+            return Err(Error::BadRequest("No external provider config fields provided".into()));
+        }
+        let keys = changes.iter().map(|(key, value)| {
+            let blank = value.as_str().is_none_or(|text| text.trim().is_empty());
+            (format!("external_{id}_{key}"), if blank { Value::Null } else { value.clone() })
+        });
+        self.shared.config.change_providers(&keys.collect()).map_err(refused)?;
+        Ok(self.provider_config(id))
+    }
+
+    /// Forgets how one is set up.
+    pub fn reset_provider(&self, actor: &Actor, id: &str) -> Result<Value> {
+        let nothing = Map::from_iter([("api_key".to_owned(), Value::Null), ("base_url".to_owned(), Value::Null)]);
+        self.set_provider(actor, id, &nothing)
+    }
+
+    fn provider_has_key(&self, id: &str) -> bool {
+        !self.shared.config.redacted()[format!("external_{id}_api_key")].is_null()
+    }
+
+    fn provider_config(&self, id: &str) -> Value {
+        let config = self.shared.config.redacted();
+        json!({
+            "provider_id": id,
+            "api_key_configured": !config[format!("external_{id}_api_key")].is_null(),
+            "base_url": config[format!("external_{id}_base_url")],
+        })
+    }
+
+    /// Leave to see and change what only this process knows, such as its log level.
+    pub fn authorize_management(&self, actor: &Actor) -> Result<()> {
+        authorize_global::<acts::ManageServer>(actor).map(drop)
+    }
+}
+
+/// Services of others that pictures could come from.
+const PROVIDERS: &[&str] = &["alibabacloud", "gemini", "openai", "seedream"];
+
+fn known_provider(id: &str) -> Result<()> {
+    if PROVIDERS.contains(&id) { Ok(()) } else { Err(Error::NotFound(format!("Unknown external provider '{id}'"))) }
+}
+
+fn refused(error: ConfigError) -> Error {
+    match error {
+        ConfigError::Value { .. } | ConfigError::Fixed(_) => Error::Unprocessable(error.to_string()),
+        other => Error::internal("changing the configuration", other),
     }
 }

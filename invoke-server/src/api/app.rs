@@ -1,25 +1,141 @@
 //! The server itself.
 
-use invoke_core::domain::shape::{Extra, Field, ObjectShape, Shape};
-use serde_json::json;
+use invoke_core::domain::shape::{Bounds, Extra, ObjectShape, Shape};
+use serde_json::{Map, Value, json};
 
+use super::shapes::{BOOL, INT, STR, STR_OR_NULL, STRINGS, object, opt, req};
 use crate::{
     call::Call,
     error::Result,
+    logging::LEVELS,
     reply::Reply,
     route::{Access, Route},
 };
 
-/// The version of InvokeAI whose contract is spoken; its web client compares it.
-const CONTRACT_VERSION: &str = "6.14.2";
+object!(APP_VERSION = "AppVersion" { req("version", STR) });
+object!(DEVICE = "GenerationDeviceOption" { req("device", STR), req("name", STR) });
+/// Every key of the configuration; the document gets their shapes from the table of keys.
+static CONFIG: ObjectShape = ObjectShape { name: "InvokeAIAppConfig", fields: &[], extra: Extra::Keep };
+object!(CONFIG_AND_SET = "InvokeAIAppConfigWithSetFields" { req("set_fields", STRINGS), req("config", Shape::Object(&CONFIG)) });
+object!(CONFIG_CHANGES = "UpdateAppGenerationSettingsRequest" {
+    opt("image_subfolder_strategy", Shape::Enum(&["flat", "date", "type", "hash"])),
+    opt("max_queue_history", Shape::Nullable(&Shape::Int(Bounds::NONE.ge(0.0)))),
+    opt("generation_devices", Shape::Any),
+});
+object!(PROVIDER_STATUS = "ExternalProviderStatusModel" { req("provider_id", STR), req("configured", BOOL), opt("message", STR_OR_NULL) });
+object!(PROVIDER_CONFIG = "ExternalProviderConfigModel" {
+    req("provider_id", STR),
+    req("api_key_configured", BOOL),
+    opt("base_url", STR_OR_NULL),
+});
+object!(PROVIDER_CHANGES = "ExternalProviderConfigUpdate" { opt("api_key", STR_OR_NULL), opt("base_url", STR_OR_NULL) });
+object!(CACHE_STATUS = "InvocationCacheStatus" {
+    req("size", INT),
+    req("hits", INT),
+    req("misses", INT),
+    req("enabled", BOOL),
+    req("max_size", INT),
+});
 
-static APP_VERSION: ObjectShape = ObjectShape { name: "AppVersion", fields: &[Field::required("version", Shape::STR)], extra: Extra::Ignore };
+const DEVICE_SHAPE: Shape = Shape::Object(&DEVICE);
+const DEVICES: Shape = Shape::list(&DEVICE_SHAPE);
+const PROVIDER_STATUS_SHAPE: Shape = Shape::Object(&PROVIDER_STATUS);
+const PROVIDER_STATUSES: Shape = Shape::list(&PROVIDER_STATUS_SHAPE);
+const PROVIDER_CONFIG_SHAPE: Shape = Shape::Object(&PROVIDER_CONFIG);
+const PROVIDER_CONFIGS: Shape = Shape::list(&PROVIDER_CONFIG_SHAPE);
+const LEVEL: Shape = Shape::IntEnum(LEVELS);
 
-pub(super) const ROUTES: &[Route] = &[Route::get("/api/v1/app/version", Access::Anonymous, version)
-    .doc("app", "app_version", "Gets the version of the contract")
-    .returns(200, Shape::Object(&APP_VERSION))
-    .inline()];
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/app/version", Access::Anonymous, version)
+        .doc("app", "app_version", "The version of the contract")
+        .returns(200, Shape::Object(&APP_VERSION))
+        .inline(),
+    Route::get("/api/v1/app/app_deps", Access::User, dependencies)
+        .doc("app", "get_app_deps", "Versions of the parts that matter for support")
+        .returns(200, Shape::Map(&STR)),
+    Route::get("/api/v1/app/patchmatch_status", Access::User, patchmatch_status)
+        .doc("app", "get_patchmatch_status", "Whether patch-based infilling is there")
+        .returns(200, BOOL),
+    Route::get("/api/v1/app/generation_device_options", Access::User, devices)
+        .doc("app", "get_generation_device_options", "The devices that run sessions")
+        .returns(200, DEVICES),
+    Route::get("/api/v1/app/runtime_config", Access::Admin, config)
+        .doc("app", "get_runtime_config", "The configuration in force, secrets masked")
+        .returns(200, Shape::Object(&CONFIG_AND_SET)),
+    Route::patch("/api/v1/app/runtime_config", Access::Admin, change_config)
+        .doc("app", "update_runtime_config", "Changes the configuration, now and for later starts")
+        .json(Shape::Object(&CONFIG_CHANGES))
+        .returns(200, Shape::Object(&CONFIG_AND_SET)),
+    Route::get("/api/v1/app/external_providers/status", Access::User, provider_statuses)
+        .doc("app", "get_external_provider_statuses", "Which services of others are set up")
+        .returns(200, PROVIDER_STATUSES),
+    Route::get("/api/v1/app/external_providers/config", Access::Admin, provider_configs)
+        .doc("app", "get_external_provider_configs", "How services of others are set up")
+        .returns(200, PROVIDER_CONFIGS),
+    Route::post("/api/v1/app/external_providers/config/{provider_id}", Access::Admin, set_provider)
+        .doc("app", "set_external_provider_config", "Sets up a service of others")
+        .json(Shape::Object(&PROVIDER_CHANGES))
+        .returns(200, PROVIDER_CONFIG_SHAPE),
+    Route::delete("/api/v1/app/external_providers/config/{provider_id}", Access::Admin, reset_provider)
+        .doc("app", "reset_external_provider_config", "Forgets how a service of others is set up")
+        .returns(200, PROVIDER_CONFIG_SHAPE),
+    Route::get("/api/v1/app/logging", Access::Admin, log_level).doc("app", "get_log_level", "What is logged").returns(200, LEVEL),
+    Route::post("/api/v1/app/logging", Access::Admin, set_log_level)
+        .doc("app", "set_log_level", "Changes what is logged, until the next start")
+        .json(LEVEL)
+        .returns(200, LEVEL),
+];
 
-fn version(_: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&json!({ "version": CONTRACT_VERSION })))
+fn version(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.version()))
+}
+
+fn dependencies(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.dependencies(&call.actor)?))
+}
+
+fn patchmatch_status(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.patchmatch_status(&call.actor)?))
+}
+
+fn devices(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.generation_device_options(&call.actor)?))
+}
+
+fn config(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.runtime_config(&call.actor)?))
+}
+
+fn change_config(call: &mut Call<'_>) -> Result<Reply> {
+    let changes: Map<String, Value> = call.body()?;
+    Ok(Reply::ok(&call.core().app.change_runtime_config(&call.actor, &changes)?))
+}
+
+fn provider_statuses(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.provider_statuses(&call.actor)?))
+}
+
+fn provider_configs(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.provider_configs(&call.actor)?))
+}
+
+fn set_provider(call: &mut Call<'_>) -> Result<Reply> {
+    let changes: Map<String, Value> = call.body()?;
+    Ok(Reply::ok(&call.core().app.set_provider(&call.actor, call.path("provider_id"), &changes)?))
+}
+
+fn reset_provider(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.reset_provider(&call.actor, call.path("provider_id"))?))
+}
+
+fn log_level(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().app.authorize_management(&call.actor)?;
+    Ok(Reply::ok(&json!(call.server.options.log_level.get())))
+}
+
+fn set_log_level(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().app.authorize_management(&call.actor)?;
+    let level: i64 = call.body()?;
+    call.server.options.log_level.set(level);
+    Ok(Reply::ok(&level))
 }

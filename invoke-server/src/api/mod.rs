@@ -18,11 +18,13 @@
 //! [`Reply`]: crate::reply::Reply
 
 mod app;
+mod auth;
 mod document;
+mod shapes;
 
 use crate::route::Route;
 
 /// Every route of the server.
 pub fn routes() -> impl Iterator<Item = Route> {
-    [app::ROUTES, document::ROUTES].into_iter().flatten().copied()
+    [app::ROUTES, auth::ROUTES, document::ROUTES].into_iter().flatten().copied()
 }

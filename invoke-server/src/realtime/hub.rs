@@ -1,0 +1,86 @@
+//! All connected clients.
+
+use std::{collections::HashMap, sync::Arc};
+
+use invoke_core::{
+    authn::Session,
+    domain::UserId,
+    events::{AccessChange, Bus, Event, Published, Subscription},
+};
+use parking_lot::Mutex;
+use socketioxide::{extract::SocketRef, socket::Sid};
+
+use super::{client::Client, letter::Letter};
+
+/// All connected clients of one server.
+#[derive(Default)]
+pub struct Hub {
+    clients: Mutex<HashMap<Sid, Arc<Client>>>,
+    subscription: Mutex<Option<Subscription>>,
+}
+
+impl Hub {
+    /// A hub that hands on what is published on a bus.
+    pub fn listening_to(bus: &Bus) -> Arc<Self> {
+        let hub = Arc::new(Self::default());
+        let listener = Arc::downgrade(&hub);
+        let subscription = bus.subscribe(move |published| {
+            if let Some(hub) = listener.upgrade() {
+                hub.hand_on(published);
+            }
+        });
+        *hub.subscription.lock() = Some(subscription);
+        hub
+    }
+
+    /// Puts an event before every client whom it concerns. Runs on the publisher's thread and never waits.
+    fn hand_on(&self, published: &Published) {
+        if let Event::UserAccessChanged(change) = &*published.event {
+            self.access_changed(&change.user_id, change.access);
+        }
+        let Some(letter) = Letter::of(published).map(Arc::new) else { return };
+        for client in self.clients.lock().values() {
+            client.offer(&letter);
+        }
+    }
+
+    /// Takes in that an account's access is now this.
+    pub(super) fn access_changed(&self, user_id: &UserId, access: AccessChange) {
+        for client in self.clients.lock().values() {
+            client.access_changed(user_id, access);
+        }
+    }
+
+    /// Adds a client and begins to deliver to it.
+    pub(super) fn add(&self, socket: SocketRef, session: &Session) -> Arc<Client> {
+        let client = Arc::new(Client::new(session));
+        self.clients.lock().insert(socket.id, Arc::clone(&client));
+        let delivered = Arc::clone(&client);
+        tokio::spawn(async move { delivered.deliver(socket).await });
+        client
+    }
+
+    /// Forgets a client whose connection ended.
+    pub(super) fn remove(&self, id: Sid) {
+        let removed = self.clients.lock().remove(&id);
+        if let Some(client) = removed {
+            client.end();
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.clients.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("clients", &self.len()).finish()
+    }
+}

@@ -1,0 +1,205 @@
+//! Telling clients over Socket.IO what happens.
+//!
+//! A socket belongs to an account. What it is told is decided by `invoke_core::events` from that account's rights at the moment of the
+//! event; there are no rooms whose names a client could choose. Subscribing to a queue only adds that queue to what the socket
+//! listens to.
+
+mod client;
+mod hub;
+mod letter;
+
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderMap;
+use invoke_core::{
+    authn::{Intent, Presented, Session},
+    authz::Actor,
+    domain::QueueId,
+};
+use serde_json::Value;
+use socketioxide::{
+    SocketIo,
+    extract::{MaybeExtension, SocketRef, TryData},
+    handler::ConnectHandler,
+    layer::SocketIoLayer,
+};
+
+use crate::{auth::bearer, route::Weight, server::Server};
+
+pub use hub::Hub;
+
+/// Where clients connect.
+pub const PATH: &str = "/ws/socket.io";
+/// How long a connection may stay without saying who it is.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
+/// Bytes that one message of a client may have.
+const MAX_MESSAGE: u64 = 1_000_000;
+/// Packets that wait in a connection's own buffer.
+const PACKETS: usize = 256;
+/// How often accounts are looked at for changes that other processes made.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// What a refused client is told.
+#[derive(Debug)]
+struct Rejected;
+
+impl std::fmt::Display for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connection rejected by server")
+    }
+}
+
+/// The Socket.IO side of a server.
+pub struct Realtime {
+    /// Puts it in front of the HTTP side.
+    pub layer: SocketIoLayer,
+    io: SocketIo,
+    hub: Arc<Hub>,
+}
+
+impl Realtime {
+    /// Listens to events from now on.
+    pub fn new(server: &Arc<Server>) -> Self {
+        let (layer, io) = SocketIo::builder()
+            .req_path(PATH)
+            .connect_timeout(CONNECT_PATIENCE)
+            .max_payload(MAX_MESSAGE)
+            .max_buffer_size(PACKETS)
+            .build_layer();
+        let hub = Hub::listening_to(server.core.bus());
+        let admission = {
+            let server = Arc::clone(server);
+            move |socket: SocketRef, TryData(auth): TryData<Value>| {
+                let server = Arc::clone(&server);
+                async move { admit(&server, &socket, auth.ok()).await }
+            }
+        };
+        let welcome = {
+            let (hub, server) = (Arc::clone(&hub), Arc::clone(server));
+            move |socket: SocketRef, admitted: MaybeExtension<Admitted>| {
+                let (hub, server) = (Arc::clone(&hub), Arc::clone(&server));
+                async move { welcome(&hub, &server, socket, admitted.0).await }
+            }
+        };
+        // The namespace is a constant; declaring it cannot fail.
+        io.ns("/", welcome.with(admission));
+        Self { layer, io, hub }
+    }
+
+    /// Looks for changed accounts every half minute, for as long as it is polled.
+    pub async fn sweep(server: Arc<Server>) {
+        let mut rounds = tokio::time::interval(SWEEP_EVERY);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        rounds.tick().await;
+        loop {
+            rounds.tick().await;
+            let auth = server.core.auth.clone();
+            // The changes are published; the hub hears of them as of all others.
+            let swept = server.lanes.run(Weight::Blocking, move || auth.sweep(&Actor::local_operator())).await;
+            if let Ok(Err(error)) = swept {
+                tracing::warn!("accounts could not be looked at: {error}");
+            }
+        }
+    }
+
+    /// Sockets that are connected.
+    pub fn connected(&self) -> usize {
+        self.hub.len()
+    }
+
+    /// Ends all connections.
+    pub async fn close(&self) {
+        self.io.close().await;
+    }
+}
+
+/// A client that may come in.
+#[derive(Clone)]
+struct Admitted {
+    token: Option<String>,
+    session: Session,
+}
+
+/// The session of the token that a client shows: in its greeting, or in the header of its first request.
+async fn session(server: &Server, token: Option<String>) -> Option<Session> {
+    let authenticator = Arc::clone(server.core.authenticator());
+    let looked_up = server.lanes.run(Weight::Blocking, move || {
+        let presented = token.as_deref().map_or(Presented::Nothing, Presented::Bearer);
+        authenticator.session(presented, Intent::Read)
+    });
+    looked_up.await.ok()?.ok()
+}
+
+fn token_of(auth: Option<&Value>, headers: &HeaderMap) -> Option<String> {
+    let greeted = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str).filter(|token| !token.is_empty());
+    greeted.or_else(|| bearer(headers)).map(str::to_owned)
+}
+
+async fn admit(server: &Server, socket: &SocketRef, auth: Option<Value>) -> Result<(), Rejected> {
+    let token = token_of(auth.as_ref(), &socket.req_parts().headers);
+    let session = session(server, token.clone()).await.ok_or(Rejected)?;
+    socket.extensions.insert(Admitted { token, session });
+    Ok(())
+}
+
+async fn welcome(hub: &Arc<Hub>, server: &Server, socket: SocketRef, admitted: Option<Admitted>) {
+    let Some(Admitted { token, session: at_admission }) = admitted else {
+        // Nobody gets here without having been admitted.
+        drop(socket.disconnect());
+        return;
+    };
+    let client = hub.add(socket.clone(), &at_admission);
+    socket.on("subscribe_queue", {
+        let client = Arc::clone(&client);
+        move |TryData(data): TryData<Value>| {
+            let client = Arc::clone(&client);
+            async move {
+                if let Some(queue) = named(data.ok().as_ref(), "queue_id") {
+                    client.subscribe(QueueId::new(queue));
+                }
+            }
+        }
+    });
+    socket.on("unsubscribe_queue", {
+        let client = Arc::clone(&client);
+        move |TryData(data): TryData<Value>| {
+            let client = Arc::clone(&client);
+            async move {
+                if let Some(queue) = named(data.ok().as_ref(), "queue_id") {
+                    client.unsubscribe(&QueueId::new(queue));
+                }
+            }
+        }
+    });
+    socket.on_disconnect({
+        let (hub, id) = (Arc::downgrade(hub), socket.id);
+        move || async move {
+            if let Some(hub) = hub.upgrade() {
+                hub.remove(id);
+            }
+        }
+    });
+    // A change of the account between admission and listening was not announced to this client.
+    client.settle(session(server, token).await.as_ref());
+}
+
+/// A name that a client sent, of a bearable length.
+fn named<'d>(data: Option<&'d Value>, key: &str) -> Option<&'d str> {
+    data?.get(key)?.as_str().filter(|name| name.len() <= 255)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, header};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_greeting_comes_before_the_header() {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer h"))]);
+        assert_eq!(token_of(Some(&json!({"token": "g"})), &headers).as_deref(), Some("g"));
+        assert_eq!(token_of(Some(&json!({"token": null})), &headers).as_deref(), Some("h"));
+        assert_eq!(token_of(None, &HeaderMap::new()), None);
+    }
+}
