@@ -3,7 +3,10 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use invoke_core::domain::shape::{Default, Definitions, Field, ObjectShape, Shape, json_schema};
+use invoke_core::{
+    domain::shape::{Default, Definitions, Field, ObjectShape, Shape, json_schema},
+    graph::{Registry, schema::components},
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -21,8 +24,8 @@ pub(crate) struct Document {
 
 impl Document {
     /// Writes the document of these routes. Routes without a name stay out of it.
-    pub(crate) fn of(routes: impl IntoIterator<Item = Route>) -> Self {
-        let plain = serde_json::to_vec(&write(routes)).expect("a JSON value can be written").into();
+    pub(crate) fn of(routes: impl IntoIterator<Item = Route>, registry: &Registry) -> Self {
+        let plain = serde_json::to_vec(&write(routes, registry)).expect("a JSON value can be written").into();
         Self { plain, compressed: OnceLock::new() }
     }
 
@@ -32,7 +35,7 @@ impl Document {
     }
 }
 
-fn write(routes: impl IntoIterator<Item = Route>) -> Value {
+fn write(routes: impl IntoIterator<Item = Route>, registry: &Registry) -> Value {
     let mut definitions = Definitions::default();
     let mut paths: Map<String, Value> = Map::new();
     validation_errors(&mut definitions);
@@ -41,6 +44,8 @@ fn write(routes: impl IntoIterator<Item = Route>) -> Value {
         let path = paths.entry(route.path.replace("{*", "{")).or_insert_with(|| json!({}));
         path[route.method.lower()] = operation;
     }
+    // Last: routes mention graphs and sessions by name alone.
+    components(registry, &mut definitions);
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Invoke - Community Edition", "description": "An API for invoking AI image operations", "version": "1.0.0"},
@@ -106,7 +111,8 @@ fn body(route: &Route, definitions: &mut Definitions) -> Option<(&'static str, V
             let required = !matches!(shape, Shape::Nullable(_));
             Some(("application/json", json_schema(&shape, definitions), required))
         }
-        Body::Fields(list) => {
+        Body::Fields(checked) => {
+            let list = if route.described.is_empty() { checked } else { route.described };
             let required = list.iter().any(|field| field.default == Default::Required);
             Some(("application/json", fields(list), required))
         }

@@ -154,6 +154,8 @@ pub struct Route {
     pub query: &'static [Field],
     /// Body.
     pub body: Body,
+    /// Fields of the body as the document describes them, where they are checked elsewhere.
+    pub described: &'static [Field],
     /// Bytes that the body may have.
     pub body_limit: usize,
     /// Successful answers, the usual one first.
@@ -180,6 +182,7 @@ impl Route {
             path_shapes: &[],
             query: &[],
             body: Body::None,
+            described: &[],
             body_limit: DEFAULT_BODY_LIMIT,
             answers: [None, None],
             fault: None,
@@ -240,6 +243,11 @@ impl Route {
     /// The body is a JSON object with these parameters.
     pub const fn fields(self, fields: &'static [Field]) -> Self {
         Self { body: Body::Fields(fields), ..self }
+    }
+
+    /// The document describes the body by these fields, since something else than the route checks it.
+    pub const fn described_by(self, described: &'static [Field]) -> Self {
+        Self { described, ..self }
     }
 
     /// The body is a form with these parts, of so many bytes at most.

@@ -129,7 +129,7 @@ impl Server {
 
     /// The OpenAPI document.
     pub(crate) fn document(&self) -> &Document {
-        self.document.get_or_init(|| Document::of(crate::api::routes()))
+        self.document.get_or_init(|| Document::of(crate::api::routes(), self.core.registry()))
     }
 
     /// Answers a request.

@@ -3,7 +3,7 @@
 use invoke_core::domain::shape::{Bounds, Extra, ObjectShape, Shape};
 use serde_json::{Map, Value, json};
 
-use super::shapes::{BOOL, INT, STR, STR_OR_NULL, STRINGS, object, opt, req};
+use super::shapes::{BOOL, STR, STR_OR_NULL, STRINGS, object, opt, req};
 use crate::{
     call::Call,
     error::Result,
@@ -29,13 +29,6 @@ object!(PROVIDER_CONFIG = "ExternalProviderConfigModel" {
     opt("base_url", STR_OR_NULL),
 });
 object!(PROVIDER_CHANGES = "ExternalProviderConfigUpdate" { opt("api_key", STR_OR_NULL), opt("base_url", STR_OR_NULL) });
-object!(CACHE_STATUS = "InvocationCacheStatus" {
-    req("size", INT),
-    req("hits", INT),
-    req("misses", INT),
-    req("enabled", BOOL),
-    req("max_size", INT),
-});
 
 const DEVICE_SHAPE: Shape = Shape::Object(&DEVICE);
 const DEVICES: Shape = Shape::list(&DEVICE_SHAPE);

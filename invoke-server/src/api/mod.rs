@@ -20,11 +20,12 @@
 mod app;
 mod auth;
 mod document;
+mod queue;
 mod shapes;
 
 use crate::route::Route;
 
 /// Every route of the server.
 pub fn routes() -> impl Iterator<Item = Route> {
-    [app::ROUTES, auth::ROUTES, document::ROUTES].into_iter().flatten().copied()
+    [app::ROUTES, auth::ROUTES, document::ROUTES, queue::ROUTES].into_iter().flatten().copied()
 }

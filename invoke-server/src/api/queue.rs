@@ -36,7 +36,8 @@ const SCALAR: Shape = Shape::Union(&[STR, Shape::FLOAT, INT, Shape::Object(&IMAG
 const VALUE: Shape =
     Shape::Union(&[STR, Shape::FLOAT, INT, Shape::Object(&IMAGE_FIELD), Shape::Object(&VIDEO_FIELD), Shape::list(&SCALAR)]);
 object!(DATUM = "BatchDatum" { req("node_path", STR), req("field_name", STR), def("items", Shape::list(&VALUE), "[]") });
-const GROUP: Shape = Shape::list(&Shape::Object(&DATUM));
+const DATUM_SHAPE: Shape = Shape::Object(&DATUM);
+const GROUP: Shape = Shape::list(&DATUM_SHAPE);
 object!(BATCH = "Batch" {
     opt("batch_id", STR),
     opt("origin", STR_OR_NULL),
@@ -55,7 +56,8 @@ object!(ENQUEUED = "EnqueueBatchResult" {
     req("item_ids", INTS),
 });
 object!(FIELD_VALUE = "NodeFieldValue" { req("node_path", STR), req("field_name", STR), req("value", VALUE) });
-const FIELD_VALUES: Shape = Shape::Nullable(&Shape::list(&Shape::Object(&FIELD_VALUE)));
+const FIELD_VALUE_SHAPE: Shape = Shape::Object(&FIELD_VALUE);
+const FIELD_VALUES: Shape = Shape::Nullable(&Shape::list(&FIELD_VALUE_SHAPE));
 object!(ITEM = "SessionQueueItem" {
     req("item_id", INT),
     def("status", STATUS, "\"pending\""),
@@ -163,12 +165,15 @@ const SUMMARY_SHAPE: Shape = Shape::Object(&SUMMARY);
 const SUMMARIES: Shape = Shape::list(&SUMMARY_SHAPE);
 const ITEM_OR_NULL: Shape = Shape::Nullable(&ITEM_SHAPE);
 const ASKED_IDS: &[Field] = &[req("item_ids", Shape::List(&INT, Length::ANY.max(MANY)))];
+const TO_ENQUEUE: &[Field] = &[req("batch", Shape::Object(&BATCH)), def("prepend", BOOL, "false")];
 const ITEM_ID: &[Field] = &[req("item_id", INT)];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/queue/{queue_id}/enqueue_batch", Access::User, enqueue_batch)
         .doc("queue", "enqueue_batch", "Enqueues a batch of sessions")
-        .fields(&[req("batch", Shape::Object(&BATCH)), def("prepend", BOOL, "false")])
+        // The batch is checked together with the graph in it, by what knows the nodes.
+        .fields(&[req("batch", Shape::Any), def("prepend", BOOL, "false")])
+        .described_by(TO_ENQUEUE)
         .returns(200, Shape::Object(&ENQUEUED))
         .returns(201, Shape::Object(&ENQUEUED))
         .heavy()
@@ -292,7 +297,7 @@ struct Enqueue {
 
 fn enqueue_batch(call: &mut Call<'_>) -> Result<Reply> {
     let body: Enqueue = call.body()?;
-    Ok(Reply::ok(&call.core().queue.enqueue(&call.actor, &queue_id(call), body.batch, body.prepend)?))
+    Ok(Reply::ok(&call.core().queue.enqueue_batch(&call.actor, &queue_id(call), body.batch, body.prepend)?))
 }
 
 fn list_all(call: &mut Call<'_>) -> Result<Reply> {

@@ -32,7 +32,6 @@ pub(super) const fn def(name: &'static str, shape: Shape, default: &'static str)
 
 pub(super) const STR: Shape = Shape::STR;
 pub(super) const INT: Shape = Shape::INT;
-pub(super) const FLOAT: Shape = Shape::FLOAT;
 pub(super) const BOOL: Shape = Shape::BOOL;
 pub(super) const STR_OR_NULL: Shape = Shape::Nullable(&Shape::STR);
 pub(super) const INT_OR_NULL: Shape = Shape::Nullable(&Shape::INT);
