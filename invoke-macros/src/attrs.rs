@@ -30,7 +30,7 @@ pub(crate) struct FieldAttrs {
     length: TokenStream,
 }
 
-/// The named fields of a struct, those that collect undeclared keys left out.
+/// The named fields of a struct; left out are one that collects undeclared keys, and those with `#[serde(default)]`, which are no inputs.
 pub(crate) fn fields(input: &DeriveInput) -> Result<(Vec<&Field>, bool)> {
     let named = match &input.data {
         Data::Struct(data) => match &data.fields {

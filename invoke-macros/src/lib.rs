@@ -12,8 +12,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// Describes a node: implements `graph::meta::Node` for a struct whose fields are the node's inputs.
 ///
 /// On the struct, `#[node(id = "add", title = "Add Integers", version = "1.0.1", category = "math", tags("math", "add"), output = IntegerOutput)]`;
-/// also `schema = "Name"` (else the struct's name with `Invocation` behind it), `classification = Beta`, `cache = false`, `board` and
-/// `metadata` (the node saves pictures and takes these two besides its own inputs). A field with `#[serde(flatten)]` keeps undeclared keys.
+/// also `schema = "Name"` (else the struct's name with `Invocation` behind it), `classification = Beta`, `cache = false`,
+/// `check = function` (a rule that inputs keep together), `board` and `metadata` (the node saves pictures and takes these two besides its own
+/// inputs). A field with `#[serde(flatten)]` keeps undeclared keys.
 ///
 /// On a field, `#[field(…)]`: `default = 3` (a literal, `null`, or JSON in a text after `json =`), `ge`, `gt`, `le`, `lt`, `multiple_of`,
 /// `min_items`, `max_items`, `min_length`, `max_length`, `input = connection` or `direct`, `title = "…"`, `order = 1`, `hidden`, `component = "…"`,

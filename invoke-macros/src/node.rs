@@ -15,6 +15,7 @@ struct NodeAttrs {
     category: Option<LitStr>,
     tags: Option<Vec<LitStr>>,
     output: Option<Path>,
+    check: Option<Path>,
     classification: Option<Ident>,
     cache: Option<LitBool>,
     board: bool,
@@ -33,6 +34,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 "category" => node.category = Some(meta.value()?.parse()?),
                 "tags" => node.tags = Some(attrs::texts(&meta)?),
                 "output" => node.output = Some(meta.value()?.parse()?),
+                "check" => node.check = Some(meta.value()?.parse()?),
                 "classification" => node.classification = Some(meta.value()?.parse()?),
                 "cache" => node.cache = Some(meta.value()?.parse()?),
                 "board" => node.board = true,
@@ -52,6 +54,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let category = option(node.category.as_ref());
     let tags = option(node.tags.as_ref().map(|tags| quote!(&[#(#tags),*] as &[&str])));
     let classification = node.classification.unwrap_or_else(|| Ident::new("Stable", ident.span()));
+    let check = option(node.check.as_ref());
     let cache = node.cache.as_ref().is_none_or(LitBool::value);
 
     let (fields, extra_keys) = attrs::fields(input)?;
@@ -85,7 +88,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             const META: &'static crate::graph::meta::NodeMeta = &crate::graph::meta::NodeMeta {
                 id: #id, schema: #schema, title: #title, version: #version, category: #category, tags: #tags,
                 classification: crate::graph::meta::Classification::#classification, use_cache: #cache, fields: &[#(#metas),*],
-                output: <#output as crate::graph::meta::Output>::META, extra_keys: #extra_keys,
+                output: <#output as crate::graph::meta::Output>::META, extra_keys: #extra_keys, check: #check,
             };
         }
     })

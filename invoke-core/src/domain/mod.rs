@@ -16,3 +16,6 @@ pub mod validation;
 pub(crate) use error::panic_text;
 pub use error::{Error, Result};
 pub use ids::{BatchId, BoardId, ImageName, ItemId, ModelKey, QueueId, SessionId, UserId};
+
+/// The version of InvokeAI whose contract is kept; clients and metadata name it.
+pub const CONTRACT_VERSION: &str = "6.14.2";

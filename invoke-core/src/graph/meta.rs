@@ -189,8 +189,38 @@ pub struct OutputMeta {
     pub fields: &'static [OutputField],
 }
 
+/// A rule that inputs break: the input to blame, if it is one, and the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenRule {
+    /// The input.
+    pub field: Option<&'static str>,
+    /// What is wrong.
+    pub text: String,
+}
+
+impl BrokenRule {
+    /// A rule broken by one input.
+    pub fn of(field: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            field: Some(field),
+            text: text.into(),
+        }
+    }
+
+    /// A rule broken by several inputs together.
+    pub fn of_all(text: impl Into<String>) -> Self {
+        Self {
+            field: None,
+            text: text.into(),
+        }
+    }
+}
+
+/// Checks a node's values, each of which is fine by itself.
+pub type Rule = fn(&serde_json::Map<String, serde_json::Value>) -> Result<(), BrokenRule>;
+
 /// A node.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct NodeMeta {
     /// Type id, as in `add`.
     pub id: &'static str,
@@ -214,6 +244,15 @@ pub struct NodeMeta {
     pub output: &'static OutputMeta,
     /// Whether it keeps inputs that it does not declare.
     pub extra_keys: bool,
+    /// A rule that its inputs keep together.
+    pub check: Option<Rule>,
+}
+
+/// There is one description of a type.
+impl PartialEq for NodeMeta {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
 }
 
 impl NodeMeta {

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    meta::{FieldMeta, NodeMeta},
+    meta::{BrokenRule, FieldMeta, NodeMeta},
     model::{Edge, Graph, Node, default_of},
     registry::Registry,
 };
@@ -147,7 +147,17 @@ fn node_values(meta: &'static NodeMeta, mut given: Map<String, Value>, loc: &[St
         values.extend(given);
     }
     values.insert("type".into(), meta.id.into());
-    if issues.is_empty() { Ok(values) } else { Err(issues) }
+    if !issues.is_empty() {
+        return Err(issues);
+    }
+    match meta.check.map_or(Ok(()), |check| check(&values)) {
+        Ok(()) => Ok(values),
+        Err(BrokenRule { field: Some(field), text }) => {
+            let input = values.get(field).cloned().unwrap_or(Value::Null);
+            Err(vec![Issue::value_error(below(loc, field), text, input)])
+        }
+        Err(BrokenRule { field: None, text }) => Err(vec![Issue::value_error(loc.to_vec(), text, Value::Object(values))]),
+    }
 }
 
 /// Checks a value that an edge brings to an input; the error names the way to what is wrong.

@@ -62,12 +62,19 @@ struct Iterate {
     collection: Vec<Value>,
     #[field(default = 0, hidden)]
     index: i64,
+    /// How many elements there are when `collection` holds only the one.
+    #[serde(default)]
+    total: Option<i64>,
 }
 
 impl Invoke for Iterate {
     fn invoke(self, _cx: &dyn NodeCx) -> Result<IterateInvocationOutput, NodeError> {
-        let total = self.collection.len() as i64;
-        let place = usize::try_from(self.index).ok();
+        let total = self.total.unwrap_or(self.collection.len() as i64);
+        let place = if self.total.is_some() {
+            Some(0)
+        } else {
+            usize::try_from(self.index).ok()
+        };
         let item = place.and_then(|place| self.collection.into_iter().nth(place));
         let item = item.ok_or_else(|| NodeError::new("IndexError", format!("no element {} among {total}", self.index)))?;
         Ok(IterateInvocationOutput {

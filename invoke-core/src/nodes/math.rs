@@ -4,13 +4,14 @@ mod python;
 
 use invoke_macros::Node;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use self::python::{int_of, round_decimals, round_half_even};
 use super::{
     Invoke, NodeCx, NodeEntry, NodeError, entry,
     outputs::{FloatOutput, IntegerOutput},
 };
-use crate::domain::shape::choices;
+use crate::{domain::shape::choices, graph::meta::BrokenRule};
 
 pub(super) const NODES: &[NodeEntry] = &[
     entry::<Add>(),
@@ -29,6 +30,30 @@ fn integer(value: Option<i64>) -> Result<IntegerOutput, NodeError> {
     value
         .map(Into::into)
         .ok_or_else(|| NodeError::new("OverflowError", "the result is not between -2^63 and 2^63 - 1"))
+}
+
+fn check_integer_math(values: &Map<String, Value>) -> Result<(), BrokenRule> {
+    let (operation, b) = (
+        values.get("operation").and_then(Value::as_str),
+        values.get("b").and_then(Value::as_i64),
+    );
+    match (operation, b) {
+        (Some("DIV" | "MOD"), Some(0)) => Err(BrokenRule::of("b", "Cannot divide by zero")),
+        (Some("EXP"), Some(b)) if b < 0 => Err(BrokenRule::of("b", "Result of exponentiation is not an integer")),
+        _ => Ok(()),
+    }
+}
+
+fn check_float_math(values: &Map<String, Value>) -> Result<(), BrokenRule> {
+    let number = |field: &str| values.get(field).and_then(Value::as_f64);
+    match (values.get("operation").and_then(Value::as_str), number("a"), number("b")) {
+        (Some("DIV"), _, Some(0.0)) => Err(BrokenRule::of("b", "Cannot divide by zero")),
+        (Some("EXP"), Some(0.0), Some(b)) if b < 0.0 => Err(BrokenRule::of("b", "Cannot raise zero to a negative power")),
+        (Some("EXP"), Some(a), Some(b)) if a < 0.0 && b.fract() != 0.0 => {
+            Err(BrokenRule::of("b", "Root operation resulted in a complex number"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Division of whole numbers as floats, cut to a whole number.
@@ -109,7 +134,7 @@ choices! {
 
 /// One of several operations on whole numbers.
 #[derive(Debug, Deserialize, Node)]
-#[node(id = "integer_math", title = "Integer Math", version = "1.0.1", category = "math", tags("math", "integer", "add", "subtract", "multiply", "divide", "modulus", "power", "absolute value", "min", "max"), output = IntegerOutput)]
+#[node(id = "integer_math", check = check_integer_math, title = "Integer Math", version = "1.0.1", category = "math", tags("math", "integer", "add", "subtract", "multiply", "divide", "modulus", "power", "absolute value", "min", "max"), output = IntegerOutput)]
 struct IntegerMath {
     #[field(default = "ADD", choices("ABS" = "Absolute Value of A", "ADD" = "Add A+B", "DIV" = "Divide A/B", "EXP" = "Exponentiate A^B", "MAX" = "Maximum(A,B)", "MIN" = "Minimum(A,B)", "MOD" = "Modulus A%B", "MUL" = "Multiply A*B", "SUB" = "Subtract A-B"))]
     operation: IntegerMathOperation,
@@ -126,11 +151,8 @@ impl Invoke for IntegerMath {
             IntegerMathOperation::Add => integer(a.checked_add(b)),
             IntegerMathOperation::Sub => integer(a.checked_sub(b)),
             IntegerMathOperation::Mul => integer(a.checked_mul(b)),
-            IntegerMathOperation::Div if b == 0 => Err(NodeError::new("ValidationError", "Cannot divide by zero")),
             IntegerMathOperation::Div => divided(a, b),
-            IntegerMathOperation::Exp if b < 0 => Err(NodeError::new("ValidationError", "Result of exponentiation is not an integer")),
             IntegerMathOperation::Exp => integer(power(a, b)),
-            IntegerMathOperation::Mod if b == 0 => Err(NodeError::new("ValidationError", "Cannot divide by zero")),
             // The sign follows the divisor.
             IntegerMathOperation::Mod => integer(
                 a.checked_rem(b)
@@ -149,7 +171,7 @@ choices! {
 
 /// One of several operations on numbers.
 #[derive(Debug, Deserialize, Node)]
-#[node(id = "float_math", title = "Float Math", version = "1.0.1", category = "math", tags("math", "float", "add", "subtract", "multiply", "divide", "power", "root", "absolute value", "min", "max"), output = FloatOutput)]
+#[node(id = "float_math", check = check_float_math, title = "Float Math", version = "1.0.1", category = "math", tags("math", "float", "add", "subtract", "multiply", "divide", "power", "root", "absolute value", "min", "max"), output = FloatOutput)]
 struct FloatMath {
     #[field(default = "ADD", choices("ABS" = "Absolute Value of A", "ADD" = "Add A+B", "DIV" = "Divide A/B", "EXP" = "Exponentiate A^B", "MAX" = "Maximum(A,B)", "MIN" = "Minimum(A,B)", "MUL" = "Multiply A*B", "SQRT" = "Square Root of A", "SUB" = "Subtract A-B"))]
     operation: FloatMathOperation,
@@ -162,15 +184,11 @@ struct FloatMath {
 impl Invoke for FloatMath {
     fn invoke(self, _cx: &dyn NodeCx) -> Result<FloatOutput, NodeError> {
         let (a, b) = (self.a, self.b);
-        let invalid = |text: &str| Err(NodeError::new("ValidationError", text));
         let value = match self.operation {
             FloatMathOperation::Add => a + b,
             FloatMathOperation::Sub => a - b,
             FloatMathOperation::Mul => a * b,
-            FloatMathOperation::Div if b == 0.0 => return invalid("Cannot divide by zero"),
             FloatMathOperation::Div => a / b,
-            FloatMathOperation::Exp if a == 0.0 && b < 0.0 => return invalid("Cannot raise zero to a negative power"),
-            FloatMathOperation::Exp if a < 0.0 && b.fract() != 0.0 => return invalid("Root operation resulted in a complex number"),
             FloatMathOperation::Exp => a.powf(b),
             FloatMathOperation::Abs => a.abs(),
             FloatMathOperation::Sqrt => a.sqrt(),
@@ -333,10 +351,10 @@ mod tests {
     fn numbers() {
         let table = [
             (json!({"operation": "DIV", "a": 1.0, "b": 4.0}), json!(0.25)),
-            (json!({"operation": "DIV", "a": 1.0, "b": 0.0}), json!("ValidationError")),
+            (json!({"operation": "DIV", "a": 1.0, "b": 0.0}), json!("b")),
             (json!({"operation": "EXP", "a": 2.0, "b": 0.5}), json!(2f64.sqrt())),
-            (json!({"operation": "EXP", "a": -2.0, "b": 0.5}), json!("ValidationError")),
-            (json!({"operation": "EXP", "a": 0.0, "b": -1.0}), json!("ValidationError")),
+            (json!({"operation": "EXP", "a": -2.0, "b": 0.5}), json!("b")),
+            (json!({"operation": "EXP", "a": 0.0, "b": -1.0}), json!("b")),
             (json!({"operation": "SQRT", "a": 9.0}), json!(3.0)),
         ];
         for (inputs, expected) in table {

@@ -3,16 +3,24 @@
 //! A node is a struct of its inputs with `#[derive(Node)]` and an [`Invoke`]; it is offered once it stands in the list of its module. Nodes see
 //! [`NodeCx`] alone.
 
+pub mod batches;
+pub mod cache;
+pub mod collections;
+pub mod control;
 pub mod cx;
 pub mod fields;
 pub mod logic;
 pub mod math;
+pub mod metadata;
+pub mod models;
 pub mod outputs;
 pub mod primitives;
 pub mod store;
+pub mod strings;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod workbench;
+pub mod workflows;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -64,7 +72,23 @@ where
 }
 
 /// Every module's nodes.
-const MODULES: &[&[NodeEntry]] = &[logic::NODES, math::NODES, primitives::NODES];
+const MODULES: &[&[NodeEntry]] = &[
+    batches::NODES,
+    collections::NODES,
+    control::NODES,
+    logic::NODES,
+    math::NODES,
+    metadata::NODES[0],
+    metadata::NODES[1],
+    metadata::NODES[2],
+    metadata::NODES[3],
+    metadata::NODES[4],
+    models::NODES,
+    models::LORA_NODES,
+    primitives::NODES,
+    strings::NODES,
+    workflows::NODES,
+];
 
 /// Every node.
 pub fn all() -> impl Iterator<Item = &'static NodeEntry> {

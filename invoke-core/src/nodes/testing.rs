@@ -124,6 +124,9 @@ pub(crate) fn run_in(cx: &TestCx, id: &str, inputs: Value) -> Result<Value, Node
     }
     values.insert("id".into(), "n".into());
     values.insert("type".into(), id.into());
+    if let Some(Err(rule)) = entry.meta.check.map(|check| check(&values)) {
+        return Err(NodeError::new(rule.field.unwrap_or("all"), rule.text));
+    }
     (entry.run)(Value::Object(values), cx)
 }
 

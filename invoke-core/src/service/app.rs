@@ -12,8 +12,7 @@ use crate::{
     engine::Device,
 };
 
-/// The version of InvokeAI whose contract is spoken; its web client compares it.
-pub const CONTRACT_VERSION: &str = "6.14.2";
+pub use crate::domain::CONTRACT_VERSION;
 
 /// Use of the server's own state.
 #[derive(Clone)]

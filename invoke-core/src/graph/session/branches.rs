@@ -1,5 +1,7 @@
 //! Branches: what feeds only the one that is not taken does not run.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{Session, State, plan::Branch};
@@ -20,15 +22,9 @@ impl Session {
     }
 
     fn wanted_by(&self, at: usize, branch: Branch) -> Option<bool> {
-        let choosers = self.laid_out[branch.chooser].as_ref()?;
-        let shared = self.plan.shared_axes(self.executions[at].source, branch.chooser);
-        let path = &self.executions[at].path;
         let mut open = false;
-        for chooser in choosers {
+        for chooser in self.matching(at, branch.chooser)? {
             let chooser = &self.executions[*chooser];
-            if shared.iter().any(|(mine, theirs)| path[*mine] != chooser.path[*theirs]) {
-                continue;
-            }
             match chooser.taken {
                 Some(taken) if taken == branch.when => return Some(true),
                 Some(_) => {}
@@ -38,22 +34,51 @@ impl Session {
         if open { None } else { Some(false) }
     }
 
+    /// Executions of a related node for the same elements; `None` before they are laid out.
+    fn matching(&self, at: usize, other: usize) -> Option<&[usize]> {
+        self.laid_out[other].as_ref()?;
+        let execution = &self.executions[at];
+        let key: Vec<usize> = self
+            .plan
+            .shared_axes(execution.source, other)
+            .iter()
+            .map(|(mine, _)| execution.path[*mine])
+            .collect();
+        let found = self.links.get(&(execution.source, other)).and_then(|by_key| by_key.get(&key));
+        Some(found.map_or(&[], Vec::as_slice))
+    }
+
+    /// Makes the executions of a node findable by those of the nodes that are related to it.
+    pub(super) fn link(&mut self, source: usize) {
+        for other in &self.plan.related[source] {
+            let shared = self.plan.shared_axes(*other, source);
+            let mut by_key: HashMap<Vec<usize>, Vec<usize>> = HashMap::new();
+            for at in self.laid_out[source].iter().flatten() {
+                let path = &self.executions[*at].path;
+                by_key
+                    .entry(shared.iter().map(|(_, mine)| path[*mine]).collect())
+                    .or_default()
+                    .push(*at);
+            }
+            self.links.insert((*other, source), by_key);
+        }
+    }
+
     /// Marks an execution as one that will never run.
     pub(super) fn skip(&mut self, at: usize) {
         if self.has_run(at) {
             return;
         }
         self.executions[at].state = State::Skipped;
-        self.note_source_done(at);
-        // What served only a skipped choice is no longer waited for either.
-        self.settle(self.executions[at].source);
+        self.note_done(at);
+        // What served only a skipped choice is not waited for either.
+        self.settle(at);
     }
 
     /// Takes an `if`'s branch once its condition is known.
     pub(super) fn try_choose(&mut self, at: usize) {
         let execution = &self.executions[at];
-        let source = execution.source;
-        if self.graph.nodes[source].meta.id != "if" || execution.taken.is_some() || self.has_run(at) {
+        if self.graph.nodes[execution.source].meta.id != "if" || execution.taken.is_some() || self.has_run(at) {
             return;
         }
         let field = |edge: usize| self.graph.edges[edge].destination.field.as_str();
@@ -87,20 +112,21 @@ impl Session {
                 children.remove(place);
             }
         }
-        self.settle(source);
+        self.settle(at);
         self.offer(at);
     }
 
     /// Runs or skips what waited for an `if`.
     fn settle(&mut self, chooser: usize) {
-        if self.graph.nodes[chooser].meta.id != "if" {
+        let source = self.executions[chooser].source;
+        if self.plan.related[source].is_empty() || self.graph.nodes[source].meta.id != "if" {
             return;
         }
-        for source in 0..self.plan.branches.len() {
-            if !self.plan.branches[source].iter().any(|branch| branch.chooser == chooser) {
+        for served in self.plan.order.clone() {
+            if !self.plan.branches[served].iter().any(|branch| branch.chooser == source) {
                 continue;
             }
-            for at in self.laid_out[source].clone().into_iter().flatten() {
+            for at in self.matching(chooser, served).map(<[usize]>::to_vec).unwrap_or_default() {
                 match self.wanted(at) {
                     Some(true) => self.offer(at),
                     Some(false) => self.skip(at),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Feed, Session};
+use super::{Feed, Session, TOTAL};
 use crate::graph::validate::incoming;
 
 /// Begins the names of inputs that stand for those of a called workflow.
@@ -18,6 +18,10 @@ impl Session {
             self.executions[at].values.insert("collection".into(), Value::Array(gathered));
             return None;
         }
+        if meta.id == "iterate" {
+            self.fill_iterator(at);
+            return None;
+        }
         for feed in self.executions[at].feeds.clone() {
             let field = &self.graph.edges[feed.edge].destination.field;
             if field.starts_with(DYNAMIC_INPUT) {
@@ -25,16 +29,42 @@ impl Session {
             }
             let value = self.brought(feed);
             let value = match meta.field(field) {
-                Some(declared) if meta.id != "iterate" => match incoming(declared, value) {
+                Some(declared) => match incoming(declared, value) {
                     Ok(value) => value,
                     Err(way) => return Some(way),
                 },
-                _ => value,
+                None => value,
             };
             let field = field.clone();
             self.executions[at].values.insert(field, value);
         }
-        None
+        let broken = meta.check.and_then(|check| check(&self.executions[at].values).err());
+        broken.map(|rule| rule.field.unwrap_or_default().to_owned())
+    }
+
+    /// Gives an iterator its one element and tells it how many there are: a list copied for each of its elements would grow with its square.
+    fn fill_iterator(&mut self, at: usize) {
+        let execution = &self.executions[at];
+        let feed = execution
+            .feeds
+            .iter()
+            .find(|feed| self.graph.edges[feed.edge].destination.field == "collection");
+        let index = execution
+            .values
+            .get("index")
+            .and_then(Value::as_u64)
+            .and_then(|index| usize::try_from(index).ok());
+        let (Some(feed), Some(index)) = (feed, index) else { return };
+        let id = self.executions.get_index(feed.from).expect("a feed comes from an execution").0;
+        let output = self
+            .results
+            .get(id)
+            .and_then(|output| output.get(&self.graph.edges[feed.edge].source.field));
+        let Some(elements) = output.and_then(Value::as_array) else { return };
+        let (element, total) = (elements.get(index).cloned().into_iter().collect(), elements.len());
+        let values = &mut self.executions[at].values;
+        values.insert("collection".into(), Value::Array(element));
+        values.insert(TOTAL.into(), total.into());
     }
 
     /// What an edge brings.

@@ -222,7 +222,10 @@ impl Session {
                     .get_index_of(id)
                     .ok_or(ReadError::Malformed("source_prepared_mapping"))
             });
-            session.laid_out[source] = Some(places.collect::<Result<_, _>>()?);
+            let places = places.collect::<Result<Vec<usize>, _>>()?;
+            session.left[source] = places.iter().filter(|at| !session.has_run(**at)).count();
+            session.laid_out[source] = Some(places);
+            session.link(source);
         }
         for id in &stored.executed {
             if let Some(source) = session.graph.nodes.get_index_of(id) {

@@ -30,6 +30,7 @@ impl Session {
                 self.add_execution(source, &row, index, new_id());
             }
         }
+        self.link(source);
         let added = self.laid_out[source].clone().unwrap_or_default();
         if added.is_empty() {
             self.executed[source] = true;
@@ -197,5 +198,6 @@ impl Session {
         };
         self.executions.insert(id, execution);
         self.laid_out[source].get_or_insert_default().push(at);
+        self.left[source] += 1;
     }
 }

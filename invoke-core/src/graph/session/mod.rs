@@ -10,7 +10,7 @@ mod layout;
 mod plan;
 mod ready;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -20,6 +20,9 @@ use super::{
     meta::NodeMeta,
     model::{Graph, ReadError},
 };
+
+/// Key under which an iterator is told how many elements there are, since it is given only its own.
+const TOTAL: &str = "total";
 
 /// A node about to run.
 #[derive(Debug, Clone)]
@@ -40,6 +43,9 @@ impl Prepared {
         let mut node = self.node.clone();
         if ["iterate", "collect"].contains(&self.meta.id) {
             node["collection"] = Value::Array(Vec::new());
+        }
+        if let Value::Object(values) = &mut node {
+            values.shift_remove(TOTAL);
         }
         node
     }
@@ -98,6 +104,10 @@ pub struct Session {
     executions: IndexMap<String, Execution>,
     /// Executions of each node of the graph, once they are laid out.
     laid_out: Vec<Option<Vec<usize>>>,
+    /// How many of these have not run.
+    left: Vec<usize>,
+    /// For a node and one related to it by a branch: executions of the latter, by their indices on the axes that both have.
+    links: HashMap<(usize, usize), HashMap<Vec<usize>, Vec<usize>>>,
     executed: Vec<bool>,
     history: Vec<usize>,
     results: IndexMap<String, Value>,
@@ -121,6 +131,8 @@ impl Session {
             execution_graph_id,
             executions: IndexMap::new(),
             laid_out: vec![None; n],
+            left: vec![0; n],
+            links: HashMap::new(),
             executed: vec![false; n],
             history: Vec::new(),
             results: IndexMap::new(),
@@ -185,12 +197,16 @@ impl Session {
     pub fn complete(&mut self, exec_id: &str, output: Value) {
         let Some(at) = self.executions.get_index_of(exec_id) else { return };
         self.results.insert(exec_id.to_owned(), output);
+        if self.has_run(at) {
+            return;
+        }
         let execution = &mut self.executions[at];
         execution.state = State::Executed;
         if ["iterate", "collect"].contains(&self.graph.nodes[execution.source].meta.id) {
             execution.values.insert("collection".into(), Value::Array(Vec::new()));
+            execution.values.shift_remove(TOTAL);
         }
-        self.note_source_done(at);
+        self.note_done(at);
         for child in self.executions[at].feeds_into.clone() {
             self.executions[child].missing -= 1;
             self.try_choose(child);
@@ -213,10 +229,11 @@ impl Session {
         !self.errors.is_empty()
     }
 
-    fn note_source_done(&mut self, at: usize) {
+    /// Counts an execution that has run or never will.
+    fn note_done(&mut self, at: usize) {
         let source = self.executions[at].source;
-        let is_done = |at: &usize| matches!(self.executions[*at].state, State::Executed | State::Skipped);
-        if !self.executed[source] && self.laid_out[source].iter().flatten().all(is_done) {
+        self.left[source] -= 1;
+        if self.left[source] == 0 {
             self.executed[source] = true;
             self.history.push(source);
         }

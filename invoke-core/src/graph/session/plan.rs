@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub(super) waits_for: Vec<BTreeSet<usize>>,
     /// Branches that each node serves and nothing else.
     pub(super) branches: Vec<Vec<Branch>>,
+    /// Of an `if`: the nodes that serve its branches; of these: the `if`s.
+    pub(super) related: Vec<Vec<usize>>,
 }
 
 impl Plan {
@@ -82,11 +84,14 @@ impl Plan {
             axes,
             waits_for,
             branches: vec![Vec::new(); n],
+            related: vec![Vec::new(); n],
         };
         for chooser in (0..n).filter(|node| kind(*node) == "if") {
             for when in [true, false] {
                 for node in plan.served_only(graph, &outputs, chooser, when) {
                     plan.branches[node].push(Branch { chooser, when });
+                    plan.related[node].push(chooser);
+                    plan.related[chooser].push(node);
                 }
             }
         }
