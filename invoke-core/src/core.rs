@@ -13,7 +13,7 @@ use crate::{
     events::{Bus, Event, Subscription},
     files::{DiskStore, ImageStore, MemoryStore, StoreError},
     graph::Registry,
-    nodes,
+    nodes::{self, cache::NodeCache},
     queue::{Ledger, Processor},
     repo::{images as images_repo, queue as queue_repo},
     service::{
@@ -26,6 +26,7 @@ use crate::{
         images::Images,
         models::{Installer, Models},
         queue::{Queue, Runs},
+        text_to_image::{Generated, Path, TextToImage},
     },
 };
 
@@ -124,7 +125,8 @@ impl Core {
             Arc::new(Shared { db, env: env.clone(), bus: Bus::default(), config: Arc::clone(&config), layout: Arc::new(layout), images, authenticator });
 
         let registry = Arc::new(nodes::registry(settings.allow_nodes.as_deref(), settings.deny_nodes.as_deref()));
-        let engine = Arc::new(LocalEngine::on_cpu(Arc::clone(&registry), env, model_bytes(&config)));
+        let results = Arc::new(NodeCache::new(usize::try_from(settings.node_cache_size).unwrap_or(0)));
+        let engine = Arc::new(LocalEngine::on_cpu(Arc::clone(&registry), env, model_bytes(&config), Arc::clone(&results)));
         let engines: Arc<[Arc<LocalEngine>]> = Arc::new([engine]);
         let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new()));
 
@@ -135,7 +137,12 @@ impl Core {
         let downloads = Downloads::new(Arc::clone(&shared))?;
         let models = Models { shared: Arc::clone(&shared), installer: Arc::clone(&installer) };
         let queue = Queue { shared: Arc::clone(&shared), processor: Arc::clone(&processor), registry: Arc::clone(&registry) };
-        let app = App { shared: Arc::clone(&shared), devices: engines.iter().map(|engine| engine.device().clone()).collect() };
+        let app = App {
+            shared: Arc::clone(&shared),
+            devices: engines.iter().map(|engine| engine.device().clone()).collect(),
+            engines: Arc::clone(&engines),
+            results,
+        };
 
         prepare(&shared, &queue)?;
         models.register_shipped(&Actor::local_operator())?;
@@ -179,6 +186,15 @@ impl Core {
     /// The engines, one for each device.
     pub fn engines(&self) -> &[Arc<LocalEngine>] {
         &self.engines
+    }
+
+    /// Makes a picture from a prompt as this actor's job, through the queue; blocks until it is there. `progress` is told a share from 0 to 1, where
+    /// one is known, and what is being done.
+    ///
+    /// # Errors
+    /// No such model, a setting out of range, a job that failed or was canceled.
+    pub fn text_to_image(&self, actor: &Actor, request: &TextToImage, progress: impl FnMut(Option<f64>, &str)) -> Result<Generated, Error> {
+        Path { queue: &self.queue, images: &self.images, models: &self.models }.run(actor, request, progress)
     }
 
     /// Lets nothing new begin and waits: a running item ends within a step and waits again.

@@ -6,6 +6,8 @@
 mod blocks;
 pub mod control;
 mod error;
+pub mod denoise;
+pub mod latents;
 pub mod lora;
 pub mod noise;
 pub mod ops;

@@ -1,9 +1,8 @@
 //! The engine that runs sessions on this process's own device.
 
 use std::{
-    cell::OnceCell,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use candle_core::Device as ComputeDevice;
@@ -24,7 +23,7 @@ use crate::{
         session::{Prepared, missing_input},
     },
     models::ModelCache,
-    nodes::{self, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, store::ObjectStore, workbench::Workbench},
+    nodes::{self, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, cache::{CacheKey, NodeCache}, store::ObjectStore, workbench::Workbench},
 };
 
 /// Room for tensors that pass between nodes: hundreds of latents and encoded prompts.
@@ -36,16 +35,18 @@ pub struct LocalEngine {
     registry: Arc<Registry>,
     env: Env,
     workbench: Workbench,
+    results: Arc<NodeCache>,
 }
 
 impl LocalEngine {
-    /// An engine on the CPU whose models take at most so many bytes.
-    pub fn on_cpu(registry: Arc<Registry>, env: Env, model_bytes: u64) -> Self {
+    /// An engine on the CPU whose models take at most so many bytes. `results` may be shared by several engines.
+    pub fn on_cpu(registry: Arc<Registry>, env: Env, model_bytes: u64, results: Arc<NodeCache>) -> Self {
         Self {
             device: Device { id: "cpu".into(), name: "CPU".into() },
             registry,
             env,
             workbench: Workbench { device: ComputeDevice::Cpu, cache: ModelCache::new(model_bytes), store: ObjectStore::new(STORE_BYTES) },
+            results,
         }
     }
 
@@ -78,7 +79,7 @@ impl Engine for LocalEngine {
             Err(error) => return Self::failed(job.session, failure("ValueError", &error.to_string())),
         };
         let mut new_id = || self.env.uuid();
-        let graph = OnceCell::new();
+        let graph = OnceLock::new();
         let ending = loop {
             if job.cancel.is_set() || !host.owner_is_active() {
                 break Ending::Canceled;
@@ -133,11 +134,20 @@ fn run_node(prepared: &Prepared, cx: &Cx<'_>) -> Result<Value, NodeError> {
         return Err(NodeError::new(error_type, text));
     }
     let entry = nodes::find(prepared.meta.id).ok_or_else(|| NodeError::new("ValueError", format!("no node of type {}", prepared.meta.id)))?;
-    catch_unwind(AssertUnwindSafe(|| (entry.run)(prepared.node.clone(), cx))).unwrap_or_else(|panic| {
+    let results = &cx.engine.results;
+    let key = (prepared.node["use_cache"] == Value::Bool(true)).then(|| CacheKey::of(&cx.job.user_id, &prepared.node));
+    if let Some(output) = key.as_ref().and_then(|key| results.get(key)).filter(|output| cx.still_there(output)) {
+        return Ok(output);
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| (entry.run)(prepared.node.clone(), cx))).unwrap_or_else(|panic| {
         let text = crate::domain::panic_text(&*panic);
         tracing::error!(node = prepared.meta.id, "a node panicked: {text}");
         Err(NodeError::runtime(text))
-    })
+    });
+    if let (Some(key), Ok(output)) = (key, &outcome) {
+        results.put(key, output);
+    }
+    outcome
 }
 
 /// What a node of this engine may do.
@@ -148,7 +158,23 @@ struct Cx<'a> {
     frame: Frame,
     node: NodeRef,
     session: &'a Session,
-    graph: &'a OnceCell<String>,
+    graph: &'a OnceLock<String>,
+}
+
+impl Cx<'_> {
+    /// Whether everything that a result names can still be had: pictures may have been deleted, tensors may have made room for others.
+    fn still_there(&self, output: &Value) -> bool {
+        const OBJECTS: &[&str] = &["latents_name", "conditioning_name", "tensor_name", "mask_name", "masked_latents_name"];
+        match output {
+            Value::Object(map) => map.iter().all(|(key, value)| match value.as_str() {
+                Some(name) if OBJECTS.contains(&key.as_str()) => self.engine.workbench.store.has(&self.job.user_id, name),
+                Some(name) if key == "image_name" => self.host.image_metadata(name).is_ok(),
+                _ => self.still_there(value),
+            }),
+            Value::Array(values) => values.iter().all(|value| self.still_there(value)),
+            _ => true,
+        }
+    }
 }
 
 impl From<HostError> for NodeError {

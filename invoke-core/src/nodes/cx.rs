@@ -120,7 +120,7 @@ pub struct ModelQuery<'a> {
 }
 
 /// What a running node may ask for and tell. Every answer is given under the rights of the session's owner.
-pub trait NodeCx {
+pub trait NodeCx: Sync {
     /// The node that runs.
     fn frame(&self) -> &Frame;
 

@@ -9,6 +9,7 @@ pub mod collections;
 pub mod control;
 pub mod cx;
 pub mod fields;
+mod latents;
 pub mod logic;
 pub mod math;
 pub mod metadata;
@@ -92,7 +93,7 @@ const MODULES: &[&[NodeEntry]] = &[
 
 /// Every node.
 pub fn all() -> impl Iterator<Item = &'static NodeEntry> {
-    MODULES.iter().copied().flatten()
+    MODULES.iter().chain(latents::NODES).copied().flatten()
 }
 
 /// The node of a type.

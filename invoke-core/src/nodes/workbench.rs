@@ -53,3 +53,13 @@ impl From<candle_core::Error> for NodeError {
         Self::runtime(error)
     }
 }
+
+/// A fault of a model or of what it was given.
+impl From<crate::diffusion::ModelError> for NodeError {
+    fn from(error: crate::diffusion::ModelError) -> Self {
+        match error {
+            crate::diffusion::ModelError::Input(text) => Self::value(text),
+            other => Self::runtime(other),
+        }
+    }
+}

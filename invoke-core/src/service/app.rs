@@ -9,7 +9,9 @@ use crate::{
     authz::{Actor, acts, authorize_global},
     config::ConfigError,
     domain::{Error, Result},
-    engine::Device,
+    engine::{Device, LocalEngine},
+    models::CacheStats,
+    nodes::cache::NodeCache,
 };
 
 pub use crate::domain::CONTRACT_VERSION;
@@ -19,6 +21,8 @@ pub use crate::domain::CONTRACT_VERSION;
 pub struct App {
     pub(crate) shared: Arc<Shared>,
     pub(crate) devices: Arc<[Device]>,
+    pub(crate) engines: Arc<[Arc<LocalEngine>]>,
+    pub(crate) results: Arc<NodeCache>,
 }
 
 impl App {
@@ -31,6 +35,50 @@ impl App {
     pub fn generation_device_options(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         Ok(self.devices.iter().map(|device| json!({"device": device.id, "name": device.name})).collect())
+    }
+
+    /// What the cache of nodes' results holds and how often it helped.
+    pub fn invocation_cache_status(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        Ok(json!(self.results.status()))
+    }
+
+    /// Empties the cache of nodes' results.
+    pub fn clear_invocation_cache(&self, actor: &Actor) -> Result<()> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        self.results.clear();
+        Ok(())
+    }
+
+    /// Takes the cache of nodes' results into use or out of use.
+    pub fn enable_invocation_cache(&self, actor: &Actor, enabled: bool) -> Result<()> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        self.results.set_enabled(enabled);
+        Ok(())
+    }
+
+    /// What the models in memory take, over all devices; null before any was loaded.
+    pub fn model_cache_stats(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::ManageModels>(actor)?;
+        let all: Vec<_> = self.engines.iter().map(|engine| engine.workbench().cache.stats()).collect();
+        let sum = |of: fn(&CacheStats) -> u64| all.iter().map(of).sum::<u64>();
+        if sum(|s| s.misses) == 0 {
+            return Ok(Value::Null);
+        }
+        let sizes: Map<String, Value> = all.iter().flat_map(|s| s.sizes.iter().map(|(name, bytes)| (name.clone(), json!(bytes)))).collect();
+        Ok(json!({
+            "hits": sum(|s| s.hits), "misses": sum(|s| s.misses), "high_watermark": sum(|s| s.high_watermark), "in_cache": sum(|s| s.in_cache),
+            "cleared": sum(|s| s.cleared), "cache_size": sum(|s| s.bytes), "loaded_model_sizes": sizes,
+        }))
+    }
+
+    /// Drops every model from memory that nothing uses at this moment.
+    pub fn empty_model_cache(&self, actor: &Actor) -> Result<()> {
+        authorize_global::<acts::ManageModels>(actor)?;
+        for engine in &*self.engines {
+            engine.workbench().cache.clear();
+        }
+        Ok(())
     }
 
     /// The configuration in force, secrets blanked.

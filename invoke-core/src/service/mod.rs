@@ -8,6 +8,7 @@ pub mod gallery;
 pub mod images;
 pub mod models;
 pub mod queue;
+pub mod text_to_image;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,79 @@
+//! The denoising loop of Stable Diffusion 1, 2 and XL: from noise or a noised picture to latents that an autoencoder decodes.
+//!
+//! ```text
+//! let plan = Plan { scheduler, config: &config, steps: 30, start: 0.0, end: 1.0 };
+//! let outcomes = denoise(&unet, &plan, vec![job])?;
+//! ```
+//!
+//! Several jobs of one shape and one plan run as one batch: each keeps its own seed, prompts, guidance, masks and watcher, its
+//! result does not depend on the company, and one that is cancelled leaves without holding up the others.
+
+mod condition;
+mod control;
+mod evaluate;
+mod guidance;
+mod mask;
+mod plan;
+mod run;
+#[cfg(test)]
+mod tests;
+mod tiled;
+
+use candle_core::Tensor;
+
+pub use condition::{Prompt, TextBatch};
+pub use control::{AdapterInput, ControlInput, ControlMode, ImageInput, Weight, Window};
+pub use guidance::{Guidance, GuidanceScale};
+pub use mask::DenoiseMask;
+pub use plan::Plan;
+pub use run::{Job, Outcome, Progress, Watcher, denoise};
+pub use tiled::{Tile, denoise_tiled, tiles_with_overlap};
+
+use super::error::Result;
+use super::unet::{Added, Context, FreeU, ImagePrompt, StepInputs, UNet};
+use super::Seamless;
+
+/// What the loop needs of a model: [`UNetDenoiser`] in earnest, small functions in tests.
+pub trait Denoiser {
+    /// Text prepared for the model's layers.
+    type Context;
+
+    /// Channels of the input: those of the latents, and five more for models trained to inpaint.
+    fn in_channels(&self) -> usize;
+
+    /// Prepares texts (one a row of the batch to come) and image prompts for all the steps they stay the same.
+    fn prepare(&self, text: &TextBatch, images: &[ImagePrompt]) -> Result<Self::Context>;
+
+    /// Predicts from `sample [b, channels, h, w]`; returns the latents' shape.
+    fn predict(&self, sample: &Tensor, timestep: f64, context: &Self::Context, inputs: StepInputs<'_>) -> Result<Tensor>;
+}
+
+/// A UNet with what is set for a whole run.
+#[derive(Debug, Clone, Copy)]
+pub struct UNetDenoiser<'a> {
+    /// The model, LoRAs already in its weights.
+    pub unet: &'a UNet,
+    /// Axes that wrap around.
+    pub seamless: Seamless,
+    /// FreeU's factors.
+    pub free_u: Option<FreeU>,
+}
+
+impl Denoiser for UNetDenoiser<'_> {
+    type Context = Context;
+
+    fn in_channels(&self) -> usize {
+        self.unet.config().in_channels
+    }
+
+    fn prepare(&self, text: &TextBatch, images: &[ImagePrompt]) -> Result<Context> {
+        let added = text.added.as_ref().map(|(pooled, time_ids)| Added { pooled, time_ids });
+        let context = self.unet.prepare(&text.embeds, text.bias.clone(), added)?;
+        Ok(images.iter().cloned().fold(context, Context::with_image))
+    }
+
+    fn predict(&self, sample: &Tensor, timestep: f64, context: &Context, inputs: StepInputs<'_>) -> Result<Tensor> {
+        let inputs = StepInputs { seamless: self.seamless, free_u: self.free_u, ..inputs };
+        self.unet.forward(sample, timestep, context, &inputs)
+    }
+}

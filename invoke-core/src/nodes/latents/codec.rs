@@ -1,0 +1,149 @@
+//! Between pictures and latents.
+
+use candle_core::{DType, Device, Tensor};
+use image::{DynamicImage, RgbImage};
+use invoke_macros::Node;
+use serde::Deserialize;
+
+use super::load;
+use crate::{
+    diffusion::{Seamless, vae::Vae},
+    domain::shape::choices,
+    imaging::{Mode, Picture, Resample},
+    nodes::{
+        Invoke, NodeCx, NodeEntry, NodeError, entry,
+        fields::{ImageField, LatentsField, VAEField},
+        outputs::{ImageOutput, LatentsOutput},
+        save,
+        workbench::{keep, tensor},
+    },
+};
+
+pub(super) const NODES: &[NodeEntry] = &[entry::<ImageToLatents>(), entry::<LatentsToImage>()];
+
+/// Axes as the fields write them.
+pub(super) fn seamless(axes: &[String]) -> Seamless {
+    Seamless { x: axes.iter().any(|axis| axis == "x"), y: axes.iter().any(|axis| axis == "y") }
+}
+
+/// A picture's pixels as `[1, 3, h, w]` in 0 to 1, its sides cut down to multiples of 8 by resampling.
+pub(super) fn to_grid(picture: &DynamicImage) -> Result<Tensor, NodeError> {
+    let rgb = picture.to_rgb8();
+    let (w, h) = (rgb.width() / 8 * 8, rgb.height() / 8 * 8);
+    if w == 0 || h == 0 {
+        return Err(NodeError::value(format!("the picture is {}×{}, expected at least 8×8", rgb.width(), rgb.height())));
+    }
+    let (from_w, from_h) = (rgb.width() as usize, rgb.height() as usize);
+    let samples = Picture::from_samples(Mode::Rgb, from_w, from_h, rgb.into_raw()).map_err(NodeError::runtime)?;
+    let samples = samples.resize(w as usize, h as usize, Resample::Lanczos);
+    let plane = Tensor::from_vec(samples.into_data(), (h as usize, w as usize, 3), &Device::Cpu)?;
+    Ok((plane.permute((2, 0, 1))?.contiguous()?.to_dtype(DType::F32)? / 255.0)?.unsqueeze(0)?)
+}
+
+/// Latents of `[1, 3, h, w]` in 0 to 1: the mean of what the encoder says, which is what the original's random draw varies around.
+pub(super) fn encode(cx: &dyn NodeCx, vae: &Vae, pixels: &Tensor, tiling: Option<usize>) -> Result<Tensor, NodeError> {
+    cx.check_canceled()?;
+    cx.progress("Running VAE encoder", None, None);
+    let pixels = ((pixels * 2.0)? - 1.0)?.to_device(&cx.workbench().device)?;
+    let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
+    Ok(vae.encode(&pixels, None, tiling.as_ref())?.to_dtype(DType::F32)?.to_device(&Device::Cpu)?)
+}
+
+/// What a node says of tiles: none, or tiles of a size in pixels, 0 for the model's own.
+pub(super) fn tiles(tiled: bool, tile_size: i64) -> Result<Option<usize>, NodeError> {
+    match (tiled, usize::try_from(tile_size)) {
+        (false, _) => Ok(None),
+        (true, Ok(size)) => Ok(Some(size)),
+        (true, Err(_)) => Err(NodeError::value(format!("tile_size is {tile_size}, expected 0 or more"))),
+    }
+}
+
+/// Pixels of the picture that latents stand for.
+pub(super) fn latents_output(cx: &dyn NodeCx, latents: Tensor, seed: Option<i64>) -> Result<LatentsOutput, NodeError> {
+    let dims = latents.dims();
+    let [.., h, w] = *dims else { return Err(NodeError::runtime("latents have at least two axes")) };
+    let latents_name = keep(cx, latents);
+    Ok(LatentsOutput { latents: LatentsField { latents_name, seed }, width: w as i64 * 8, height: h as i64 * 8 })
+}
+
+choices! {
+    /// Which model's shift of colours is undone before encoding.
+    enum ColorCompensation { None = "None", Sdxl = "SDXL" }
+}
+
+/// Encodes a picture.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "i2l", title = "Image to Latents - SD1.5, SDXL", version = "1.2.0", category = "latents", tags("latents", "image", "vae", "i2l"), output = LatentsOutput)]
+struct ImageToLatents {
+    image: ImageField,
+    #[field(input = connection)]
+    vae: VAEField,
+    #[field(default = false)]
+    tiled: bool,
+    #[field(default = 0, multiple_of = 8)]
+    tile_size: i64,
+    #[field(default = false)]
+    #[serde(rename = "fp32")]
+    _fp32: bool,
+    #[field(default = "None")]
+    color_compensation: ColorCompensation,
+}
+
+impl Invoke for ImageToLatents {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<LatentsOutput, NodeError> {
+        let picture = cx.load_image(&self.image.image_name)?;
+        let vae = load::vae(cx, &self.vae)?;
+        let mut pixels = to_grid(&picture)?;
+        if matches!(self.color_compensation, ColorCompensation::Sdxl) && self.vae.vae.base == "sdxl" {
+            // In -1 to 1: x * 1.015 - 0.002.
+            let signed = ((pixels * 2.0)? - 1.0)?;
+            pixels = ((((signed * 1.015)? - 0.002)? + 1.0)? / 2.0)?;
+        }
+        let latents = encode(cx, &vae, &pixels, tiles(self.tiled, self.tile_size)?)?;
+        latents_output(cx, latents, None)
+    }
+}
+
+/// Decodes latents to a picture.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "l2i", title = "Latents to Image - SD1.5, SDXL", version = "1.3.2", category = "latents", tags("latents", "image", "vae", "l2i"), output = ImageOutput, board, metadata)]
+struct LatentsToImage {
+    #[field(input = connection)]
+    latents: LatentsField,
+    #[field(input = connection)]
+    vae: VAEField,
+    #[field(default = false)]
+    tiled: bool,
+    #[field(default = 0, multiple_of = 8)]
+    tile_size: i64,
+    #[field(default = false)]
+    #[serde(rename = "fp32")]
+    _fp32: bool,
+}
+
+impl Invoke for LatentsToImage {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
+        let latents = tensor(cx, &self.latents.latents_name)?;
+        let vae = load::vae(cx, &self.vae)?;
+        cx.check_canceled()?;
+        cx.progress("Running VAE decoder", None, None);
+        let tiling = tiles(self.tiled, self.tile_size)?.map(|size| vae.tiling(size)).transpose()?;
+        let latents = latents.to_device(&cx.workbench().device)?;
+        let decoded = vae.decode(&latents, seamless(&self.vae.seamless_axes), tiling.as_ref())?;
+        cx.check_canceled()?;
+        let picture = to_picture(&decoded)?;
+        cx.progress("Saving image", None, None);
+        save(cx, DynamicImage::ImageRgb8(picture))
+    }
+}
+
+/// `[1, 3, h, w]` around -1 to 1 to 8 bits, rounded.
+fn to_picture(decoded: &Tensor) -> Result<RgbImage, NodeError> {
+    let (_, channels, h, w) = decoded.dims4()?;
+    if channels != 3 {
+        return Err(NodeError::runtime(format!("the decoder gives {channels} channels, expected 3")));
+    }
+    let scaled = ((((decoded.to_dtype(DType::F32)? / 2.0)? + 0.5)?.clamp(0f32, 1f32)? * 255.0)?.round()?).to_dtype(DType::U8)?;
+    let bytes = scaled.squeeze(0)?.permute((1, 2, 0))?.flatten_all()?.to_device(&Device::Cpu)?.to_vec1::<u8>()?;
+    RgbImage::from_raw(w as u32, h as u32, bytes).ok_or_else(|| NodeError::runtime("the decoded picture has the wrong number of pixels"))
+}

@@ -1,0 +1,67 @@
+//! Noise to start from.
+
+use invoke_macros::Node;
+use serde::Deserialize;
+
+use crate::{
+    diffusion::noise,
+    domain::shape::choices,
+    nodes::{
+        Invoke, NodeCx, NodeEntry, NodeError, entry,
+        fields::LatentsField,
+        outputs::NoiseOutput,
+        workbench::keep,
+    },
+};
+
+pub(super) const NODES: &[NodeEntry] = &[entry::<Noise>()];
+
+choices! {
+    /// The family of models that the noise is for.
+    enum NoiseType { Sd = "SD", Flux = "FLUX", Flux2 = "FLUX.2", Sd3 = "SD3", CogView4 = "CogView4", ZImage = "Z-Image", Anima = "Anima" }
+}
+
+impl NoiseType {
+    /// Latent channels, and what a side must be a multiple of.
+    const fn channels_and_multiple(&self) -> (usize, i64) {
+        match self {
+            Self::Sd => (4, 8),
+            Self::Flux | Self::Sd3 | Self::ZImage => (16, 16),
+            Self::Flux2 => (32, 16),
+            Self::CogView4 => (16, 32),
+            Self::Anima => (16, 8),
+        }
+    }
+}
+
+/// Makes noise from a seed, as torch's generator on a CPU makes it.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "noise", title = "Create Latent Noise", version = "1.1.0", category = "latents", tags("latents", "noise"), output = NoiseOutput)]
+struct Noise {
+    #[field(default = "SD")]
+    noise_type: NoiseType,
+    #[field(default = 0, ge = 0, le = 4294967295_u32)]
+    seed: i64,
+    #[field(default = 512, gt = 0, multiple_of = 8)]
+    width: i64,
+    #[field(default = 512, gt = 0, multiple_of = 8)]
+    height: i64,
+    #[field(default = true)]
+    #[serde(rename = "use_cpu")]
+    _use_cpu: bool,
+}
+
+impl Invoke for Noise {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<NoiseOutput, NodeError> {
+        let (channels, multiple) = self.noise_type.channels_and_multiple();
+        for (name, side) in [("width", self.width), ("height", self.height)] {
+            if side % multiple != 0 {
+                return Err(NodeError::value(format!("{name} is {side}, expected a multiple of {multiple}")));
+            }
+        }
+        let noise = noise::latent_noise(self.seed as u64, channels, self.height as usize / 8, self.width as usize / 8)?;
+        let noise = if matches!(self.noise_type, NoiseType::Anima) { noise.unsqueeze(2)? } else { noise };
+        let latents_name = keep(cx, noise);
+        Ok(NoiseOutput { noise: LatentsField { latents_name, seed: Some(self.seed) }, width: self.width, height: self.height })
+    }
+}

@@ -1,0 +1,52 @@
+//! Following a run of the denoiser: progress, previews, and the wish to stop.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::{
+    diffusion::{
+        denoise::{Progress, Watcher},
+        preview::{Preview as LatentPreview, PreviewBase},
+    },
+    nodes::{NodeCx, cx::Preview},
+};
+
+/// Tells a node's progress to its session.
+pub(super) struct Follower<'a> {
+    cx: &'a (dyn NodeCx + 'a),
+    base: PreviewBase,
+}
+
+impl<'a> Follower<'a> {
+    pub(super) fn new(cx: &'a (dyn NodeCx + 'a), base: &str) -> Self {
+        let base = if base.starts_with("sdxl") { PreviewBase::Sdxl } else { PreviewBase::Sd };
+        Self { cx, base }
+    }
+
+    fn preview(&self, progress: &Progress<'_>) -> Option<Preview> {
+        let latents = progress.predicted.unwrap_or(progress.latents);
+        let small = LatentPreview::new(latents, self.base).and_then(|preview| Ok((preview.jpeg()?, preview)));
+        match small {
+            Ok((jpeg, preview)) => Some(Preview {
+                width: preview.width * 8,
+                height: preview.height * 8,
+                data_url: format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)),
+            }),
+            Err(error) => {
+                tracing::warn!("a preview could not be made: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Watcher for Follower<'_> {
+    fn is_cancelled(&self) -> bool {
+        self.cx.check_canceled().is_err()
+    }
+
+    fn progressed(&self, progress: Progress<'_>) {
+        // A step of a second-order sampler is two evaluations.
+        let (step, total) = (progress.step / progress.order, (progress.total / progress.order).max(1));
+        self.cx.progress("Denoising", Some((step as f64 / total as f64).min(1.0)), self.preview(&progress));
+    }
+}
