@@ -61,7 +61,7 @@ impl Preview {
         if base == PreviewBase::Sdxl {
             colours = colours.map(|colour| smooth(&colour, h, w));
         }
-        let byte = |v: f32| ((v + 1.0) / 2.0).clamp(0.0, 1.0) * 255.0;
+        let byte = |v: f32| f32::midpoint(v, 1.0).clamp(0.0, 1.0) * 255.0;
         let rgb = (0..h * w)
             .flat_map(|i| colours.each_ref().map(|colour| byte(colour[i]) as u8))
             .collect();

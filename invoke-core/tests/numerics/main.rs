@@ -3,6 +3,8 @@
 //! Inputs are the script's formulas. A result passes if it differs from the recording by at most [`TOLERANCE`] in f32, measured
 //! as the norm of the difference over the norm of the recording.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod lora;
 pub mod shapes;
 mod text;
@@ -14,8 +16,8 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 
-/// Largest relative error.
-pub const TOLERANCE: f64 = 2e-5;
+/// Largest relative error. Most lie below 1e-6, the deepest random models at 2e-5.
+pub const TOLERANCE: f64 = 1e-4;
 
 /// The folder of the shipped model.
 pub fn tiny(part: &str) -> PathBuf {

@@ -114,7 +114,7 @@ fn additions_to_a_step() {
 fn masks_on_the_context() {
     let (unet, recorded) = (unet(), Recorded::open("unet"));
     let device = Device::Cpu;
-    let rows: Vec<f32> = (0..2 * 154).map(|i| if i < 154 && i >= 77 { -10000.0 } else { 0.0 }).collect();
+    let rows: Vec<f32> = (0..2 * 154).map(|i| if (77..154).contains(&i) { -10000.0 } else { 0.0 }).collect();
     let bias = CrossBias::Tokens(Tensor::from_vec(rows, (2, 1, 154), &device).unwrap());
     let padded = unet.prepare(&wave(&[2, 154, 768], 2.0, 1.0), bias, None).unwrap();
     recorded.check(

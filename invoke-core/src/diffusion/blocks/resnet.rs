@@ -1,9 +1,9 @@
 //! The residual block of UNets and autoencoders.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, Linear, PaddingMode};
+use crate::diffusion::ops::{Conv2d, ConvConfig, Fused, GroupNorm, Linear, PaddingMode};
 use crate::diffusion::weights::Weights;
 
 /// Norm, SiLU, convolution, twice; the time embedding is added in between, the input at the end.
@@ -59,10 +59,12 @@ impl ResnetBlock {
 
     /// `x [b, inputs, h, w]`, `time [b or 1, width]` with its SiLU already applied; returns `[b, outputs, h, w]`.
     pub(crate) fn forward(&self, x: &Tensor, time: Option<&Tensor>, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
-        let mut h = self.conv1.forward_with(&self.norm1.forward_silu(x)?, mode, None)?;
-        if let (Some(projection), Some(time)) = (&self.time, time) {
-            h = h.broadcast_add(&projection.forward(time)?.unsqueeze(D::Minus1)?.unsqueeze(D::Minus1)?)?;
-        }
+        let time = match (&self.time, time) {
+            (Some(projection), Some(time)) => Some(projection.forward(time)?),
+            _ => None,
+        };
+        let fused = Fused { per_picture: time.as_ref(), ..Fused::default() };
+        let h = self.conv1.forward_fused(&self.norm1.forward_silu(x)?, mode, fused)?;
         let h = self.norm2.forward_silu(&h)?;
         match &self.shortcut {
             Some(shortcut) => self.conv2.forward_with(&h, mode, Some(&shortcut.forward(x)?)),

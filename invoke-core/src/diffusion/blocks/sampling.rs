@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{Conv2d, ConvConfig, PaddingMode, upsample_nearest_2x};
+use crate::diffusion::ops::{Conv2d, ConvConfig, Fused, PaddingMode, channels_first};
 use crate::diffusion::weights::Weights;
 
 /// A convolution of stride 2.
@@ -48,10 +48,11 @@ impl Upsample {
     /// Doubles `x [b, c, h, w]`, or brings it to `size` (height, width) where the level above has odd sides.
     pub(crate) fn forward(&self, x: &Tensor, size: Option<(usize, usize)>, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
-        let larger = match size {
-            Some((height, width)) if (height, width) != (h * 2, w * 2) => x.upsample_nearest2d(height, width)?,
-            _ => upsample_nearest_2x(x)?,
-        };
-        self.conv.forward_with(&larger, mode, None)
+        match size {
+            Some((height, width)) if (height, width) != (h * 2, w * 2) => {
+                self.conv.forward_with(&channels_first(x)?.upsample_nearest2d(height, width)?, mode, None)
+            }
+            _ => self.conv.forward_fused(x, mode, Fused { doubled: true, ..Fused::default() }),
+        }
     }
 }

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::FeedForward;
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{AttentionMask, GroupNorm, LayerNorm, Linear, attention};
+use crate::diffusion::ops::{AttentionMask, GroupNorm, LayerNorm, Linear, attention, pixels_as_tokens, tokens_as_pixels};
 use crate::diffusion::unet::Context;
 use crate::diffusion::weights::Weights;
 
@@ -92,9 +92,8 @@ struct Block {
 
 #[derive(Debug, Clone)]
 struct SelfAttention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
+    /// Queries, keys and values one after another on the last axis.
+    joint: Linear,
     out: Linear,
     heads: usize,
 }
@@ -127,9 +126,7 @@ impl Transformer2d {
                 Ok(Block {
                     norm1: weights.at("norm1").layer_norm(channels, 1e-5)?,
                     attn1: SelfAttention {
-                        query: own.at("to_q").linear(channels, channels)?,
-                        key: own.at("to_k").linear(channels, channels)?,
-                        value: own.at("to_v").linear(channels, channels)?,
+                        joint: own.joint(&["to_q", "to_k", "to_v"], channels, channels)?,
                         out: own.at("to_out.0").linear(channels, channels)?,
                         heads,
                     },
@@ -155,33 +152,34 @@ impl Transformer2d {
 
     /// `x [b, c, h, w]` to the same.
     pub(crate) fn forward(&self, x: &Tensor, context: &Context, image_scales: &[f64]) -> candle_core::Result<Tensor> {
-        let (b, c, h, w) = x.dims4()?;
-        let tokens = self.norm.forward(x)?.flatten_from(2)?.transpose(1, 2)?.contiguous()?;
-        let mut tokens = self.enter.forward(&tokens)?;
+        let (_, _, h, w) = x.dims4()?;
+        let mut tokens = self.enter.forward(&pixels_as_tokens(&self.norm.forward(x)?)?)?;
         for block in &self.blocks {
             tokens = block.forward(&tokens, context, image_scales)?;
         }
-        self.leave.forward(&tokens)?.transpose(1, 2)?.contiguous()?.reshape((b, c, h, w))? + x
+        tokens_as_pixels(&self.leave.forward_add(&tokens, &pixels_as_tokens(x)?)?, h, w)
     }
 }
 
 impl Block {
     fn forward(&self, x: &Tensor, context: &Context, image_scales: &[f64]) -> candle_core::Result<Tensor> {
-        let x = (self.attn1.forward(&self.norm1.forward(x)?)? + x)?;
-        let x = (self.attn2.forward(&self.norm2.forward(&x)?, context, image_scales)? + x)?;
-        self.feed_forward.forward(&self.norm3.forward(&x)?)? + x
+        let x = self.attn1.forward(&self.norm1.forward(x)?, x)?;
+        let x = self.attn2.forward(&self.norm2.forward(&x)?, &x, context, image_scales)?;
+        self.feed_forward.forward(&self.norm3.forward(&x)?, &x)
     }
 }
 
 impl SelfAttention {
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let (q, k, v) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
-        self.out.forward(&attention(&q, &k, &v, self.heads, AttentionMask::None)?)
+    fn forward(&self, x: &Tensor, residual: &Tensor) -> candle_core::Result<Tensor> {
+        let joint = self.joint.forward(x)?;
+        let width = joint.dim(2)? / 3;
+        let part = |i: usize| joint.narrow(2, i * width, width);
+        self.out.forward_add(&attention(&part(0)?, &part(1)?, &part(2)?, self.heads, AttentionMask::None)?, residual)
     }
 }
 
 impl CrossAttention {
-    fn forward(&self, x: &Tensor, context: &Context, image_scales: &[f64]) -> candle_core::Result<Tensor> {
+    fn forward(&self, x: &Tensor, residual: &Tensor, context: &Context, image_scales: &[f64]) -> candle_core::Result<Tensor> {
         let q = self.query.forward(x)?;
         let queries = q.dim(1)?;
         let (k, v) = context.text(self.layer);
@@ -198,6 +196,6 @@ impl CrossAttention {
                 None => (y + seen)?,
             };
         }
-        self.out.forward(&y)
+        self.out.forward_add(&y, residual)
     }
 }

@@ -12,8 +12,8 @@ use crate::diffusion::text::layer::{ClipLayer, LayerShape};
 use crate::diffusion::weights::{Weights, open_weights};
 
 /// Mean and deviation of red, green and blue that the encoder was trained with.
-const MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
-const DEVIATION: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 #[derive(Debug, Clone, Deserialize)]
 struct Config {

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::diffusion::blocks::Seamless;
 use crate::diffusion::error::{ModelError, Result};
-use crate::diffusion::ops::{Conv2d, ConvConfig, silu};
+use crate::diffusion::ops::{Conv2d, ConvConfig, add, silu};
 use crate::diffusion::unet::{Added, Context, ControlResiduals, CrossBias, Step, Trunk, UNetConfig, skip_channels};
 use crate::diffusion::weights::{Weights, open_weights};
 
@@ -168,11 +168,11 @@ impl ControlResiduals {
             .down
             .iter()
             .zip(&other.down)
-            .map(|(a, b)| a + b)
+            .map(|(a, b)| add(a, b))
             .collect::<candle_core::Result<_>>()?;
         Ok(Self {
             down,
-            mid: (&self.mid + &other.mid)?,
+            mid: add(&self.mid, &other.mid)?,
         })
     }
 

@@ -207,14 +207,14 @@ impl IpMethod {
         } else {
             &["down_blocks.2", "mid_block"]
         };
-        match self {
-            Self::Full => Some(false),
-            Self::Style => within(style).then_some(false),
-            Self::Composition => within(composition).then_some(false),
-            Self::StylePrecise if within(composition) => Some(true),
-            Self::StylePrecise => within(style).then_some(false),
-            Self::StyleStrong if sdxl => (!within(composition) && !within(&["mid_block"])).then_some(false),
-            Self::StyleStrong => within(&["up_blocks.0", "up_blocks.1", "up_blocks.2", "down_blocks.0", "down_blocks.1"]).then_some(false),
-        }
+        let acts = match self {
+            Self::Full => true,
+            Self::Style => within(style),
+            Self::Composition => within(composition),
+            Self::StylePrecise => within(style) || within(composition),
+            Self::StyleStrong if sdxl => !within(composition) && !within(&["mid_block"]),
+            Self::StyleStrong => within(&["up_blocks.0", "up_blocks.1", "up_blocks.2", "down_blocks.0", "down_blocks.1"]),
+        };
+        acts.then(|| self == Self::StylePrecise && within(composition))
     }
 }

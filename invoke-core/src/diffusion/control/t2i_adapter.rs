@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
 use crate::diffusion::error::{ModelError, Result, config_error, read_json};
-use crate::diffusion::ops::{Conv2d, ConvConfig};
+use crate::diffusion::ops::{Conv2d, ConvConfig, add, channels_first};
 use crate::diffusion::weights::{Weights, open_weights};
 
 #[derive(Debug, Clone, Deserialize)]
@@ -142,7 +142,7 @@ impl T2iAdapter {
         let mut states = Vec::new();
         for block in &self.blocks {
             x = block.forward(&x)?;
-            states.push(x.clone());
+            states.push(channels_first(&x)?);
         }
         Ok(states)
     }
@@ -191,7 +191,7 @@ impl Block {
             x = enter.forward(&x)?;
         }
         for (first, second) in &self.layers {
-            x = (second.forward(&first.forward(&x)?.relu()?)? + &x)?;
+            x = add(&second.forward(&first.forward(&x)?.relu()?)?, &x)?;
         }
         match &self.leave {
             Some(leave) => leave.forward(&x),

@@ -301,7 +301,7 @@ impl Magnitude {
             return Ok(None);
         }
         let squares = matrix.sqr()?.sum_keepdim(2)?;
-        let norm = squares.sum_keepdim(if self.of_outputs { 1 } else { 0 })?.sqrt()?;
+        let norm = squares.sum_keepdim(usize::from(self.of_outputs))?.sqrt()?;
         let factor = self.values.reshape(shape)?.div(&norm)?;
         Ok(Some((matrix.broadcast_mul(&factor)?.reshape(dims)? - weight)?))
     }

@@ -44,7 +44,7 @@ pub fn patch(source: Arc<dyn Source>, part: Part, loras: &[(Arc<Lora>, f64)]) ->
             }
         }
     }
-    let mut changes: HashMap<String, Vec<(usize, (Part, String), f64)>> = HashMap::new();
+    let mut changes: HashMap<String, Vec<Change>> = HashMap::new();
     for (number, (lora, strength)) in loras.iter().enumerate() {
         let mut used = 0;
         for (module, keys) in &modules {
@@ -52,7 +52,7 @@ pub fn patch(source: Arc<dyn Source>, part: Part, loras: &[(Arc<Lora>, f64)]) ->
                 continue;
             };
             used += 1;
-            changes.entry((*module).to_owned()).or_default().push((number, key, *strength));
+            changes.entry((*module).to_owned()).or_default().push(Change { patch: number, key, strength: *strength });
         }
         let total = lora.layers(part);
         if used < total {
@@ -72,12 +72,22 @@ pub fn patch(source: Arc<dyn Source>, part: Part, loras: &[(Arc<Lora>, f64)]) ->
     })
 }
 
+/// What is done to a module's weights.
+#[derive(Debug)]
+struct Change {
+    /// Which patch.
+    patch: usize,
+    /// Its layer.
+    key: (Part, String),
+    strength: f64,
+}
+
 #[derive(Debug)]
 struct Patched {
     inner: Arc<dyn Source>,
     loras: Vec<Arc<Lora>>,
-    /// By module: which patch, under which key, at which strength.
-    changes: HashMap<String, Vec<(usize, (Part, String), f64)>>,
+    /// By module, in order.
+    changes: HashMap<String, Vec<Change>>,
 }
 
 impl Source for Patched {
@@ -102,12 +112,12 @@ impl Source for Patched {
             return Ok(original);
         };
         let is_bias = field == "bias";
-        if is_bias && !changes.iter().any(|(number, key, _)| self.loras[*number].layers[key].has_bias()) {
+        if is_bias && !changes.iter().any(|c| self.loras[c.patch].layers[&c.key].has_bias()) {
             return Ok(original);
         }
         let mut weight = original.to_dtype(DType::F32)?;
-        for (number, key, strength) in changes {
-            let lora = &self.loras[*number];
+        for Change { patch, key, strength } in changes {
+            let lora = &self.loras[*patch];
             let delta: &Delta = &lora.layers[key];
             let change = if is_bias {
                 delta.of_bias(&weight)?

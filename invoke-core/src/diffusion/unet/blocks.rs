@@ -7,7 +7,7 @@ use super::context::Context;
 use super::free_u::FreeU;
 use crate::diffusion::blocks::{CrossLayers, Downsample, ResnetBlock, ResnetShape, Transformer2d, TransformerShape, Upsample};
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::PaddingMode;
+use crate::diffusion::ops::{PaddingMode, add, cat_channels};
 use crate::diffusion::weights::Weights;
 
 /// What every block of one step is given.
@@ -105,7 +105,7 @@ impl DownBlock {
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&x, step)?;
             if let (Some(state), Some(_), true) = (adapter, &layer.attention, i + 1 == self.layers.len()) {
-                x = (x + state)?;
+                x = add(&x, state)?;
             }
             skips.push(x.clone());
         }
@@ -114,7 +114,7 @@ impl DownBlock {
             skips.push(x.clone());
         }
         if let (Some(state), false) = (adapter, self.has_attention()) {
-            x = (x + state)?;
+            x = add(&x, state)?;
             // The block's output is also the last skip, and the original adds to both.
             if let Some(last) = skips.last_mut() {
                 *last = x.clone();
@@ -219,11 +219,11 @@ impl UpBlock {
             if let Some(free_u) = free_u {
                 (x, skip) = free_u.apply(number, x, skip)?;
             }
-            x = layer.forward(&Tensor::cat(&[&x, &skip], 1)?, step)?;
+            x = layer.forward(&cat_channels(&x, &skip)?, step)?;
         }
         match &self.upsample {
             Some(upsample) => {
-                let size = skips.last().map(|skip| skip.dims4()).transpose()?.map(|(_, _, h, w)| (h, w));
+                let size = skips.last().map(Tensor::dims4).transpose()?.map(|(_, _, h, w)| (h, w));
                 upsample.forward(&x, size, step.mode)
             }
             None => Ok(x),

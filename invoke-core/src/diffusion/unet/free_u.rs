@@ -4,6 +4,8 @@ use std::f64::consts::TAU;
 
 use candle_core::{DType, Result, Tensor};
 
+use crate::diffusion::ops::channels_first;
+
 /// Factors of FreeU.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FreeU {
@@ -27,6 +29,7 @@ impl FreeU {
         let (Some(&b), Some(&s)) = (self.backbone.get(number), self.skip.get(number)) else {
             return Ok((x, skip));
         };
+        let (x, skip) = (channels_first(&x)?, channels_first(&skip)?);
         let channels = x.dim(1)?;
         let half = channels / 2;
         let x = Tensor::cat(&[&(x.narrow(1, 0, half)? * b)?, &x.narrow(1, half, channels - half)?], 1)?;

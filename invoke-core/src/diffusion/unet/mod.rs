@@ -25,7 +25,7 @@ use blocks::UpBlock;
 
 use super::blocks::{CrossLayers, Seamless, TimeEmbedding, sinusoids};
 use super::error::{ModelError, Result};
-use super::ops::{Conv2d, ConvConfig, GroupNorm, silu};
+use super::ops::{Conv2d, ConvConfig, GroupNorm, add, channels_first, silu};
 use super::weights::{Weights, open_weights};
 
 /// SDXL's added conditioning.
@@ -300,7 +300,7 @@ impl UNet {
         if let Some(state) = inputs.adapter.get(blocks)
             && state.dims() == x.dims()
         {
-            x = (x + state)?;
+            x = add(&x, state)?;
         }
         if let Some(control) = inputs.control {
             if control.down.len() != skips.len() {
@@ -310,14 +310,14 @@ impl UNet {
                 )));
             }
             for (skip, residual) in skips.iter_mut().zip(&control.down) {
-                *skip = (&*skip + residual)?;
+                *skip = add(skip, residual)?;
             }
-            x = (x + &control.mid)?;
+            x = add(&x, &control.mid)?;
         }
         for (i, block) in self.up.iter().enumerate() {
             x = block.forward(x, step, i, inputs.free_u, &mut skips)?;
         }
         let x = self.norm_out.forward_silu(&x)?;
-        Ok(self.conv_out.forward_with(&x, step.mode, None)?)
+        Ok(channels_first(&self.conv_out.forward_with(&x, step.mode, None)?)?)
     }
 }

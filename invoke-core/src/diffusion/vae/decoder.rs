@@ -6,7 +6,7 @@ use super::VaeConfig;
 use super::mid::{EPS, MidBlock, shape};
 use crate::diffusion::blocks::{ResnetBlock, Upsample};
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, PaddingMode};
+use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, PaddingMode, channels_first};
 use crate::diffusion::weights::Weights;
 
 #[derive(Debug, Clone)]
@@ -62,6 +62,6 @@ impl Decoder {
                 x = larger.forward(&x, None, mode)?;
             }
         }
-        self.conv_out.forward_with(&self.norm_out.forward_silu(&x)?, mode, None)
+        channels_first(&self.conv_out.forward_with(&self.norm_out.forward_silu(&x)?, mode, None)?)
     }
 }

@@ -6,7 +6,7 @@ use super::VaeConfig;
 use super::mid::{EPS, MidBlock, shape};
 use crate::diffusion::blocks::{Downsample, ResnetBlock};
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, PaddingMode};
+use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, PaddingMode, channels_first};
 use crate::diffusion::weights::Weights;
 
 #[derive(Debug, Clone)]
@@ -65,6 +65,6 @@ impl Encoder {
             }
         }
         let x = self.mid.forward(&x, mode)?;
-        self.conv_out.forward(&self.norm_out.forward_silu(&x)?)
+        channels_first(&self.conv_out.forward(&self.norm_out.forward_silu(&x)?)?)
     }
 }

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::VaeConfig;
 use crate::diffusion::blocks::{ResnetBlock, ResnetShape};
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{AttentionMask, GroupNorm, Linear, PaddingMode, attention};
+use crate::diffusion::ops::{AttentionMask, GroupNorm, Linear, PaddingMode, attention, pixels_as_tokens, tokens_as_pixels};
 use crate::diffusion::weights::Weights;
 
 /// Epsilon of every norm of an autoencoder.
@@ -77,14 +77,14 @@ impl Attention {
     }
 
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let (b, c, h, w) = x.dims4()?;
-        let tokens = self.norm.forward(x)?.flatten_from(2)?.transpose(1, 2)?.contiguous()?;
+        let (_, _, h, w) = x.dims4()?;
+        let tokens = pixels_as_tokens(&self.norm.forward(x)?)?;
         let (q, k, v) = (
             self.query.forward(&tokens)?,
             self.key.forward(&tokens)?,
             self.value.forward(&tokens)?,
         );
-        let y = self.out.forward(&attention(&q, &k, &v, 1, AttentionMask::None)?)?;
-        y.transpose(1, 2)?.contiguous()?.reshape((b, c, h, w))? + x
+        let y = self.out.forward_add(&attention(&q, &k, &v, 1, AttentionMask::None)?, &pixels_as_tokens(x)?)?;
+        tokens_as_pixels(&y, h, w)
     }
 }

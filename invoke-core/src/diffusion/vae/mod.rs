@@ -121,8 +121,8 @@ impl Vae {
             z = (z + self.config.shift_factor)?;
         }
         match tiling {
-            Some(tiling) if tiling.is_needed(h, w, tiling.latent) => {
-                Ok(tiling.run(&z, tiling.latent, tiling.pixels, |tile| self.decode_whole(tile, seamless))?)
+            Some(tiling) if Tiling::is_needed(h, w, tiling.latent) => {
+                Ok(Tiling::run(&z, tiling.latent, tiling.pixels, |tile| self.decode_whole(tile, seamless))?)
             }
             _ => Ok(self.decode_whole(&z, seamless)?),
         }
@@ -140,8 +140,8 @@ impl Vae {
         }
         let x = picture.to_dtype(self.dtype)?;
         let moments = match tiling {
-            Some(tiling) if tiling.is_needed(h, w, tiling.pixels) => {
-                tiling.run(&x, tiling.pixels, tiling.latent, |tile| self.encode_whole(tile))?
+            Some(tiling) if Tiling::is_needed(h, w, tiling.pixels) => {
+                Tiling::run(&x, tiling.pixels, tiling.latent, |tile| self.encode_whole(tile))?
             }
             _ => self.encode_whole(&x)?,
         };

@@ -31,14 +31,13 @@ impl Tiling {
     }
 
     /// Whether something of `h` by `w` is larger than a tile with sides of `tile`.
-    pub(super) fn is_needed(&self, h: usize, w: usize, tile: usize) -> bool {
+    pub(super) fn is_needed(h: usize, w: usize, tile: usize) -> bool {
         h > tile || w > tile
     }
 
     /// Runs `work` on tiles of `x [b, c, h, w]` with sides of up to `tile_in`, whose results have sides of up to `tile_out`, and
     /// joins the results.
     pub(super) fn run(
-        &self,
         x: &Tensor,
         tile_in: usize,
         tile_out: usize,

@@ -1,23 +1,51 @@
 //! Layers made from a view on weights. Shapes are those the config calls for; anything else in the file is an error.
 
+use candle_core::Tensor;
+
 use super::Weights;
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, LayerNorm, Linear};
+use crate::diffusion::ops::{Conv2d, ConvConfig, GatedLinear, GroupNorm, LayerNorm, Linear};
 
 impl Weights {
     /// `weight [outputs, inputs]` and, if the file has one, `bias [outputs]`. A 1×1 convolution's kernel is taken too.
     pub fn linear(&self, inputs: usize, outputs: usize) -> Result<Linear> {
-        let weight = match self.require("weight")?.as_slice() {
-            [_, _, 1, 1] => self.get("weight", &[outputs, inputs, 1, 1])?.reshape((outputs, inputs))?,
-            [_, _, 1] => self.get("weight", &[outputs, inputs, 1])?.reshape((outputs, inputs))?,
-            _ => self.get("weight", &[outputs, inputs])?,
-        };
+        let weight = self.matrix(inputs, outputs)?;
         let bias = if self.has("bias") {
             Some(self.get("bias", &[outputs])?)
         } else {
             None
         };
         Ok(Linear::new(weight, bias)?)
+    }
+
+    /// Several products of one input as one: their outputs one after another on the last axis. All have a bias, or none has.
+    pub fn joint(&self, names: &[&str], inputs: usize, outputs: usize) -> Result<Linear> {
+        let parts: Vec<Self> = names.iter().map(|name| self.at(name)).collect();
+        let weights: Vec<Tensor> = parts.iter().map(|part| part.matrix(inputs, outputs)).collect::<Result<_>>()?;
+        let biased = parts.iter().any(|part| part.has("bias"));
+        let bias = match biased {
+            true => {
+                let biases: Vec<Tensor> = parts.iter().map(|part| part.get("bias", &[outputs])).collect::<Result<_>>()?;
+                Some(Tensor::cat(&biases, 0)?)
+            }
+            false => None,
+        };
+        Ok(Linear::new(Tensor::cat(&weights, 0)?, bias)?)
+    }
+
+    /// A product and a gated GELU: `weight [2 outputs, inputs]`, values first, then gates.
+    pub fn gated(&self, inputs: usize, outputs: usize) -> Result<GatedLinear> {
+        let bias = if self.has("bias") { Some(self.get("bias", &[outputs * 2])?) } else { None };
+        Ok(GatedLinear::new(self.matrix(inputs, outputs * 2)?, bias)?)
+    }
+
+    /// `weight [outputs, inputs]`, also from the kernel of a 1×1 convolution.
+    fn matrix(&self, inputs: usize, outputs: usize) -> Result<Tensor> {
+        Ok(match self.require("weight")?.as_slice() {
+            [_, _, 1, 1] => self.get("weight", &[outputs, inputs, 1, 1])?.reshape((outputs, inputs))?,
+            [_, _, 1] => self.get("weight", &[outputs, inputs, 1])?.reshape((outputs, inputs))?,
+            _ => self.get("weight", &[outputs, inputs])?,
+        })
     }
 
     /// A square convolution: `weight [outputs, inputs, kernel, kernel]`, `bias [outputs]`.

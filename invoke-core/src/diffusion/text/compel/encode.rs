@@ -193,7 +193,9 @@ fn mix(z: &Tensor, weights: &[f64], normalize: bool) -> Result<Tensor> {
     let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
     if normalize {
         let total: f32 = weights.iter().sum();
-        weights.iter_mut().for_each(|w| *w /= total);
+        for weight in &mut weights {
+            *weight /= total;
+        }
     }
     let weights = Tensor::from_vec(weights, (z.dim(0)?, 1, 1), z.device())?.to_dtype(z.dtype())?;
     Ok(z.broadcast_mul(&weights)?.sum(0)?)
