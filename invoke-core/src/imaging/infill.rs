@@ -1,6 +1,6 @@
 //! Filling transparent parts of RGBA pictures.
 
-use super::{ImagingError, Mode, Picture, alpha_composite, cv, numpy_random::Pcg64, paste};
+use super::{ImagingError, Mode, Picture, alpha_composite, cv, fill_with_patches, numpy_random::Pcg64, paste};
 
 /// Transparent parts become `color`. The result is RGBA.
 pub fn with_color(picture: &Picture, color: [u8; 4]) -> Result<Picture, ImagingError> {
@@ -40,10 +40,22 @@ pub fn with_tiles(picture: &Picture, side: usize, seed: u64) -> Option<Picture> 
     Some(out)
 }
 
+/// Pixels that are not fully opaque, as a grey picture without zeros there.
+fn hole(picture: &Picture) -> Picture {
+    picture
+        .alpha()
+        .map_or_else(|| Picture::new(Mode::L, picture.width(), picture.height()), |a| a.map(|v| 255 - v))
+}
+
+/// What is not fully opaque is filled with patches of the picture, the picture laid over it by its opacity. The result is RGB.
+pub fn with_patches(picture: &Picture) -> Result<Picture, ImagingError> {
+    let colours = picture.convert(Mode::Rgb);
+    let mut out = fill_with_patches(&colours, &hole(picture));
+    paste(&mut out, &colours, 0, 0, picture.alpha().as_ref())?;
+    Ok(out)
+}
+
 /// What is not fully opaque is inpainted from three pixels around. The result is RGB.
 pub fn by_inpainting(picture: &Picture) -> Result<Picture, ImagingError> {
-    let hole = picture
-        .alpha()
-        .map_or_else(|| Picture::new(Mode::L, picture.width(), picture.height()), |a| a.map(|v| 255 - v));
-    cv::inpaint_telea(&picture.convert(Mode::Rgb), &hole, 3)
+    cv::inpaint_telea(&picture.convert(Mode::Rgb), &hole(picture), 3)
 }

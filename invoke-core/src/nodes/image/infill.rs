@@ -1,0 +1,116 @@
+//! Filling holes.
+
+use invoke_macros::Node;
+use serde::Deserialize;
+
+use super::{ResampleMode, color_bytes, load, load_as, pass, store};
+use crate::{
+    imaging::{Mode, Picture, chops, cv, infill},
+    nodes::{
+        Invoke, NodeCx, NodeEntry, NodeError, entry,
+        fields::{ColorField, ImageField},
+        outputs::ImageOutput,
+    },
+};
+
+/// Fills a picture that has opacity in colour; any other is passed on as it is, without a copy.
+fn infill(cx: &dyn NodeCx, image: ImageField, fill: impl FnOnce(&Picture) -> Result<Picture, NodeError>) -> Result<ImageOutput, NodeError> {
+    let picture = load(cx, &image)?;
+    if picture.mode() != Mode::Rgba {
+        return Ok(pass(image, &picture));
+    }
+    store(cx, fill(&picture)?)
+}
+
+pub(in crate::nodes) const NODES: &[NodeEntry] = &[
+    entry::<InfillColor>(),
+    entry::<InfillTile>(),
+    entry::<CV2Infill>(),
+    entry::<InfillPatchMatch>(),
+    entry::<CvInpaint>(),
+];
+
+/// The transparent parts of a picture filled with a colour.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "infill_rgba", title = "Solid Color Infill", version = "1.2.2", category = "inpaint", tags("image", "inpaint"), output = ImageOutput, board, metadata)]
+struct InfillColor {
+    image: ImageField,
+    #[field(json = "{\"r\": 127, \"g\": 127, \"b\": 127, \"a\": 255}")]
+    color: ColorField,
+}
+
+impl Invoke for InfillColor {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
+        infill(cx, self.image, |image| Ok(infill::with_color(image, color_bytes(self.color))?))
+    }
+}
+
+/// The transparent parts of a picture filled with squares of it.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "infill_tile", title = "Tile Infill", version = "1.2.3", category = "inpaint", tags("image", "inpaint"), output = ImageOutput, board, metadata)]
+struct InfillTile {
+    image: ImageField,
+    #[field(default = 32, ge = 1)]
+    tile_size: i64,
+    #[field(default = 0, ge = 0, le = u32::MAX)]
+    seed: i64,
+}
+
+impl Invoke for InfillTile {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
+        infill(cx, self.image, |image| {
+            let side = usize::try_from(self.tile_size).unwrap_or(usize::MAX);
+            infill::with_tiles(image, side, self.seed as u64).ok_or_else(|| {
+                NodeError::value("tile_size: the picture has no opaque square of this size; take a smaller one or another picture")
+            })
+        })
+    }
+}
+
+/// The transparent parts of a picture inpainted from around.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "infill_cv2", title = "CV2 Infill", version = "1.2.2", category = "inpaint", tags("image", "inpaint"), output = ImageOutput, board, metadata)]
+struct CV2Infill {
+    image: ImageField,
+}
+
+impl Invoke for CV2Infill {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
+        infill(cx, self.image, |image| Ok(infill::by_inpainting(image)?))
+    }
+}
+
+/// The transparent parts of a picture filled with patches of it. The last two inputs change nothing: work is done at full size.
+/// The result is RGB.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "infill_patchmatch", title = "PatchMatch Infill", version = "1.2.2", category = "inpaint", tags("image", "inpaint"), output = ImageOutput, board, metadata)]
+struct InfillPatchMatch {
+    image: ImageField,
+    #[field(default = 2.0, gt = 0)]
+    downscale: f64,
+    #[field(default = "bicubic")]
+    resample_mode: ResampleMode,
+}
+
+impl Invoke for InfillPatchMatch {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
+        let _ = (self.downscale, self.resample_mode);
+        infill(cx, self.image, |image| Ok(infill::with_patches(image)?))
+    }
+}
+
+/// The black parts of a mask inpainted from around.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "cv_inpaint", title = "OpenCV Inpaint", version = "1.3.1", category = "inpaint", tags("opencv", "inpaint"), output = ImageOutput, board, metadata)]
+struct CvInpaint {
+    image: ImageField,
+    mask: ImageField,
+}
+
+impl Invoke for CvInpaint {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
+        let image = load_as(cx, &self.image, Mode::Rgb)?;
+        let hole = chops::invert(&load_as(cx, &self.mask, Mode::L)?);
+        store(cx, cv::inpaint_telea(&image, &hole, 3)?)
+    }
+}
