@@ -9,6 +9,7 @@ pub mod collections;
 pub mod control;
 pub mod cx;
 pub mod fields;
+pub mod image;
 mod latents;
 pub mod logic;
 pub mod math;
@@ -74,6 +75,17 @@ where
 
 /// Every module's nodes.
 const MODULES: &[&[NodeEntry]] = &[
+    image::basic::NODES,
+    image::blend::NODES,
+    image::channels::NODES,
+    image::color::NODES,
+    image::control::NODES,
+    image::effects::NODES,
+    image::infill::NODES,
+    image::masks::NODES,
+    image::panels::NODES,
+    image::save::NODES,
+    image::tiles::NODES,
     batches::NODES,
     collections::NODES,
     control::NODES,

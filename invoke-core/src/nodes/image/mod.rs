@@ -17,7 +17,6 @@ pub(super) mod infill;
 pub(super) mod masks;
 pub(super) mod panels;
 pub(super) mod save;
-pub(super) mod tensor_masks;
 pub(super) mod tiles;
 
 pub use pixels::{from_dynamic, into_dynamic};
