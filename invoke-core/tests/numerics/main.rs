@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod lora;
+mod pictures;
 pub mod shapes;
 mod text;
 mod unet;
@@ -34,7 +35,8 @@ pub fn recordings() -> PathBuf {
     root().join("tests/numerics")
 }
 
-fn root() -> PathBuf {
+/// The top of the project.
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
