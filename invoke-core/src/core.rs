@@ -21,12 +21,18 @@ use crate::{
         app::App,
         auth::{Auth, Door},
         boards::Boards,
+        client_state::ClientState,
         downloads::Downloads,
         gallery::Gallery,
         images::Images,
         models::{Installer, Models},
         queue::{Queue, Runs},
         text_to_image::{Generated, Path, TextToImage},
+        recall::Recall,
+        style_presets::StylePresets,
+        system_prompts::SystemPrompts,
+        utilities::Utilities,
+        workflows::Workflows,
     },
 };
 
@@ -72,6 +78,18 @@ pub struct Core {
     pub queue: Queue,
     /// The server itself.
     pub app: App,
+    /// What clients keep of themselves.
+    pub client_state: ClientState,
+    /// The library of workflows.
+    pub workflows: Workflows,
+    /// Prompt templates.
+    pub style_presets: StylePresets,
+    /// Instructions for language models.
+    pub system_prompts: SystemPrompts,
+    /// Helps for writing prompts.
+    pub utilities: Utilities,
+    /// The way to somebody's open client.
+    pub recall: Recall,
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     engines: Arc<[Arc<LocalEngine>]>,
@@ -144,7 +162,16 @@ impl Core {
             results,
         };
 
+        let client_state = ClientState { shared: Arc::clone(&shared) };
+        let workflows = Workflows { shared: Arc::clone(&shared), registry: Arc::clone(&registry) };
+        let style_presets = StylePresets { shared: Arc::clone(&shared) };
+        let system_prompts = SystemPrompts { shared: Arc::clone(&shared) };
+        let utilities = Utilities { shared: Arc::clone(&shared) };
+        let recall = Recall { shared: Arc::clone(&shared), images: images.clone(), models: models.clone() };
+
         prepare(&shared, &queue)?;
+        workflows.sync_shipped()?;
+        style_presets.sync_shipped()?;
         models.register_shipped(&Actor::local_operator())?;
 
         let caches = Arc::clone(&engines);
@@ -155,7 +182,7 @@ impl Core {
         processor.start(&running, &runs).map_err(OpenError::Thread)?;
         let access = end_jobs_of_lost_accounts(&shared, &processor);
         let workers = Arc::new(Workers { processor, installer, _access: access });
-        Ok(Self { auth, images, boards, gallery, downloads, models, queue, app, shared, registry, engines, workers })
+        Ok(Self { auth, images, boards, gallery, downloads, models, queue, app, shared, registry, engines, workers, client_state, workflows, style_presets, system_prompts, utilities, recall })
     }
 
     /// Turns what a caller presents into an actor.

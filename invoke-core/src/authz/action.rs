@@ -73,6 +73,22 @@ actions! {
     DeleteQueueItem,
     /// Run a queue item again.
     RetryQueueItem,
+    /// See a workflow of the library.
+    ReadWorkflow,
+    /// Change or share a workflow, or note that it was opened.
+    UpdateWorkflow,
+    /// Delete a workflow.
+    DeleteWorkflow,
+    /// See a style preset.
+    ReadStylePreset,
+    /// Change or delete a style preset.
+    UpdateStylePreset,
+    /// See a system prompt.
+    ReadSystemPrompt,
+    /// Change a system prompt.
+    UpdateSystemPrompt,
+    /// Delete a system prompt.
+    DeleteSystemPrompt,
 }
 
 /// Leave that suffices to put an image on a board.

@@ -3,7 +3,16 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use super::{Act, Action, Actor, Decision, Facts, decide};
-use crate::domain::{BoardId, Error, UserId, api_key::ApiKey, board::Board, download::Download, image::Image, queue_item::QueueItem, user::User};
+use crate::domain::{
+    BoardId, Error, UserId,
+    api_key::ApiKey,
+    board::Board,
+    download::Download,
+    image::Image,
+    library::{StylePreset, SystemPrompt, Workflow},
+    queue_item::QueueItem,
+    user::User,
+};
 
 /// Whose a thing is, seen from an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +107,14 @@ fn refusal(decision: Decision, action: Action) -> Error {
         Action::CancelQueueItem => "You do not have permission to cancel this queue item",
         Action::DeleteQueueItem => "You do not have permission to delete this queue item",
         Action::RetryQueueItem => "You do not have permission to retry this queue item",
+        Action::ReadWorkflow => "Not authorized to access this workflow",
+        Action::UpdateWorkflow => "Not authorized to update this workflow",
+        Action::DeleteWorkflow => "Not authorized to delete this workflow",
+        Action::ReadStylePreset => "Not authorized to access this style preset",
+        Action::UpdateStylePreset => "Not authorized to modify this style preset",
+        Action::ReadSystemPrompt => "Not authorized to access this system prompt",
+        Action::UpdateSystemPrompt => "Not authorized to update this system prompt",
+        Action::DeleteSystemPrompt => "Not authorized to delete this system prompt",
     };
     Error::Forbidden(text.into())
 }
@@ -114,6 +131,9 @@ fn absent(actor: &Actor, action: Action) -> Error {
         Action::ReadImage | Action::UpdateImage | Action::MoveImage => Error::NotFound("Image not found".into()),
         Action::ReadBoard | Action::WriteBoard | Action::UploadToBoard | Action::UpdateBoard | Action::DeleteBoard => Error::NotFound("Board not found".into()),
         Action::ManageUsers | Action::ManageSelf => Error::NotFound("User not found".into()),
+        Action::ReadWorkflow | Action::UpdateWorkflow | Action::DeleteWorkflow => Error::NotFound("Workflow not found".into()),
+        Action::ReadStylePreset | Action::UpdateStylePreset => Error::NotFound("Style preset not found".into()),
+        Action::ReadSystemPrompt | Action::UpdateSystemPrompt | Action::DeleteSystemPrompt => Error::NotFound("System prompt not found".into()),
         _ => Error::NotFound("Not Found".into()),
     }
 }
@@ -129,6 +149,29 @@ impl Resource for Image {
             ownership = Ownership::Container;
         }
         Facts { ownership, visibility: self.board_visibility.unwrap_or(Visibility::Private) }
+    }
+}
+
+/// What everybody may look at once its owner shares it, and the owner alone may change.
+fn library_facts(actor: &Actor, owner: &UserId, is_open: bool) -> Facts {
+    Facts { ownership: owned_by(actor, owner), visibility: if is_open { Visibility::Shared } else { Visibility::Private } }
+}
+
+impl Resource for Workflow {
+    fn facts(&self, actor: &Actor) -> Facts {
+        library_facts(actor, &self.user_id, self.is_public || self.is_default())
+    }
+}
+
+impl Resource for StylePreset {
+    fn facts(&self, actor: &Actor) -> Facts {
+        library_facts(actor, &self.user_id, self.is_public || self.is_default())
+    }
+}
+
+impl Resource for SystemPrompt {
+    fn facts(&self, actor: &Actor) -> Facts {
+        library_facts(actor, &self.user_id, self.is_public)
     }
 }
 

@@ -58,6 +58,34 @@ pub fn decide(standing: Standing, action: Action, facts: Facts) -> Decision {
         (Standing::User, A::WriteBoard | A::UploadToBoard, _, Public) => Allow,
         (Standing::User, A::ReadBoard | A::WriteBoard | A::UploadToBoard | A::UpdateBoard | A::DeleteBoard, _, Private | Shared | Public) => Refuse,
 
+        // The library: everybody looks at what its owner shares and at what ships with the program; the owner alone changes it.
+        (
+            Standing::User,
+            A::ReadWorkflow
+            | A::UpdateWorkflow
+            | A::DeleteWorkflow
+            | A::ReadStylePreset
+            | A::UpdateStylePreset
+            | A::ReadSystemPrompt
+            | A::UpdateSystemPrompt
+            | A::DeleteSystemPrompt,
+            Own,
+            _,
+        ) => Allow,
+        (Standing::User, A::ReadWorkflow | A::ReadStylePreset | A::ReadSystemPrompt, _, Shared | Public) => Allow,
+        (
+            Standing::User,
+            A::ReadWorkflow
+            | A::UpdateWorkflow
+            | A::DeleteWorkflow
+            | A::ReadStylePreset
+            | A::UpdateStylePreset
+            | A::ReadSystemPrompt
+            | A::UpdateSystemPrompt
+            | A::DeleteSystemPrompt,
+            ..,
+        ) => Refuse,
+
         // Queue items: everybody sees that they exist; what is in them, and their fate, is the owner's.
         (Standing::User, A::ReadQueueItem | A::CancelQueueItem | A::DeleteQueueItem | A::RetryQueueItem, Own, _) => Allow,
         (Standing::User, A::ReadQueueItem | A::CancelQueueItem | A::DeleteQueueItem | A::RetryQueueItem, ..) => Refuse,

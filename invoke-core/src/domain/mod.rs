@@ -7,6 +7,7 @@ pub mod download;
 pub mod error;
 pub mod ids;
 pub mod image;
+pub mod library;
 pub mod page;
 pub mod queue_item;
 pub mod shape;

@@ -5,10 +5,14 @@
 pub mod api_keys;
 pub mod audit;
 pub mod boards;
+pub mod client_state;
 pub mod gallery;
 pub mod images;
 pub mod models;
 pub mod ownership;
 pub mod queue;
 pub mod settings;
+pub mod style_presets;
+pub mod system_prompts;
 pub mod users;
+pub mod workflows;

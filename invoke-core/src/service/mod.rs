@@ -3,12 +3,19 @@
 pub mod app;
 pub mod auth;
 pub mod boards;
+pub mod client_state;
 pub mod downloads;
 pub mod gallery;
 pub mod images;
 pub mod models;
+mod pictures;
 pub mod queue;
 pub mod text_to_image;
+pub mod recall;
+pub mod style_presets;
+pub mod system_prompts;
+pub mod utilities;
+pub mod workflows;
 #[cfg(test)]
 mod tests;
 

@@ -19,13 +19,30 @@
 
 mod app;
 mod auth;
+mod client_state;
 mod document;
 mod queue;
+mod recall;
 mod shapes;
+mod style_presets;
+mod system_prompts;
+mod utilities;
+mod workflows;
 
 use crate::route::Route;
 
 /// Every route of the server.
 pub fn routes() -> impl Iterator<Item = Route> {
-    [app::ROUTES, auth::ROUTES, document::ROUTES, queue::ROUTES].into_iter().flatten().copied()
+    [
+        app::ROUTES,
+        auth::ROUTES,
+        client_state::ROUTES,
+        document::ROUTES,
+        queue::ROUTES,
+        recall::ROUTES,
+        style_presets::ROUTES,
+        system_prompts::ROUTES,
+        utilities::ROUTES,
+        workflows::ROUTES,
+    ].into_iter().flatten().copied()
 }
