@@ -120,7 +120,7 @@ impl Server {
             lanes: Lanes::new(processors, core.auth.hashing_lanes()),
             core,
             table: Table::new(crate::api::routes())?,
-            ui: Ui::new(options.web_dir.clone()),
+            ui: Ui::new(options.web_dir.clone(), &options.base_path),
             document: OnceLock::new(),
             requests: AtomicU64::new(0),
             options,

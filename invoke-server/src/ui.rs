@@ -19,12 +19,15 @@ const OWN_PAGE_POLICY: &str = "default-src 'self'; script-src 'unsafe-inline'; s
 #[derive(Debug)]
 pub(crate) struct Ui {
     folder: Option<PathBuf>,
+    own_page: String,
 }
 
 impl Ui {
-    pub(crate) fn new(folder: Option<PathBuf>) -> Self {
+    /// Serves the client in a folder, or our own page, which is told below which prefix we are served.
+    pub(crate) fn new(folder: Option<PathBuf>, base_path: &str) -> Self {
+        let own_page = OWN_PAGE.replace(r#"<meta name="base" content="">"#, &format!(r#"<meta name="base" content="{base_path}">"#));
         // The real folder, so that a link out of it can be told from a file in it.
-        Self { folder: folder.and_then(|folder| folder.canonicalize().ok()) }
+        Self { folder: folder.and_then(|folder| folder.canonicalize().ok()), own_page }
     }
 
     /// Answers a request that no route matches: a file, or the page that finds its own way from the address; nothing but reading is allowed.
@@ -37,7 +40,7 @@ impl Ui {
         }
         let reply = match &self.folder {
             Some(folder) => from_folder(folder, path),
-            None => Reply::text(StatusCode::OK, "text/html; charset=utf-8", OWN_PAGE)
+            None => Reply::text(StatusCode::OK, "text/html; charset=utf-8", self.own_page.as_str())
                 .header("content-security-policy", OWN_PAGE_POLICY)
                 .header("referrer-policy", "same-origin"),
         };
@@ -121,7 +124,7 @@ mod tests {
         std::fs::write(web.join(".hidden"), "hidden").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(dir.path().join("secret"), web.join("link")).unwrap();
-        let ui = Ui::new(Some(web));
+        let ui = Ui::new(Some(web), "");
         let script = ui.answer(&Method::GET, "/assets/a.js", "v=1");
         assert_eq!((text(&script).as_str(), script.media()), ("script", "text/javascript"));
         for path in ["/", "/boards/7", "/api/v1/no", "/../secret", "/%2e%2e/secret", "/link", "/.hidden", "/assets"] {
@@ -133,7 +136,7 @@ mod tests {
 
     #[test]
     fn without_a_folder_there_is_a_page_of_our_own() {
-        let page = Ui::new(None).answer(&Method::GET, "/anything", "");
-        assert!(page.status == StatusCode::OK && text(&page).contains("<html"));
+        let page = Ui::new(None, "/invoke").answer(&Method::GET, "/anything", "");
+        assert!(page.status == StatusCode::OK && text(&page).contains(r#"<meta name="base" content="/invoke">"#));
     }
 }

@@ -3,7 +3,7 @@
 use invoke_core::domain::shape::{Bounds, Extra, ObjectShape, Shape};
 use serde_json::{Map, Value, json};
 
-use super::shapes::{BOOL, STR, STR_OR_NULL, STRINGS, object, opt, req};
+use super::shapes::{BOOL, INT, STR, STR_OR_NULL, STRINGS, object, opt, req};
 use crate::{
     call::Call,
     error::Result,
@@ -29,6 +29,14 @@ object!(PROVIDER_CONFIG = "ExternalProviderConfigModel" {
     opt("base_url", STR_OR_NULL),
 });
 object!(PROVIDER_CHANGES = "ExternalProviderConfigUpdate" { opt("api_key", STR_OR_NULL), opt("base_url", STR_OR_NULL) });
+
+object!(CACHE_STATUS = "InvocationCacheStatus" {
+    req("size", INT),
+    req("hits", INT),
+    req("misses", INT),
+    req("enabled", BOOL),
+    req("max_size", INT),
+});
 
 const DEVICE_SHAPE: Shape = Shape::Object(&DEVICE);
 const DEVICES: Shape = Shape::list(&DEVICE_SHAPE);
@@ -77,6 +85,18 @@ pub(super) const ROUTES: &[Route] = &[
         .doc("app", "set_log_level", "Changes what is logged, until the next start")
         .json(LEVEL)
         .returns(200, LEVEL),
+    Route::get("/api/v1/app/invocation_cache/status", Access::Admin, cache_status)
+        .doc("app", "get_invocation_cache_status", "What the cache of nodes' results did and holds")
+        .returns(200, Shape::Object(&CACHE_STATUS)),
+    Route::delete("/api/v1/app/invocation_cache", Access::Admin, clear_cache)
+        .doc("app", "clear_invocation_cache", "Forgets all nodes' results")
+        .returns(200, Shape::Any),
+    Route::put("/api/v1/app/invocation_cache/enable", Access::Admin, enable_cache)
+        .doc("app", "enable_invocation_cache", "Keeps nodes' results")
+        .returns(200, Shape::Any),
+    Route::put("/api/v1/app/invocation_cache/disable", Access::Admin, disable_cache)
+        .doc("app", "disable_invocation_cache", "Keeps nodes' results no longer")
+        .returns(200, Shape::Any),
 ];
 
 fn version(call: &mut Call<'_>) -> Result<Reply> {
@@ -131,4 +151,23 @@ fn set_log_level(call: &mut Call<'_>) -> Result<Reply> {
     let level: i64 = call.body()?;
     call.server.options.log_level.set(level);
     Ok(Reply::ok(&level))
+}
+
+fn cache_status(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.invocation_cache_status(&call.actor)?))
+}
+
+fn clear_cache(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().app.clear_invocation_cache(&call.actor)?;
+    Ok(Reply::ok(&()))
+}
+
+fn enable_cache(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().app.enable_invocation_cache(&call.actor, true)?;
+    Ok(Reply::ok(&()))
+}
+
+fn disable_cache(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().app.enable_invocation_cache(&call.actor, false)?;
+    Ok(Reply::ok(&()))
 }

@@ -21,6 +21,7 @@ mod app;
 mod auth;
 mod client_state;
 mod document;
+mod models;
 mod queue;
 mod recall;
 mod shapes;
@@ -38,6 +39,7 @@ pub fn routes() -> impl Iterator<Item = Route> {
         auth::ROUTES,
         client_state::ROUTES,
         document::ROUTES,
+        models::ROUTES,
         queue::ROUTES,
         recall::ROUTES,
         style_presets::ROUTES,

@@ -1,0 +1,505 @@
+//! Models: everybody sees them, administrators change them.
+
+use http::StatusCode;
+use invoke_core::{
+    domain::{
+        Error, ModelKey,
+        page::Direction,
+        shape::{Field, Length, Shape},
+    },
+    repo::models::ModelFilter,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::shapes::{BOOL, BOOL_OR_NULL, DIRECTION, INT, INT_OR_NULL, STR, STR_OR_NULL, STRINGS, def, object, opt, req};
+use crate::{
+    call::Call,
+    error::{Fault, Result},
+    reply::Reply,
+    route::{Access, Route},
+};
+
+/// Bytes of a form with a picture.
+const FORM_LIMIT: usize = 64 << 20;
+
+const BASE: Shape = Shape::Enum(&[
+    "any", "sd-1", "sd-2", "sd-3", "sdxl", "sdxl-refiner", "flux", "flux2", "cogview4", "z-image", "ernie-image", "ideogram-4", "external",
+    "qwen-image", "anima", "krea-2", "wan", "unknown",
+]);
+const TYPE: Shape = Shape::Enum(&[
+    "onnx", "main", "vae", "lora", "control_lora", "controlnet", "embedding", "ip_adapter", "clip_vision", "clip_embed", "t2i_adapter",
+    "t5_encoder", "qwen3_encoder", "qwen_vl_encoder", "qwen3_vl_encoder", "mistral_encoder", "wan_t5_encoder", "gemma2_encoder",
+    "spandrel_image_to_image", "siglip", "flux_redux", "llava_onevision", "prompt_enhancer", "text_llm", "external_image_generator",
+    "pid_decoder", "unknown",
+]);
+const FORMAT: Shape = Shape::Enum(&[
+    "omi", "diffusers", "checkpoint", "lycoris", "onnx", "olive", "embedding_file", "embedding_folder", "invokeai", "t5_encoder",
+    "qwen3_encoder", "qwen_vl_encoder", "qwen3_vl_encoder", "mistral_encoder", "wan_t5_encoder", "gemma2_encoder", "bnb_quantized_int8b",
+    "bnb_quantized_nf4b", "gguf_quantized", "external_api", "sdnq_quantized", "unknown",
+]);
+const SOURCE_TYPE: Shape = Shape::Enum(&["path", "url", "hf_repo_id", "external"]);
+const ORDER: Shape = Shape::Enum(&["default", "type", "base", "name", "format", "size", "created_at", "updated_at", "path"]);
+const STATUS: Shape =
+    Shape::Enum(&["waiting", "downloading", "downloads_done", "running", "paused", "completed", "error", "cancelled"]);
+const TOKEN_STATUS: Shape = Shape::Enum(&["valid", "invalid", "unknown"]);
+
+/// A record; its keys depend on what kind of model it is.
+const RECORD: Shape = Shape::Map(&Shape::Any);
+const RECORDS: Shape = Shape::list(&RECORD);
+
+object!(MODELS = "ModelsList" { req("models", RECORDS) });
+object!(CHANGES = "ModelRecordChanges" {
+    opt("source", STR_OR_NULL),
+    opt("source_type", Shape::Nullable(&SOURCE_TYPE)),
+    opt("source_api_response", STR_OR_NULL),
+    opt("source_url", STR_OR_NULL),
+    opt("name", STR_OR_NULL),
+    opt("path", STR_OR_NULL),
+    opt("description", STR_OR_NULL),
+    opt("base", Shape::Nullable(&BASE)),
+    opt("type", Shape::Nullable(&TYPE)),
+    opt("key", STR_OR_NULL),
+    opt("hash", STR_OR_NULL),
+    opt("file_size", INT_OR_NULL),
+    opt("format", STR_OR_NULL),
+    opt("trigger_phrases", Shape::Nullable(&STRINGS)),
+    opt("default_settings", Shape::Nullable(&RECORD)),
+    opt("provider_id", STR_OR_NULL),
+    opt("provider_model_id", STR_OR_NULL),
+    opt("capabilities", Shape::Nullable(&RECORD)),
+    opt("cpu_only", BOOL_OR_NULL),
+    opt("variant", STR_OR_NULL),
+    opt("prediction_type", Shape::Nullable(&Shape::Enum(&["epsilon", "v_prediction", "sample"]))),
+    opt("upcast_attention", BOOL_OR_NULL),
+    opt("config_path", STR_OR_NULL),
+});
+object!(JOB = "ModelInstallJob" {
+    req("id", INT),
+    def("status", STATUS, "\"waiting\""),
+    opt("error_reason", STR_OR_NULL),
+    opt("config_in", Shape::Object(&CHANGES)),
+    opt("config_out", Shape::Nullable(&RECORD)),
+    def("inplace", BOOL, "false"),
+    req("source", RECORD),
+    req("local_path", STR),
+    def("bytes", INT, "0"),
+    def("total_bytes", INT, "0"),
+    opt("source_metadata", Shape::Nullable(&RECORD)),
+    opt("download_parts", RECORDS),
+    opt("error", STR_OR_NULL),
+    opt("error_traceback", STR_OR_NULL),
+});
+object!(KEYS_TO_DELETE = "BulkDeleteModelsRequest" { req("keys", STRINGS) });
+object!(DELETED = "BulkDeleteModelsResponse" { req("deleted", STRINGS), req("failed", RECORDS) });
+object!(KEYS_TO_LOOK_AT = "BulkReidentifyModelsRequest" { req("keys", STRINGS) });
+object!(LOOKED_AT = "BulkReidentifyModelsResponse" { req("succeeded", STRINGS), req("failed", RECORDS) });
+object!(FOUND = "FoundModel" { req("path", STR), req("is_installed", BOOL) });
+object!(ORPHAN = "OrphanedModelInfo" { req("path", STR), req("absolute_path", STR), req("files", STRINGS), req("size_bytes", INT) });
+object!(ORPHANS_TO_DELETE = "DeleteOrphanedModelsRequest" { req("paths", STRINGS) });
+object!(ORPHANS_DELETED = "DeleteOrphanedModelsResponse" { req("deleted", STRINGS), req("errors", Shape::Map(&STR)) });
+object!(STATS = "CacheStats" {
+    def("hits", INT, "0"),
+    def("misses", INT, "0"),
+    def("high_watermark", INT, "0"),
+    def("in_cache", INT, "0"),
+    def("cleared", INT, "0"),
+    def("cache_size", INT, "0"),
+    opt("loaded_model_sizes", Shape::Map(&INT)),
+});
+object!(PAIR = "ModelRelationshipCreateRequest" { req("model_key_1", STR), req("model_key_2", STR) });
+object!(KEYS = "ModelRelationshipBatchRequest" { req("model_keys", STRINGS) });
+
+const JOB_SHAPE: Shape = Shape::Object(&JOB);
+const JOBS: Shape = Shape::list(&JOB_SHAPE);
+const FOUND_SHAPE: Shape = Shape::Object(&FOUND);
+const FOUND_MODELS: Shape = Shape::list(&FOUND_SHAPE);
+const ORPHAN_SHAPE: Shape = Shape::Object(&ORPHAN);
+const ORPHANS: Shape = Shape::list(&ORPHAN_SHAPE);
+const STATS_SHAPE: Shape = Shape::Object(&STATS);
+const ID: &[Field] = &[req("id", INT)];
+const BASES: Shape = Shape::list(&BASE);
+const LIST_QUERY: &[Field] = &[
+    opt("base_models", Shape::Nullable(&BASES)),
+    opt("model_type", Shape::Nullable(&TYPE)),
+    opt("model_name", STR_OR_NULL),
+    opt("model_format", Shape::Nullable(&FORMAT)),
+    def("order_by", ORDER, "\"name\""),
+    def("direction", DIRECTION, "\"ASC\""),
+];
+
+const fn models(route: Route, name: &'static str, summary: &'static str) -> Route {
+    route.doc("model_manager", name, summary)
+}
+
+pub(super) const ROUTES: &[Route] = &[
+    models(
+        Route::get("/api/v2/models/", Access::User, list).query(LIST_QUERY).returns(200, Shape::Object(&MODELS)),
+        "list_model_records",
+        "Installed models",
+    ),
+    models(
+        Route::get("/api/v2/models/missing", Access::User, missing).returns(200, Shape::Object(&MODELS)),
+        "list_missing_models",
+        "Models whose files are gone",
+    ),
+    models(
+        Route::get("/api/v2/models/get_by_attrs", Access::User, get_by_attrs)
+            .query(&[req("name", STR), req("type", TYPE), req("base", BASE)])
+            .returns(200, RECORD),
+        "get_model_records_by_attrs",
+        "The first model of this name, type and base",
+    ),
+    models(
+        Route::get("/api/v2/models/get_by_hash", Access::User, get_by_hash).query(&[req("hash", STR)]).returns(200, RECORD),
+        "get_model_records_by_hash",
+        "The first model with this hash",
+    ),
+    models(Route::get("/api/v2/models/i/{key}", Access::User, get).returns(200, RECORD), "get_model_record", "One model"),
+    models(
+        Route::patch("/api/v2/models/i/{key}", Access::Admin, update).json(Shape::Object(&CHANGES)).returns(200, RECORD),
+        "update_model_record",
+        "Changes what a model's record says",
+    ),
+    models(
+        Route::delete("/api/v2/models/i/{key}", Access::Admin, delete).returns_nothing(204),
+        "delete_model",
+        "Deletes a model, and its files where the program keeps them",
+    ),
+    models(
+        Route::post("/api/v2/models/i/bulk_delete", Access::Admin, bulk_delete)
+            .json(Shape::Object(&KEYS_TO_DELETE))
+            .returns(200, Shape::Object(&DELETED)),
+        "bulk_delete_models",
+        "Deletes several models",
+    ),
+    models(
+        Route::post("/api/v2/models/i/bulk_reidentify", Access::Admin, bulk_reidentify)
+            .json(Shape::Object(&KEYS_TO_LOOK_AT))
+            .returns(200, Shape::Object(&LOOKED_AT))
+            .heavy(),
+        "bulk_reidentify_models",
+        "Looks again what several models are",
+    ),
+    models(
+        Route::post("/api/v2/models/i/{key}/reidentify", Access::Admin, reidentify).returns(200, RECORD).heavy(),
+        "reidentify_model",
+        "Looks again what a model is",
+    ),
+    models(
+        Route::get("/api/v2/models/i/{key}/image", Access::Anonymous, cover).returns(200, Shape::Any),
+        "get_model_image",
+        "A model's picture",
+    ),
+    models(
+        Route::patch("/api/v2/models/i/{key}/image", Access::Admin, set_cover)
+            .form(&[req("image", Shape::Binary)], FORM_LIMIT)
+            .returns(200, Shape::Any)
+            .heavy(),
+        "update_model_image",
+        "Sets a model's picture",
+    ),
+    models(
+        Route::delete("/api/v2/models/i/{key}/image", Access::Admin, delete_cover).returns_nothing(204),
+        "delete_model_image",
+        "Takes a model's picture away",
+    ),
+    models(
+        Route::get("/api/v2/models/scan_folder", Access::Admin, scan_folder)
+            .query(&[opt("scan_path", STR)])
+            .returns(200, FOUND_MODELS)
+            .heavy(),
+        "scan_for_models",
+        "Models below a folder",
+    ),
+    models(
+        Route::post("/api/v2/models/install", Access::Admin, install)
+            .query(&[req("source", STR), def("inplace", BOOL_OR_NULL, "false"), opt("access_token", STR_OR_NULL)])
+            .json(Shape::Object(&CHANGES))
+            .returns(201, JOB_SHAPE),
+        "install_model",
+        "Asks for a model to be installed",
+    ),
+    models(Route::get("/api/v2/models/install", Access::Admin, jobs).returns(200, JOBS), "list_model_installs", "All install jobs"),
+    models(
+        Route::delete("/api/v2/models/install", Access::Admin, prune_jobs).returns(200, Shape::Any).returns_nothing(204),
+        "prune_model_install_jobs",
+        "Drops the install jobs that are over",
+    ),
+    models(
+        Route::get("/api/v2/models/install/{id}", Access::Admin, job).path_shapes(ID).returns(200, JOB_SHAPE),
+        "get_model_install_job",
+        "One install job",
+    ),
+    models(
+        Route::delete("/api/v2/models/install/{id}", Access::Admin, cancel_job).path_shapes(ID).returns(201, Shape::Any),
+        "cancel_model_install_job",
+        "Calls an install job off",
+    ),
+    models(
+        Route::post("/api/v2/models/install/{id}/pause", Access::Admin, job_as_it_is).path_shapes(ID).returns(201, JOB_SHAPE),
+        "pause_model_install_job",
+        "Pauses downloads of an install job; one without downloads goes on",
+    ),
+    models(
+        Route::post("/api/v2/models/install/{id}/resume", Access::Admin, job_as_it_is).path_shapes(ID).returns(201, JOB_SHAPE),
+        "resume_model_install_job",
+        "Goes on with paused downloads of an install job",
+    ),
+    models(
+        Route::post("/api/v2/models/install/{id}/restart_failed", Access::Admin, job_as_it_is).path_shapes(ID).returns(201, JOB_SHAPE),
+        "restart_failed_model_install_job",
+        "Begins failed downloads of an install job again",
+    ),
+    models(
+        Route::post("/api/v2/models/install/{id}/restart_file", Access::Admin, job_as_it_is)
+            .path_shapes(ID)
+            .json(Shape::Str(Length::ANY.min(1)))
+            .returns(201, JOB_SHAPE),
+        "restart_model_install_file",
+        "Begins one download of an install job again",
+    ),
+    models(
+        Route::put("/api/v2/models/convert/{key}", Access::Admin, convert).returns(200, RECORD),
+        "convert_model",
+        "Converts a single-file model to a folder",
+    ),
+    models(
+        Route::get("/api/v2/models/stats", Access::Admin, stats).returns(200, Shape::Nullable(&STATS_SHAPE)),
+        "get_stats",
+        "What the cache of loaded models did and holds",
+    ),
+    models(
+        Route::post("/api/v2/models/empty_model_cache", Access::Admin, empty_cache).returns(200, Shape::Any),
+        "empty_model_cache",
+        "Drops all loaded models from memory",
+    ),
+    models(
+        Route::get("/api/v2/models/hf_login", Access::Admin, hub_status).returns(200, TOKEN_STATUS),
+        "get_hf_login_status",
+        "Whether a token for the model hub is stored; none ever is",
+    ),
+    models(
+        Route::get("/api/v2/models/sync/orphaned", Access::Admin, orphaned).returns(200, ORPHANS).heavy(),
+        "get_orphaned_models",
+        "Files among the models that no record points at",
+    ),
+    models(
+        Route::delete("/api/v2/models/sync/orphaned", Access::Admin, delete_orphaned)
+            .json(Shape::Object(&ORPHANS_TO_DELETE))
+            .returns(200, Shape::Object(&ORPHANS_DELETED))
+            .heavy(),
+        "delete_orphaned_models",
+        "Deletes such files",
+    ),
+    Route::get("/api/v1/model_relationships/i/{model_key}", Access::User, related)
+        .doc("model_relationships", "get_related_models", "Models related to one")
+        .returns(200, STRINGS),
+    Route::post("/api/v1/model_relationships/batch", Access::User, related_batch)
+        .doc("model_relationships", "get_related_models_batch", "Models related to any of these")
+        .json(Shape::Object(&KEYS))
+        .returns(200, STRINGS),
+    Route::post("/api/v1/model_relationships/", Access::Admin, relate)
+        .doc("model_relationships", "add_model_relationship_api_v1_model_relationships__post", "Relates two models")
+        .json(Shape::Object(&PAIR))
+        .returns_nothing(204),
+    Route::delete("/api/v1/model_relationships/", Access::Admin, unrelate)
+        .doc("model_relationships", "remove_model_relationship_api_v1_model_relationships__delete", "Ends a relation")
+        .json(Shape::Object(&PAIR))
+        .returns_nothing(204),
+];
+
+/// A required text of the query.
+fn text<'c>(call: &'c Call<'_>, name: &str) -> &'c str {
+    call.query_text(name).unwrap_or_default()
+}
+
+fn list(call: &mut Call<'_>) -> Result<Reply> {
+    let filter = ModelFilter {
+        bases: call.query_list("base_models").unwrap_or_default(),
+        model_type: call.query_text("model_type").map(str::to_owned),
+        name: call.query_text("model_name").map(str::to_owned),
+        format: call.query_text("model_format").map(str::to_owned),
+        hash: None,
+    };
+    let direction = if text(call, "direction") == "DESC" { Direction::Desc } else { Direction::Asc };
+    let models = call.core().models.list(&call.actor, &filter, text(call, "order_by"), direction)?;
+    Ok(Reply::ok(&json!({ "models": models })))
+}
+
+fn missing(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&json!({"models": call.core().models.missing(&call.actor)?})))
+}
+
+fn get_by_attrs(call: &mut Call<'_>) -> Result<Reply> {
+    let (name, kind, base) = (text(call, "name"), text(call, "type"), text(call, "base"));
+    Ok(Reply::ok(&call.core().models.get_by_attrs(&call.actor, name, kind, base)?))
+}
+
+fn get_by_hash(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.get_by_hash(&call.actor, text(call, "hash"))?))
+}
+
+fn get(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.get(&call.actor, &ModelKey::new(call.path("key")))?))
+}
+
+fn update(call: &mut Call<'_>) -> Result<Reply> {
+    let changes: Map<String, Value> = call.body()?;
+    Ok(Reply::ok(&call.core().models.update(&call.actor, call.path("key"), &changes)?))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().models.delete(&call.actor, call.path("key"))?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<String>,
+}
+
+fn bulk_delete(call: &mut Call<'_>) -> Result<Reply> {
+    let body: Keys = call.body()?;
+    Ok(Reply::ok(&call.core().models.bulk_delete(&call.actor, &body.keys)?))
+}
+
+fn bulk_reidentify(call: &mut Call<'_>) -> Result<Reply> {
+    let body: Keys = call.body()?;
+    Ok(Reply::ok(&call.core().models.bulk_reidentify(&call.actor, &body.keys)?))
+}
+
+fn reidentify(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.reidentify(&call.actor, call.path("key"))?))
+}
+
+/// The picture, under the name and type by which the original sends it.
+fn cover(call: &mut Call<'_>) -> Result<Reply> {
+    let bytes = call.core().models.cover(&call.actor, call.path("key"))?;
+    let reply = Reply::bytes(StatusCode::OK, "image/png", bytes);
+    Ok(reply
+        .header("content-disposition", &format!("inline; filename=\"{}.png\"", call.path("key")))
+        .header("cache-control", "max-age=31536000"))
+}
+
+fn set_cover(call: &mut Call<'_>) -> Result<Reply> {
+    if let Some(part) = call.file("image") {
+        call.core().models.set_cover(&call.actor, call.path("key"), part.content_type.as_deref(), &part.data)?;
+    }
+    Ok(Reply::ok(&()))
+}
+
+fn delete_cover(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().models.delete_cover(&call.actor, call.path("key"))?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+fn scan_folder(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.scan_folder(&call.actor, text(call, "scan_path"))?))
+}
+
+fn install(call: &mut Call<'_>) -> Result<Reply> {
+    let wishes: Map<String, Value> = call.body()?;
+    let inplace = call.query_bool("inplace").unwrap_or(false);
+    Ok(Reply::created(&call.core().models.install(&call.actor, text(call, "source"), inplace, wishes)?))
+}
+
+fn jobs(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.install_jobs(&call.actor)?))
+}
+
+fn prune_jobs(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().models.prune_installs(&call.actor)?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+fn id(call: &Call<'_>) -> u64 {
+    u64::try_from(call.path_int("id")).unwrap_or(u64::MAX)
+}
+
+fn job(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.install_job(&call.actor, id(call))?))
+}
+
+fn cancel_job(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().models.cancel_install(&call.actor, id(call))?;
+    Ok(Reply::created(&()))
+}
+
+/// The job as it is: models are installed from files of the machine, which have no downloads that could be paused or begun again.
+fn job_as_it_is(call: &mut Call<'_>) -> Result<Reply> {
+    match call.core().models.install_job(&call.actor, id(call)) {
+        Ok(job) => Ok(Reply::created(&job)),
+        // The original tells of an unknown job by this status here.
+        Err(Error::NotFound(text)) => Err(Fault::unsupported(text)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn convert(call: &mut Call<'_>) -> Result<Reply> {
+    match call.core().models.convert(&call.actor, call.path("key")) {
+        Ok(record) => Ok(Reply::ok(&record)),
+        Err(Error::NotFound(text)) => Err(Fault::new(StatusCode::FAILED_DEPENDENCY, text)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn stats(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().app.model_cache_stats(&call.actor)?))
+}
+
+fn empty_cache(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().app.empty_model_cache(&call.actor)?;
+    Ok(Reply::ok(&()))
+}
+
+fn hub_status(call: &mut Call<'_>) -> Result<Reply> {
+    call.core().app.authorize_management(&call.actor)?;
+    Ok(Reply::ok(&"invalid"))
+}
+
+fn orphaned(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.orphaned(&call.actor)?))
+}
+
+#[derive(Deserialize)]
+struct Paths {
+    paths: Vec<String>,
+}
+
+fn delete_orphaned(call: &mut Call<'_>) -> Result<Reply> {
+    let body: Paths = call.body()?;
+    Ok(Reply::ok(&call.core().models.delete_orphaned(&call.actor, &body.paths)?))
+}
+
+fn related(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.related(&call.actor, &[call.path("model_key").to_owned()])?))
+}
+
+#[derive(Deserialize)]
+struct ModelKeys {
+    model_keys: Vec<String>,
+}
+
+fn related_batch(call: &mut Call<'_>) -> Result<Reply> {
+    let body: ModelKeys = call.body()?;
+    Ok(Reply::ok(&call.core().models.related(&call.actor, &body.model_keys)?))
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    model_key_1: String,
+    model_key_2: String,
+}
+
+fn relate(call: &mut Call<'_>) -> Result<Reply> {
+    let pair: Pair = call.body()?;
+    call.core().models.relate(&call.actor, &pair.model_key_1, &pair.model_key_2)?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+fn unrelate(call: &mut Call<'_>) -> Result<Reply> {
+    let pair: Pair = call.body()?;
+    call.core().models.unrelate(&call.actor, &pair.model_key_1, &pair.model_key_2)?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}

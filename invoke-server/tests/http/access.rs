@@ -1,0 +1,105 @@
+//! Who may come in, for every route there is.
+
+use invoke_server::{
+    api::routes,
+    route::{Access, Body, Method, Route},
+};
+
+use crate::testkit::{Answer, TestApp};
+
+/// A path of a route: parameters filled in with something that exists nowhere.
+fn path(route: &Route) -> String {
+    let mut path = route.path.to_owned();
+    for name in route.path_parameters() {
+        for braced in [format!("{{{name}}}"), format!("{{*{name}}}")] {
+            path = path.replace(&braced, "4711");
+        }
+    }
+    path
+}
+
+async fn ask(app: &TestApp, who: &str, route: &Route) -> Answer {
+    let method = route.method.lower().to_uppercase();
+    match route.body {
+        // An empty form: its sender is admitted before it is read.
+        Body::Form(_) => app.send(who, &method, &path(route), &[("content-type", "multipart/form-data; boundary=b")], b"--b--\r\n").await,
+        // Well-formed, so that it is not refused before its sender is.
+        Body::Json(_) | Body::Fields(_) => app.send(who, &method, &path(route), &[("content-type", "application/json")], b"{}").await,
+        Body::None => app.ask(who, &method, &path(route)).await,
+    }
+}
+
+fn detail(answer: &Answer) -> String {
+    if answer.header("content-type") == Some("application/json") { answer.detail() } else { String::new() }
+}
+
+#[tokio::test]
+async fn nobody_gets_past_a_route_that_asks_who_they_are() {
+    let app = TestApp::with_accounts();
+    for route in routes().filter(|route| route.method != Method::Head) {
+        let answer = ask(&app, "anonymous", &route).await;
+        let what = format!("{} {}: {} {}", route.method.lower(), route.path, answer.status, String::from_utf8_lossy(&answer.body));
+        let (text, challenge) = match route.access {
+            Access::Anonymous => {
+                assert!(detail(&answer) != "Authentication required", "{what}");
+                continue;
+            }
+            Access::AccountUser | Access::AccountAdmin => ("Missing authentication credentials", Some("Bearer")),
+            Access::User | Access::Admin | Access::Media => ("Authentication required", None),
+        };
+        assert_eq!((answer.status, detail(&answer).as_str(), answer.header("www-authenticate")), (401, text, challenge), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn users_do_not_get_past_the_routes_of_administrators() {
+    let app = TestApp::with_accounts();
+    for route in routes().filter(|route| matches!(route.access, Access::Admin | Access::AccountAdmin)) {
+        let answer = ask(&app, "alice", &route).await;
+        assert_eq!((answer.status, detail(&answer).as_str()), (403, "Admin privileges required"), "{} {}", route.method.lower(), route.path);
+    }
+}
+
+#[tokio::test]
+async fn without_accounts_everybody_is_the_administrator_except_of_accounts() {
+    let app = TestApp::single_user();
+    for route in routes().filter(|route| route.method == Method::Get) {
+        let answer = ask(&app, "anonymous", &route).await;
+        if route.access.is_account() {
+            assert_eq!(answer.status, 401, "{}", route.path);
+        } else {
+            assert!(![401, 403].contains(&answer.status), "{}: {}", route.path, answer.status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_media_cookie_opens_pictures_and_nothing_else() {
+    let app = TestApp::with_accounts();
+    let cookie = app.ask("alice", "POST", "/api/v1/auth/media-cookie").await.header("set-cookie").unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("Path=/api/v1") && cookie.contains("SameSite=lax"), "{cookie}");
+    let pair = cookie.split(';').next().unwrap();
+    for route in routes().filter(|route| route.method == Method::Get && route.access != Access::Anonymous) {
+        let answer = app.send("anonymous", "GET", &path(&route), &[("cookie", pair)], b"").await;
+        assert_eq!(answer.status == 401, route.access != Access::Media, "{}: {}", route.path, answer.status);
+    }
+    let refused = app.send("anonymous", "GET", "/api/v1/images/i/x.png/full", &[("cookie", pair), ("authorization", "Bearer junk")], b"").await;
+    assert!(refused.status != 200);
+}
+
+/// The same list feeds all of them, so what one has, the others have.
+#[tokio::test]
+async fn every_named_route_is_in_the_document_and_has_a_group() {
+    let app = TestApp::with_accounts();
+    let document = app.ask("anonymous", "GET", "/openapi.json").await.json();
+    for route in routes() {
+        let shown = &document["paths"][route.path.replace("{*", "{")][route.method.lower()];
+        if route.name.is_empty() {
+            assert!(shown.is_null() && !route.path.starts_with("/api"), "{}", route.path);
+            continue;
+        }
+        assert_eq!(shown["operationId"], route.name, "{}", route.path);
+        assert_eq!(shown["security"].is_null(), route.access == Access::Anonymous, "{}", route.path);
+        assert!(!route.tag.is_empty() && !route.summary.is_empty() && route.answers[0].is_some(), "{}", route.path);
+    }
+}

@@ -1,0 +1,5 @@
+//! The server, asked over HTTP without a network.
+
+mod access;
+mod errors;
+mod testkit;

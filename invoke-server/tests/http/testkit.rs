@@ -1,0 +1,111 @@
+//! A server on a fresh root with an administrator and two users, and requests to it.
+
+use std::{sync::Arc, time::Duration};
+
+use invoke_core::{
+    Core,
+    authn::Email,
+    authz::Actor,
+    config::{Config, Settings},
+    env::Env,
+    service::auth::{Credentials, Door, NewAccount, Setup},
+};
+use invoke_server::{Options, Server, router};
+use serde_json::Value;
+use warp::{filters::BoxedFilter, Filter, reply::Response};
+
+/// A running server.
+pub struct TestApp {
+    pub server: Arc<Server>,
+    filter: BoxedFilter<(Response,)>,
+    _root: tempfile::TempDir,
+    tokens: Vec<(&'static str, String)>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub fn detail(&self) -> String {
+        self.json()["detail"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+pub fn password(name: &str) -> String {
+    format!("Passw0rd-{name}")
+}
+
+impl TestApp {
+    /// A server with accounts: `root`, an administrator, and the users `alice` and `bob`.
+    pub fn with_accounts() -> Self {
+        let mut app = Self::new(true);
+        let auth = &app.server.core.auth;
+        let email = |name: &str| Email::parse(&format!("{name}@example.com")).unwrap();
+        let nobody = Actor::anonymous();
+        auth.setup(&nobody, &Setup { email: email("root"), display_name: None, password: password("root") }).unwrap();
+        for name in ["alice", "bob"] {
+            let account = NewAccount { email: email(name), display_name: None, password: password(name), is_admin: false };
+            auth.create_user(&Actor::local_operator(), &account).unwrap();
+        }
+        let tokens = ["root", "alice", "bob"].map(|name| {
+            let credentials = Credentials { email: email(name), password: password(name), remember_me: false };
+            (name, auth.login(&nobody, &credentials, None).unwrap().token)
+        });
+        app.tokens = tokens.into();
+        app
+    }
+
+    /// A server without accounts.
+    pub fn single_user() -> Self {
+        Self::new(false)
+    }
+
+    fn new(multiuser: bool) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let settings = Settings { multiuser, use_memory_db: true, ..Settings::default() };
+        let core = Core::of_config(Config::from_settings(root.path(), settings), Env::system(), Door::Library).unwrap();
+        let options = Options::of(core.config());
+        let server = Arc::new(Server::new(core, options).unwrap());
+        Self { filter: router(Arc::clone(&server)).boxed(), server, _root: root, tokens: Vec::new() }
+    }
+
+    pub fn token(&self, name: &str) -> &str {
+        self.tokens.iter().find(|(known, _)| *known == name).map(|(_, token)| token.as_str()).expect("one of the accounts above")
+    }
+
+    /// Asks as one of the accounts, or as `anonymous`.
+    pub async fn ask(&self, who: &str, method: &str, path: &str) -> Answer {
+        self.send(who, method, path, &[], b"").await
+    }
+
+    /// Asks with a JSON body.
+    pub async fn ask_json(&self, who: &str, method: &str, path: &str, body: &Value) -> Answer {
+        self.send(who, method, path, &[("content-type", "application/json")], body.to_string().as_bytes()).await
+    }
+
+    /// Asks with any headers and body.
+    pub async fn send(&self, who: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = warp::test::request().method(method).path(path).body(body);
+        if who != "anonymous" {
+            request = request.header("authorization", format!("Bearer {}", self.token(who)));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let reply = tokio::time::timeout(Duration::from_secs(60), request.reply(&self.filter)).await.expect("an answer within a minute");
+        Answer { status: reply.status().as_u16(), headers: reply.headers().clone(), body: reply.body().to_vec() }
+    }
+}
