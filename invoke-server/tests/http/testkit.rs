@@ -15,8 +15,8 @@ use serde_json::Value;
 use warp::{filters::BoxedFilter, Filter, reply::Response};
 
 /// A running server.
-pub struct TestApp {
-    pub server: Arc<Server>,
+pub(crate) struct TestApp {
+    pub(crate) server: Arc<Server>,
     filter: BoxedFilter<(Response,)>,
     _root: tempfile::TempDir,
     tokens: Vec<(&'static str, String)>,
@@ -24,35 +24,35 @@ pub struct TestApp {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    pub fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         self.json()["detail"].as_str().unwrap_or_default().to_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
-pub fn password(name: &str) -> String {
+pub(crate) fn password(name: &str) -> String {
     format!("Passw0rd-{name}")
 }
 
 impl TestApp {
     /// A server with accounts: `root`, an administrator, and the users `alice` and `bob`.
-    pub fn with_accounts() -> Self {
+    pub(crate) fn with_accounts() -> Self {
         let mut app = Self::new(true);
-        let auth = &app.server.core.auth;
+        let auth = app.server.core.auth.clone();
         let email = |name: &str| Email::parse(&format!("{name}@example.com")).unwrap();
         let nobody = Actor::anonymous();
         auth.setup(&nobody, &Setup { email: email("root"), display_name: None, password: password("root") }).unwrap();
@@ -69,7 +69,7 @@ impl TestApp {
     }
 
     /// A server without accounts.
-    pub fn single_user() -> Self {
+    pub(crate) fn single_user() -> Self {
         Self::new(false)
     }
 
@@ -82,22 +82,22 @@ impl TestApp {
         Self { filter: router(Arc::clone(&server)).boxed(), server, _root: root, tokens: Vec::new() }
     }
 
-    pub fn token(&self, name: &str) -> &str {
+    pub(crate) fn token(&self, name: &str) -> &str {
         self.tokens.iter().find(|(known, _)| *known == name).map(|(_, token)| token.as_str()).expect("one of the accounts above")
     }
 
     /// Asks as one of the accounts, or as `anonymous`.
-    pub async fn ask(&self, who: &str, method: &str, path: &str) -> Answer {
+    pub(crate) async fn ask(&self, who: &str, method: &str, path: &str) -> Answer {
         self.send(who, method, path, &[], b"").await
     }
 
     /// Asks with a JSON body.
-    pub async fn ask_json(&self, who: &str, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn ask_json(&self, who: &str, method: &str, path: &str, body: &Value) -> Answer {
         self.send(who, method, path, &[("content-type", "application/json")], body.to_string().as_bytes()).await
     }
 
     /// Asks with any headers and body.
-    pub async fn send(&self, who: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) async fn send(&self, who: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = warp::test::request().method(method).path(path).body(body);
         if who != "anonymous" {
             request = request.header("authorization", format!("Bearer {}", self.token(who)));
