@@ -1,6 +1,6 @@
 //! Answers before they become HTTP.
 
-use std::{fs::File, io::Read};
+use std::{fmt, io::Read};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -26,7 +26,16 @@ pub(crate) enum Content {
     /// These bytes, possibly none.
     Bytes(Bytes),
     /// So many bytes of a file from where it stands.
-    File(File, u64),
+    File(Source, u64),
+}
+
+/// An open file, of whatever kind.
+pub(crate) struct Source(pub(crate) Box<dyn Read + Send + Sync>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
 }
 
 impl Reply {
@@ -67,9 +76,9 @@ impl Reply {
     }
 
     /// An open file of so many bytes, sent from where it stands.
-    pub fn file(status: StatusCode, media: &str, mut file: File, length: u64) -> std::io::Result<Self> {
+    pub fn file(status: StatusCode, media: &str, mut file: impl Read + Send + Sync + 'static, length: u64) -> std::io::Result<Self> {
         if length > READ_AT_ONCE {
-            let reply = Self { status, headers: HeaderMap::new(), content: Content::File(file, length) };
+            let reply = Self { status, headers: HeaderMap::new(), content: Content::File(Source(Box::new(file)), length) };
             return Ok(reply.header("content-type", media).header("content-length", &length.to_string()));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());

@@ -295,7 +295,7 @@ fn into_response(reply: Reply) -> Response {
                 }
                 let read = tokio::task::spawn_blocking(move || {
                     let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
-                    std::io::Read::read_exact(&mut file, &mut piece)?;
+                    std::io::Read::read_exact(&mut file.0, &mut piece)?;
                     Ok::<_, std::io::Error>((file, piece))
                 });
                 let (file, piece) = read.await.map_err(std::io::Error::other)??;

@@ -42,9 +42,9 @@ impl StoreError {
 }
 
 /// What reads and seeks.
-trait ReadSeek: Read + Seek + Send {}
+trait ReadSeek: Read + Seek + Send + Sync {}
 
-impl<T: Read + Seek + Send> ReadSeek for T {}
+impl<T: Read + Seek + Send + Sync> ReadSeek for T {}
 
 /// A stored file, open for reading.
 pub struct StoredFile {
@@ -55,12 +55,12 @@ pub struct StoredFile {
 
 impl StoredFile {
     /// Wraps an open file of this length.
-    pub(crate) fn new(len: u64, modified: Timestamp, reader: impl Read + Seek + Send + 'static) -> Self {
+    pub(crate) fn new(len: u64, modified: Timestamp, reader: impl Read + Seek + Send + Sync + 'static) -> Self {
         Self { len, modified, reader: Box::new(reader) }
     }
 
     /// Wraps bytes in memory.
-    pub(super) fn of_bytes(bytes: impl AsRef<[u8]> + Send + 'static, modified: Timestamp) -> Self {
+    pub(super) fn of_bytes(bytes: impl AsRef<[u8]> + Send + Sync + 'static, modified: Timestamp) -> Self {
         Self::new(bytes.as_ref().len() as u64, modified, Cursor::new(bytes))
     }
 

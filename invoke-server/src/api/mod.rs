@@ -19,8 +19,12 @@
 
 mod app;
 mod auth;
+mod board_images;
+mod boards;
 mod client_state;
 mod document;
+mod gallery;
+mod images;
 mod models;
 mod queue;
 mod recall;
@@ -28,6 +32,8 @@ mod shapes;
 mod style_presets;
 mod system_prompts;
 mod utilities;
+mod videos;
+mod virtual_boards;
 mod workflows;
 
 use crate::route::Route;
@@ -37,14 +43,23 @@ pub fn routes() -> impl Iterator<Item = Route> {
     [
         app::ROUTES,
         auth::ROUTES,
+        board_images::ROUTES,
+        boards::ROUTES,
         client_state::ROUTES,
         document::ROUTES,
+        gallery::ROUTES,
+        images::ROUTES,
         models::ROUTES,
         queue::ROUTES,
         recall::ROUTES,
         style_presets::ROUTES,
         system_prompts::ROUTES,
         utilities::ROUTES,
+        videos::ROUTES,
+        virtual_boards::ROUTES,
         workflows::ROUTES,
-    ].into_iter().flatten().copied()
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }

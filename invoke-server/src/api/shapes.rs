@@ -1,6 +1,6 @@
 //! Words for declaring shapes, and the shapes that several kinds of things share.
 
-use invoke_core::domain::shape::{Field, Shape};
+use invoke_core::domain::shape::{Bounds, Extra, Field, Length, ObjectShape, Shape};
 
 /// Declares an object shape: `object!(NAME = "WireName" { fields });`. Undeclared keys are dropped.
 macro_rules! object {
@@ -42,3 +42,20 @@ pub(super) const DIRECTION: Shape = Shape::Enum(&["ASC", "DESC"]);
 /// A point in time as a text of either form.
 pub(super) const TIME: Shape = Shape::Union(&[Shape::DateTime, Shape::STR]);
 pub(super) const TIME_OR_NULL: Shape = Shape::Nullable(&TIME);
+
+/// What an image is for.
+pub(super) const CATEGORY: Shape = Shape::Enum(&["general", "mask", "control", "user", "other"]);
+pub(super) const CATEGORIES_OR_NULL: Shape = Shape::Nullable(&Shape::list(&CATEGORY));
+/// Where an image came from.
+pub(super) const ORIGIN: Shape = Shape::Enum(&["internal", "external"]);
+pub(super) const ORIGIN_OR_NULL: Shape = Shape::Nullable(&ORIGIN);
+/// Names that one request may hold.
+pub(super) const NAMES: Shape = Shape::List(&Shape::Str(Length::ANY.max(255)), Length::ANY.max(1000));
+/// How many items of a list are skipped.
+pub(super) const OFFSET: Field = def("offset", Shape::Int(Bounds::NONE.ge(0.0)), "0");
+/// How many items of a list are sent.
+pub(super) const LIMIT: Field = def("limit", Shape::Int(Bounds::NONE.ge(0.0).le(1000.0)), "10");
+
+object!(pub(super) METADATA_AND_WORKFLOW = "WorkflowAndGraphResponse" { req("workflow", STR_OR_NULL), req("graph", STR_OR_NULL) });
+pub(super) static METADATA: ObjectShape = ObjectShape { name: "MetadataField", fields: &[], extra: Extra::Keep };
+pub(super) const METADATA_OR_NULL: Shape = Shape::Nullable(&Shape::Object(&METADATA));

@@ -1,0 +1,240 @@
+//! Videos. This server makes and keeps none; clients that ask for them are answered as by an installation without any.
+
+use http::StatusCode;
+use invoke_core::domain::{
+    BoardId, Error,
+    shape::{Extra, Field, ObjectShape, Shape},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::shapes::{
+    BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, CATEGORY, DIRECTION, INT, LIMIT, METADATA_AND_WORKFLOW, METADATA_OR_NULL, NAMES, OFFSET, ORIGIN,
+    ORIGIN_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt, req,
+};
+use crate::{
+    call::Call,
+    error::{Fault, Result},
+    reply::Reply,
+    route::{Access, Method, Route},
+};
+
+/// Bytes of an upload that are read before it is refused.
+const LARGEST_UPLOAD: usize = 64 << 20;
+const STRICT_BOOL_OR_NULL: Shape = Shape::Nullable(&Shape::Bool { strict: true });
+
+object!(VIDEO = "VideoDTO" {
+    req("video_name", STR),
+    req("video_url", STR),
+    req("thumbnail_url", STR),
+    req("video_origin", ORIGIN),
+    req("video_category", CATEGORY),
+    req("width", INT),
+    req("height", INT),
+    req("duration", Shape::FLOAT),
+    opt("fps", Shape::Nullable(&Shape::FLOAT)),
+    req("created_at", TIME),
+    req("updated_at", TIME),
+    opt("deleted_at", TIME_OR_NULL),
+    req("is_intermediate", BOOL),
+    opt("session_id", STR_OR_NULL),
+    opt("node_id", STR_OR_NULL),
+    req("starred", BOOL),
+    req("has_workflow", BOOL),
+    def("video_subfolder", STR, "\"\""),
+    opt("board_id", STR_OR_NULL),
+});
+const VIDEO_SHAPE: Shape = Shape::Object(&VIDEO);
+object!(PAGE = "OffsetPaginatedResults_VideoDTO_" {
+    req("limit", INT),
+    req("offset", INT),
+    req("total", INT),
+    req("items", Shape::list(&VIDEO_SHAPE)),
+});
+object!(NAMES_RESULT = "VideoNamesResult" { req("video_names", STRINGS), req("starred_count", INT), req("total_count", INT) });
+object!(URLS = "VideoUrlsDTO" { req("video_name", STR), req("video_url", STR), req("thumbnail_url", STR) });
+object!(DELETED = "DeleteVideosResult" { req("affected_boards", STRINGS), req("deleted_videos", STRINGS), req("failed_videos", STRINGS) });
+object!(STARRED = "StarredVideosResult" { req("affected_boards", STRINGS), req("starred_videos", STRINGS), req("failed_videos", STRINGS) });
+object!(UNSTARRED = "UnstarredVideosResult" {
+    req("affected_boards", STRINGS),
+    req("unstarred_videos", STRINGS),
+    req("failed_videos", STRINGS),
+});
+object!(ADDED = "AddVideosToBoardResult" { req("affected_boards", STRINGS), req("added_videos", STRINGS) });
+object!(REMOVED = "RemoveVideosFromBoardResult" { req("affected_boards", STRINGS), req("removed_videos", STRINGS) });
+object!(BATCH = "VideoNamesBatch" { req("video_names", NAMES) });
+object!(ON_BOARD = "VideoBoardArg" { req("board_id", STR), req("video_name", STR) });
+static CHANGES: ObjectShape = ObjectShape {
+    name: "VideoRecordChanges",
+    fields: &[
+        opt("video_category", Shape::Nullable(&CATEGORY)),
+        opt("session_id", STR_OR_NULL),
+        opt("is_intermediate", STRICT_BOOL_OR_NULL),
+        opt("starred", STRICT_BOOL_OR_NULL),
+    ],
+    extra: Extra::Keep,
+};
+
+const LIST: &[Field] = &[
+    opt("video_origin", ORIGIN_OR_NULL),
+    opt("categories", CATEGORIES_OR_NULL),
+    opt("is_intermediate", BOOL_OR_NULL),
+    opt("board_id", STR_OR_NULL),
+    OFFSET,
+    LIMIT,
+    def("order_dir", DIRECTION, "\"DESC\""),
+    def("starred_first", BOOL, "true"),
+    opt("search_term", STR_OR_NULL),
+];
+const LIST_NAMES: &[Field] = &[LIST[0], LIST[1], LIST[2], LIST[3], LIST[6], LIST[7], LIST[8]];
+const UPLOAD: &[Field] =
+    &[req("video_category", CATEGORY), req("is_intermediate", BOOL), opt("board_id", STR_OR_NULL), opt("session_id", STR_OR_NULL)];
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::post("/api/v1/videos/upload", Access::User, upload)
+        .doc("videos", "upload_video", "Refuses a video")
+        .query(UPLOAD)
+        .form(&[req("file", Shape::Binary), opt("metadata", STR_OR_NULL)], LARGEST_UPLOAD)
+        .returns(201, VIDEO_SHAPE),
+    Route::get("/api/v1/videos/", Access::User, list)
+        .doc("videos", "list_video_dtos", "A window of no videos")
+        .query(LIST)
+        .returns(200, Shape::Object(&PAGE)),
+    Route::get("/api/v1/videos/names", Access::User, names)
+        .doc("videos", "get_video_names", "Names of no videos")
+        .deprecated()
+        .query(LIST_NAMES)
+        .returns(200, Shape::Object(&NAMES_RESULT)),
+    Route::get("/api/v1/videos/i/{video_name}", Access::User, missing).doc("videos", "get_video_dto", "No video's record").returns(200, VIDEO_SHAPE),
+    Route::patch("/api/v1/videos/i/{video_name}", Access::User, update)
+        .doc("videos", "update_video", "Changes no video's record")
+        .json(Shape::Object(&CHANGES))
+        .returns(200, VIDEO_SHAPE),
+    Route::delete("/api/v1/videos/i/{video_name}", Access::User, delete)
+        .doc("videos", "delete_video", "Deletes no video")
+        .returns(200, Shape::Object(&DELETED)),
+    Route::get("/api/v1/videos/i/{video_name}/metadata", Access::User, missing)
+        .doc("videos", "get_video_metadata", "No video's metadata")
+        .returns(200, METADATA_OR_NULL),
+    Route::get("/api/v1/videos/i/{video_name}/workflow", Access::User, missing)
+        .doc("videos", "get_video_workflow", "No video's workflow")
+        .returns(200, Shape::Object(&METADATA_AND_WORKFLOW)),
+    Route::get("/api/v1/videos/i/{video_name}/urls", Access::User, missing)
+        .doc("videos", "get_video_urls", "Where no video is fetched from")
+        .returns(200, Shape::Object(&URLS)),
+    Route::get("/api/v1/videos/i/{video_name}/full", Access::Media, missing)
+        .doc("videos", "get_video_full", "No video's file")
+        .returns_media("video/mp4"),
+    Route::new(Method::Head, "/api/v1/videos/i/{video_name}/full", Access::Media, missing)
+        .doc("videos", "get_video_full_head", "Whether a video's file is there")
+        .returns_media("video/mp4"),
+    Route::get("/api/v1/videos/i/{video_name}/thumbnail", Access::Media, missing)
+        .doc("videos", "get_video_thumbnail", "No video's thumbnail")
+        .returns_media("image/webp"),
+    Route::post("/api/v1/videos/delete", Access::User, delete_many)
+        .doc("videos", "delete_videos_from_list", "Deletes no videos")
+        .json(Shape::Object(&BATCH))
+        .returns(200, Shape::Object(&DELETED)),
+    Route::delete("/api/v1/videos/uncategorized", Access::User, delete_many)
+        .doc("videos", "delete_uncategorized_videos", "Deletes no videos")
+        .returns(200, Shape::Object(&DELETED)),
+    Route::post("/api/v1/videos/star", Access::User, star)
+        .doc("videos", "star_videos_in_list", "Marks no videos")
+        .json(Shape::Object(&BATCH))
+        .returns(200, Shape::Object(&STARRED)),
+    Route::post("/api/v1/videos/unstar", Access::User, unstar)
+        .doc("videos", "unstar_videos_in_list", "Takes marks from no videos")
+        .json(Shape::Object(&BATCH))
+        .returns(200, Shape::Object(&UNSTARRED)),
+    Route::post("/api/v1/videos/board", Access::User, add_to_board)
+        .doc("videos", "add_video_to_board", "Puts no video on a board")
+        .json(Shape::Object(&ON_BOARD))
+        .returns(200, Shape::Object(&ADDED))
+        .fault("Failed to add video to board"),
+    Route::delete("/api/v1/videos/board", Access::User, remove_from_board)
+        .doc("videos", "remove_video_from_board", "Takes no video off its board")
+        .fields(&[req("video_name", STR)])
+        .returns(200, Shape::Object(&REMOVED))
+        .fault("Failed to remove video from board"),
+];
+
+fn upload(_: &mut Call<'_>) -> Result<Reply> {
+    Err(Fault::unsupported("Not a supported video file"))
+}
+
+#[derive(Deserialize)]
+struct Query {
+    #[serde(default)]
+    board_id: Option<BoardId>,
+    #[serde(default)]
+    offset: i64,
+    #[serde(default)]
+    limit: i64,
+}
+
+/// Whoever may not see a board may not learn either that no video is on it.
+fn readable(call: &mut Call<'_>) -> Result<Query> {
+    let query: Query = call.query()?;
+    if let Some(board) = query.board_id.as_ref().filter(|board| board.as_str() != "none" && !call.actor.is_admin()) {
+        call.core().boards.get(&call.actor, board)?;
+    }
+    Ok(query)
+}
+
+fn list(call: &mut Call<'_>) -> Result<Reply> {
+    let query = readable(call)?;
+    Ok(Reply::ok(&json!({"limit": query.limit, "offset": query.offset, "total": 0, "items": []})))
+}
+
+fn names(call: &mut Call<'_>) -> Result<Reply> {
+    readable(call)?;
+    Ok(Reply::ok(&json!({"video_names": [], "starred_count": 0, "total_count": 0})))
+}
+
+fn missing(call: &mut Call<'_>) -> Result<Reply> {
+    Err(Fault::not_found(if call.actor.is_admin() { "Not Found" } else { "Video not found" }))
+}
+
+/// To somebody who may not change everything, a video that does not exist is one of somebody else's.
+fn refuse(call: &Call<'_>, text: &'static str) -> Result<()> {
+    if call.actor.is_admin() { Ok(()) } else { Err(Fault::new(StatusCode::FORBIDDEN, text)) }
+}
+
+fn update(call: &mut Call<'_>) -> Result<Reply> {
+    refuse(call, "Not authorized to modify this video")?;
+    Err(Fault::bad_request("Failed to update video"))
+}
+
+fn delete(call: &mut Call<'_>) -> Result<Reply> {
+    refuse(call, "Not authorized to modify this video")?;
+    Err(Fault::not_found("Video not found"))
+}
+
+fn delete_many(_: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&json!({"affected_boards": [], "deleted_videos": [], "failed_videos": []})))
+}
+
+fn star(_: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&json!({"affected_boards": [], "starred_videos": [], "failed_videos": []})))
+}
+
+fn unstar(_: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&json!({"affected_boards": [], "unstarred_videos": [], "failed_videos": []})))
+}
+
+#[derive(Deserialize)]
+struct OnBoard {
+    board_id: BoardId,
+}
+
+fn add_to_board(call: &mut Call<'_>) -> Result<Reply> {
+    let body: OnBoard = call.body()?;
+    // Putting no pictures on the board asks for the same leave.
+    call.core().boards.add_images(&call.actor, &body.board_id, &[])?;
+    refuse(call, "Not authorized to move this video")?;
+    Err(Error::internal("putting a video on a board", "there is no such video").into())
+}
+
+fn remove_from_board(_: &mut Call<'_>) -> Result<Reply> {
+    Err(Error::internal("taking a video off its board", "there is no such video").into())
+}
