@@ -79,8 +79,7 @@ fn users(accounts: &Accounts, as_json: bool) -> Result<String, Failure> {
         let (email, name) = (cut(&user.email, EMAIL_WIDTH), cut(name, NAME_WIDTH));
         table.push_str(&row(user.user_id.as_str(), &email, &name, text::yes_no(user.is_admin), text::yes_no(user.is_active)));
     }
-    table.push_str(&format!("\nTotal users: {}\n", users.len()));
-    Ok(table)
+    Ok(format!("{table}\nTotal users: {}\n", users.len()))
 }
 
 fn row(id: &str, email: &str, name: &str, admin: &str, active: &str) -> String {

@@ -1,4 +1,5 @@
 //! The commands as processes of their own.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     io::Write,

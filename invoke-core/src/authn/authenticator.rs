@@ -94,15 +94,14 @@ impl Authenticator {
     /// Reads the signing key from the database, or makes one.
     pub fn open(db: Arc<Db>, env: Env, multiuser: bool) -> Result<Self, OpenError> {
         let stored = db.read(|tx| settings::get(tx, settings::TOKEN_KEY))?;
-        let key = match stored {
-            Some(key) => key,
-            None => {
-                let mut bytes = [0; 32];
-                env.fill(&mut bytes);
-                let fresh: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                // Another process may have been quicker; then its key holds.
-                db.write(|tx| settings::get_or_set(tx, settings::TOKEN_KEY, &fresh, env.now()))?
-            }
+        let key = if let Some(key) = stored {
+            key
+        } else {
+            let mut bytes = [0; 32];
+            env.fill(&mut bytes);
+            let fresh = blake3::Hash::from_bytes(bytes).to_hex();
+            // Another process may have been quicker; then its key holds.
+            db.write(|tx| settings::get_or_set(tx, settings::TOKEN_KEY, fresh.as_str(), env.now()))?
         };
         let (tokens, hasher) = (Tokens::new(&key)?, Hasher::new(&env));
         Ok(Self { db, env, tokens, hasher, throttle: Throttle::default(), multiuser })

@@ -145,15 +145,13 @@ pub struct UserChange<'a> {
 }
 
 fn change(tx: &mut WriteTx<'_>, user_id: &UserId, change: &UserChange<'_>) -> rusqlite::Result<User> {
-    let sql = format!(
-        "UPDATE users SET email = COALESCE(?2, email), display_name = COALESCE(?3, display_name),
+    let sql = "UPDATE users SET email = COALESCE(?2, email), display_name = COALESCE(?3, display_name),
                 password_hash = COALESCE(?4, password_hash), token_epoch = token_epoch + (?4 IS NOT NULL),
                 is_admin = COALESCE(?5, is_admin), is_active = COALESCE(?6, is_active)
-         WHERE user_id = ?1"
-    );
+         WHERE user_id = ?1";
     let values =
         rusqlite::params![user_id, change.email, change.display_name, change.password_hash, change.is_admin, change.is_active];
-    tx.sql().prepare_cached(&sql)?.execute(values)?;
+    tx.sql().prepare_cached(sql)?.execute(values)?;
     // A trigger dates the row, so it is read anew.
     tx.sql().prepare_cached(&format!("SELECT {USER} FROM users WHERE user_id = ?1"))?.query_row([user_id], user)
 }

@@ -132,9 +132,8 @@ impl Auth {
         not_by_key(actor)?;
         self.shared.db.write(|tx| -> Result<_> {
             // Whether somebody else has a key of this id is nobody's business.
-            let absent = |_| Error::NotFound("API key not found".into());
             let key = match authorize::<acts::ManageSelf, _>(actor, api_keys::find(tx, key_id)?) {
-                Err(Error::Forbidden(_) | Error::NotFound(_)) => return Err(absent(())),
+                Err(Error::Forbidden(_) | Error::NotFound(_)) => return Err(Error::NotFound("API key not found".into())),
                 other => other?,
             };
             api_keys::delete(tx, &key)?;

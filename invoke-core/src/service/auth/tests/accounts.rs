@@ -1,6 +1,9 @@
 use super::*;
 use crate::{domain::image::{ImageCategory, ImageOrigin}, files::Chunks, repo::audit::AuditFilter, service::images::NewPicture};
 
+const LAST: &str = "Cannot remove the last administrator";
+const PROTECTED: &str = "The system user cannot be deleted, deactivated, promoted to administrator, or given a password";
+
 fn change(world: &World, by: &Session, of: &UserId, change: AccountChange) -> Result<Updated> {
     world.auth.update_user(&by.actor, by.claims.as_ref(), of, &change)
 }
@@ -159,7 +162,6 @@ fn g43_the_last_active_administrator_stays() {
     let world = world();
     let admin = world.admin();
     let own = user_id(&admin);
-    const LAST: &str = "Cannot remove the last administrator";
     let second = world.make(&admin, "second@example.com", true);
     change(&world, &admin, &second, active(false)).unwrap();
     assert_eq!(text(change(&world, &admin, &own, role(false))), LAST, "an inactive one does not count");
@@ -201,7 +203,6 @@ fn g43_administrators_who_demote_each_other_leave_one() {
 fn the_system_account_is_protected() {
     let world = world();
     let admin = world.admin();
-    const PROTECTED: &str = "The system user cannot be deleted, deactivated, promoted to administrator, or given a password";
     let password = AccountChange { password: Some(PASSWORD.into()), ..AccountChange::default() };
     for to in [password, role(true), active(false)] {
         assert_eq!(text(change(&world, &admin, &UserId::system(), to)), PROTECTED);
