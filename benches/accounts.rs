@@ -4,7 +4,7 @@
 
 use std::{hint::black_box, sync::Arc};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use invoke_core::{
     authn::{Authenticator, Email, Intent, Presented},
     authz::Actor,
@@ -65,5 +65,8 @@ fn accounts(c: &mut Criterion) {
     slow.finish();
 }
 
-criterion_group!(benches, accounts);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    accounts(&mut criterion);
+    criterion.final_summary();
+}
