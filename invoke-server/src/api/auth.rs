@@ -2,18 +2,17 @@
 
 use http::StatusCode;
 use invoke_core::{
-    authn::{Claims, Email},
-    domain::{
-        UserId,
-        shape::Shape,
-        validation::Issue,
-    },
-    service::auth::{AccountChange, Content, Credentials, NewAccount, ProfileChange, Setup, Updated},
+    authn::Claims,
+    domain::{UserId, shape::Shape},
+    service::auth::{AccountChange, Credentials, NewAccount, ProfileChange, Setup, Updated},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::shapes::{BOOL, BOOL_OR_NULL, INT, STR, STR_OR_NULL, def, object, opt, req};
+use super::{
+    accounts::email,
+    shapes::{BOOL, BOOL_OR_NULL, INT, STR, STR_OR_NULL, def, object, opt, req},
+};
 use crate::{
     auth::{clear_media_cookie, media_cookie_of},
     call::Call,
@@ -143,19 +142,14 @@ pub(super) const ROUTES: &[Route] = &[
         "Changes an account",
     ),
     account(
-        Route::delete("/api/v1/auth/users/{user_id}", Access::AccountAdmin, delete_user).returns_nothing(204),
+        Route::delete("/api/v1/auth/users/{user_id}", Access::AccountAdmin, delete_user)
+            .query(&[def("content", Shape::Enum(&["leave", "transfer", "delete"]), "\"leave\""), opt("to_user_id", STR_OR_NULL)])
+            .returns_nothing(204)
+            .heavy(),
         "delete_user_api_v1_auth_users__user_id__delete",
-        "Removes an account; what it owns stays",
+        "Removes an account; what it owns stays unless asked otherwise",
     ),
 ];
-
-/// The addresses of requests are checked like their shapes.
-fn email(text: &str) -> Result<Email> {
-    Email::parse(text).map_err(|error| {
-        let loc = vec!["body".into(), "email".into()];
-        Fault::issue(Issue::new("value_error", loc, error.to_string(), Value::String(text.into())))
-    })
-}
 
 fn claims<'c>(call: &'c Call<'_>) -> Option<&'c Claims> {
     call.session.as_ref().and_then(|session| session.claims.as_ref())
@@ -289,7 +283,7 @@ fn update_user(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn delete_user(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().auth.delete_user(&call.actor, &user_id(call), &Content::Leave)?;
+    call.core().auth.delete_user(&call.actor, &user_id(call), &super::accounts::content(call)?)?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 

@@ -17,6 +17,7 @@
 //! [`Call`]: crate::call::Call
 //! [`Reply`]: crate::reply::Reply
 
+mod accounts;
 mod app;
 mod auth;
 mod board_images;
@@ -41,6 +42,7 @@ use crate::route::Route;
 /// Every route of the server.
 pub fn routes() -> impl Iterator<Item = Route> {
     [
+        accounts::ROUTES,
         app::ROUTES,
         auth::ROUTES,
         board_images::ROUTES,
