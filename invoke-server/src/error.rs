@@ -11,7 +11,10 @@ pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
-pub struct Fault {
+pub struct Fault(Box<Refusal>);
+
+#[derive(Debug)]
+struct Refusal {
     /// HTTP status.
     status: StatusCode,
     /// What the client is told.
@@ -21,7 +24,7 @@ pub struct Fault {
     /// Seconds after which to try again.
     retry_after_s: Option<u64>,
     /// Whether the caller is asked for a bearer token.
-    pub(crate) challenge: bool,
+    challenge: bool,
 }
 
 impl Fault {
@@ -32,7 +35,7 @@ impl Fault {
 
     /// A status with a detail that is more than a text.
     pub fn with_detail(status: StatusCode, detail: Value) -> Self {
-        Self { status, detail, cause: None, retry_after_s: None, challenge: false }
+        Self(Box::new(Refusal { status, detail, cause: None, retry_after_s: None, challenge: false }))
     }
 
     /// The request contradicts itself or lacks something.
@@ -62,36 +65,38 @@ impl Fault {
 
     /// The same; if it is a 401, the caller is asked for a bearer token.
     #[must_use]
-    pub fn with_challenge(self) -> Self {
-        Self { challenge: true, ..self }
+    pub fn with_challenge(mut self) -> Self {
+        self.0.challenge = true;
+        self
     }
 
     /// Its status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The same, but what is a fault of ours is told with this text.
     pub(crate) fn or_else_told(mut self, text: Option<&'static str>) -> Self {
-        if let (Some(text), Some(_)) = (text, &self.cause) {
-            self.detail = Value::String(text.into());
+        if let (Some(text), Some(_)) = (text, &self.0.cause) {
+            self.0.detail = Value::String(text.into());
         }
         self
     }
 
     /// The answer.
     pub(crate) fn into_reply(self) -> Reply {
-        if let Some(cause) = &self.cause {
+        let refusal = *self.0;
+        if let Some(cause) = &refusal.cause {
             tracing::error!("{cause}");
         }
-        let mut reply = match self.detail {
-            Value::Null => Reply::text(self.status, "text/plain; charset=utf-8", "Internal Server Error"),
-            detail => Reply::json(self.status, &json!({ "detail": detail })),
+        let mut reply = match refusal.detail {
+            Value::Null => Reply::text(refusal.status, "text/plain; charset=utf-8", "Internal Server Error"),
+            detail => Reply::json(refusal.status, &json!({ "detail": detail })),
         };
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = refusal.retry_after_s {
             reply = reply.header("retry-after", &seconds.to_string());
         }
-        if self.challenge && self.status == StatusCode::UNAUTHORIZED {
+        if refusal.challenge && refusal.status == StatusCode::UNAUTHORIZED {
             reply = reply.header("www-authenticate", "Bearer");
         }
         reply
@@ -110,11 +115,15 @@ impl From<Error> for Fault {
             Error::Unprocessable(text) => (StatusCode::UNPROCESSABLE_ENTITY, text),
             Error::Throttled { retry_after_s } => {
                 let text = format!("Too many attempts. Try again in {retry_after_s} seconds.");
-                return Self { retry_after_s: Some(retry_after_s), ..Self::new(StatusCode::TOO_MANY_REQUESTS, text) };
+                let mut fault = Self::new(StatusCode::TOO_MANY_REQUESTS, text);
+                fault.0.retry_after_s = Some(retry_after_s);
+                return fault;
             }
             Error::Invalid(issues) => return Self::with_detail(StatusCode::UNPROCESSABLE_ENTITY, json!(issues)),
             internal @ Error::Internal { .. } => {
-                return Self { cause: Some(internal), ..Self::with_detail(StatusCode::INTERNAL_SERVER_ERROR, Value::Null) };
+                let mut fault = Self::with_detail(StatusCode::INTERNAL_SERVER_ERROR, Value::Null);
+                fault.0.cause = Some(internal);
+                return fault;
             }
         };
         Self::new(status, detail)

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// How long the server waits for the next piece of a body.
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
+const BODY_PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes sent at a time of a large file.
 const PIECE: usize = 256 << 10;
 
@@ -211,9 +211,8 @@ impl Server {
         }
         let (server, asker, declared) = (Arc::clone(self), Arc::clone(head), *route);
         let admitted = self.lanes.run(Weight::Blocking, move || auth::admit(&server, &declared, &asker.headers).map(drop)).await;
-        if let Ok(Err(mut fault)) = admitted {
-            fault.challenge = route.access.is_account();
-            return Err(refused(fault));
+        if let Ok(Err(fault)) = admitted {
+            return Err(refused(if route.access.is_account() { fault.with_challenge() } else { fault }));
         }
         let form = multipart::parts(text(header::CONTENT_TYPE), pieces, limit);
         match tokio::time::timeout(10 * BODY_PATIENCE, form).await {
@@ -241,8 +240,8 @@ impl Server {
             };
             (route.run)(&mut call)
         });
-        let reply = handled.unwrap_or_else(|mut fault| {
-            fault.challenge |= route.access.is_account();
+        let reply = handled.unwrap_or_else(|fault| {
+            let fault = if route.access.is_account() { fault.with_challenge() } else { fault };
             fault.or_else_told(route.fault).into_reply()
         });
         let reply = if route.refreshes && reply.status.as_u16() < 400 { auth::prolong(self, &head.headers, reply) } else { reply };

@@ -37,16 +37,13 @@ impl Table {
         let mut table = Self { paths: matchit::Router::new(), places: Vec::new() };
         for route in routes {
             let pattern = anonymous(route.path);
-            let at = match by_pattern.get(&pattern) {
-                Some(&at) => at,
-                None => {
-                    let at = table.places.len();
-                    table.paths.insert(pattern.clone(), at).map_err(|error| format!("{}: {error}", route.path))?;
-                    table.places.push(Place::default());
-                    by_pattern.insert(pattern, at);
-                    at
-                }
-            };
+            let known = by_pattern.get(&pattern).copied();
+            let at = known.unwrap_or(table.places.len());
+            if known.is_none() {
+                table.paths.insert(pattern.clone(), at).map_err(|error| format!("{}: {error}", route.path))?;
+                table.places.push(Place::default());
+                by_pattern.insert(pattern, at);
+            }
             let place = &mut table.places[at];
             if place.routes.iter().any(|other| other.method == route.method) {
                 return Err(format!("{} {} is declared twice", route.method.lower(), route.path));
@@ -90,6 +87,7 @@ mod tests {
     use super::*;
     use crate::{call::Call, error::Result, reply::Reply, route::Access};
 
+    #[expect(clippy::unnecessary_wraps, reason = "a handler is of one type, whether it can fail or not")]
     fn answer(_: &mut Call<'_>) -> Result<Reply> {
         Ok(Reply::empty(http::StatusCode::OK))
     }

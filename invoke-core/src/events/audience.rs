@@ -40,7 +40,6 @@ pub fn view(event: &Event, viewer: &Viewer) -> Option<Map<String, Value>> {
 /// The payload of an event told in a certain way, without the timestamp.
 pub fn told(event: &Event, telling: &Telling) -> Option<Map<String, Value>> {
     match (telling, event) {
-        (Telling::Nothing, _) => None,
         (Telling::Whole, _) => Some(event.payload()),
         (Telling::Companion, _) => Some(companion(event)),
         (Telling::Items(items), Event::QueueItemsRetried { queue_id, .. }) => {
@@ -50,7 +49,7 @@ pub fn told(event: &Event, telling: &Telling) -> Option<Map<String, Value>> {
             Some(Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: items.clone() }.payload())
         }
         // No other event has items to tell of.
-        (Telling::Items(_), _) => None,
+        (Telling::Items(_) | Telling::Nothing, _) => None,
     }
 }
 
@@ -77,10 +76,11 @@ pub fn telling(event: &Event, viewer: &Viewer) -> Telling {
         }
         Event::InvocationProgress { base, .. } => whole_if(owns(&base.user_id)),
         Event::QueueItemStatusChanged(change) => owner_admin_or_companion(&change.user_id, &change.queue_id),
-        Event::BatchEnqueued { user_id, queue_id, .. } => owner_admin_or_companion(user_id, queue_id),
         Event::QueueItemsRetried { queue_id, items: all } | Event::QueueItemsCanceled { queue_id, items: all } => items(queue_id, all),
         Event::QueueCleared { queue_id, user_id: None } => whole_if(listens(queue_id)),
-        Event::QueueCleared { queue_id, user_id: Some(user_id) } => owner_admin_or_companion(user_id, queue_id),
+        Event::BatchEnqueued { user_id, queue_id, .. } | Event::QueueCleared { queue_id, user_id: Some(user_id) } => {
+            owner_admin_or_companion(user_id, queue_id)
+        }
         Event::ModelLoadStarted(load) | Event::ModelLoadComplete(load) => whole_if(owns(&load.user_id)),
         Event::Download { .. } | Event::ModelInstall { .. } => whole_if(viewer.is_admin),
         Event::BulkDownloadStarted(download)

@@ -67,13 +67,12 @@ fn conditions(scope: &Scope, filter: &Filter) -> (String, Vec<Sql>) {
     let like = |text: &str| Sql::Text(format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
     let covers_own = filter.categories.is_empty() || filter.categories.contains(&Origin::User);
     match scope {
-        Scope::All => {}
         Scope::Nothing => parts.push("0".into()),
         Scope::Own(user_id) if covers_own && filter.is_public != Some(true) => {
             let owner = bound(Sql::Text(user_id.to_string()));
             parts.push(format!("(user_id = {owner} OR category = 'default')"));
         }
-        Scope::Own(_) => {}
+        Scope::All | Scope::Own(_) => {}
     }
     if !filter.categories.is_empty() {
         let names: Vec<String> = filter.categories.iter().map(|category| bound(Sql::Text(category.to_string()))).collect();

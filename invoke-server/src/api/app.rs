@@ -99,6 +99,7 @@ pub(super) const ROUTES: &[Route] = &[
         .returns(200, Shape::Any),
 ];
 
+#[expect(clippy::unnecessary_wraps, reason = "a handler is of one type, whether it can fail or not")]
 fn version(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::ok(&call.core().app.version()))
 }

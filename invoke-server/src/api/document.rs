@@ -19,6 +19,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/redoc", Access::Anonymous, docs).inline(),
 ];
 
+#[expect(clippy::unnecessary_wraps, reason = "a handler is of one type, whether it can fail or not")]
 fn document(call: &mut Call<'_>) -> Result<Reply> {
     let document = call.server.document();
     if call.server.options.compression_level > 0 && accepts_gzip(call.headers) {
@@ -28,6 +29,7 @@ fn document(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::bytes(StatusCode::OK, "application/json", document.plain.clone()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a handler is of one type, whether it can fail or not")]
 fn docs(_: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::text(StatusCode::OK, "text/html; charset=utf-8", DOCS_PAGE))
 }

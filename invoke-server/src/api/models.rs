@@ -128,6 +128,7 @@ const LIST_QUERY: &[Field] = &[
     def("direction", DIRECTION, "\"ASC\""),
 ];
 
+#[expect(clippy::large_types_passed_by_value, reason = "done once, by the compiler")]
 const fn models(route: Route, name: &'static str, summary: &'static str) -> Route {
     route.doc("model_manager", name, summary)
 }

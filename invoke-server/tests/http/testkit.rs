@@ -105,7 +105,7 @@ impl TestApp {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let reply = tokio::time::timeout(Duration::from_secs(60), request.reply(&self.filter)).await.expect("an answer within a minute");
+        let reply = tokio::time::timeout(Duration::from_mins(1), request.reply(&self.filter)).await.expect("an answer within a minute");
         Answer { status: reply.status().as_u16(), headers: reply.headers().clone(), body: reply.body().to_vec() }
     }
 }

@@ -158,7 +158,7 @@ impl Reader<'_> {
         let mut used = head.len() + 2;
         let mut separator = ",".to_owned();
         if let Some((between, _)) = after.split_once("$$").filter(|(between, _)| !between.contains(['|', '{', '}'])) {
-            separator = between.to_owned();
+            between.clone_into(&mut separator);
             used += between.len() + 2;
         }
         self.at += used;
