@@ -88,6 +88,11 @@ impl Layout {
         &self.configs
     }
 
+    /// What the program makes; the folders of the others are below.
+    pub fn outputs_dir(&self) -> &Path {
+        &self.outputs
+    }
+
     /// Full-size images.
     pub fn images_dir(&self) -> PathBuf {
         self.outputs.join("images")

@@ -210,6 +210,11 @@ impl NodeCx for Cx<'_> {
         })?)
     }
 
+    fn export_file(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), NodeError> {
+        self.check_canceled()?;
+        Ok(self.host.export_file(folder, name, bytes)?)
+    }
+
     fn load_image(&self, name: &str) -> Result<Arc<DynamicImage>, NodeError> {
         let bytes = self.host.load_image(name)?;
         decode_picture(&bytes).map(Arc::new).map_err(|error| NodeError::new("UnidentifiedImageError", error.to_string()))

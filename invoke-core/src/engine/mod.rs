@@ -54,6 +54,9 @@ pub trait Host: Send + Sync {
     /// Stores a picture for the session's owner.
     fn save_image(&self, image: ImageToSave) -> Result<SavedImage, HostError>;
 
+    /// Writes a file for people to take away into a folder below the outputs folder.
+    fn export_file(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), HostError>;
+
     /// The bytes of a stored picture that the owner may see.
     fn load_image(&self, image_name: &str) -> Result<Vec<u8>, HostError>;
 

@@ -5,6 +5,7 @@
 
 mod decode;
 mod disk;
+mod export;
 mod memory;
 mod png_text;
 mod store;
@@ -13,6 +14,7 @@ mod thumbnail;
 
 pub use decode::{DecodeError, MAX_PIXELS, decode_picture};
 pub use disk::DiskStore;
+pub use export::export;
 pub use memory::MemoryStore;
 pub use png_text::{ChunkError, Chunks, EncodeOptions, encode_png, read_chunks};
 pub use store::{ImageStore, Recovered, Staged, StoreError, StoredFile, Victim};

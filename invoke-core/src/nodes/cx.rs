@@ -133,6 +133,10 @@ pub trait NodeCx: Sync {
     /// Stores a picture.
     fn save_image(&self, picture: Picture) -> Result<SavedImage, NodeError>;
 
+    /// Writes a file for people to take away into a folder below the outputs folder: `folder` is relative and may be empty, `name` is one part
+    /// of a path.
+    fn export_file(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), NodeError>;
+
     /// The pixels of a stored picture.
     fn load_image(&self, name: &str) -> Result<Arc<DynamicImage>, NodeError>;
 

@@ -17,6 +17,7 @@ use crate::{
 pub(crate) struct TestCx {
     pub(crate) frame: Option<Frame>,
     pub(crate) images: Mutex<Vec<(String, Arc<DynamicImage>, Option<Value>)>>,
+    pub(crate) exported: Mutex<Vec<(String, Vec<u8>)>>,
     pub(crate) models: Vec<Value>,
     pub(crate) progress: Mutex<Vec<String>>,
     pub(crate) workbench: TestBench,
@@ -43,6 +44,11 @@ impl NodeCx for TestCx {
         let (width, height) = (picture.pixels.width(), picture.pixels.height());
         images.push((image_name.clone(), picture.pixels, picture.metadata));
         Ok(SavedImage { image_name, width, height })
+    }
+
+    fn export_file(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), NodeError> {
+        self.exported.lock().push((format!("{folder}|{name}"), bytes.to_vec()));
+        Ok(())
     }
 
     fn load_image(&self, name: &str) -> Result<Arc<DynamicImage>, NodeError> {

@@ -206,6 +206,9 @@ mod tests {
         fn save_image(&self, _: ImageToSave) -> Result<SavedImage, HostError> {
             Err(HostError { error_type: "RuntimeError".into(), message: "no images here".into() })
         }
+        fn export_file(&self, _: &str, _: &str, _: &[u8]) -> Result<(), HostError> {
+            Ok(())
+        }
         fn load_image(&self, _: &str) -> Result<Vec<u8>, HostError> {
             Ok(Vec::new())
         }

@@ -1,11 +1,15 @@
 //! Copies and invisible marks.
 
+use std::io::Cursor;
+
+use image::{ImageFormat, codecs::jpeg::JpegEncoder};
 use invoke_macros::Node;
 use serde::Deserialize;
 
-use super::{load, pass, store};
+use super::{into_dynamic, load, pass, store};
 use crate::{
-    imaging::watermark,
+    domain::shape::choices,
+    imaging::{Mode, watermark},
     nodes::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
         fields::ImageField,
@@ -15,6 +19,7 @@ use crate::{
 
 pub(in crate::nodes) const NODES: &[NodeEntry] = &[
     entry::<SaveImage>(),
+    entry::<SaveImageToFile>(),
     entry::<CanvasOutput>(),
     entry::<ShowImage>(),
     entry::<ImageWatermark>(),
@@ -31,6 +36,57 @@ struct SaveImage {
 impl Invoke for SaveImage {
     fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
         store(cx, load(cx, &self.image)?)
+    }
+}
+
+choices! {
+    enum FileFormat { Png = "png", Jpg = "jpg", Webp = "webp" }
+}
+
+/// A copy of a picture, and another as a file below the outputs folder. WebP files are written without loss, whatever the quality.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "save_image_to_file", title = "Save Image (Gallery + File Export)", version = "1.0.0", category = "image", tags("image", "export", "file", "save"), output = ImageOutput, cache = false, board, metadata)]
+struct SaveImageToFile {
+    image: ImageField,
+    #[field(default = "")]
+    output_directory: String,
+    #[field(default = "")]
+    prefix: String,
+    #[field(default = "")]
+    suffix: String,
+    #[field(default = "png")]
+    file_format: FileFormat,
+    #[field(default = 95, ge = 1, le = 100)]
+    quality: i64,
+}
+
+impl Invoke for SaveImageToFile {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
+        let picture = load(cx, &self.image)?;
+        let output = store(cx, picture.clone())?;
+        let name = output.image.image_name.as_str();
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let mut bytes = Cursor::new(Vec::new());
+        let (extension, written) = match self.file_format {
+            FileFormat::Png => ("png", into_dynamic(picture).write_to(&mut bytes, ImageFormat::Png)),
+            FileFormat::Jpg => {
+                let picture = if picture.mode().has_alpha() {
+                    picture.convert(Mode::Rgb)
+                } else {
+                    picture
+                };
+                let encoder = JpegEncoder::new_with_quality(&mut bytes, self.quality.clamp(1, 100) as u8);
+                ("jpg", into_dynamic(picture).write_with_encoder(encoder))
+            }
+            FileFormat::Webp => {
+                let mode = if picture.mode().has_alpha() { Mode::Rgba } else { Mode::Rgb };
+                ("webp", into_dynamic(picture.convert(mode)).write_to(&mut bytes, ImageFormat::WebP))
+            }
+        };
+        written.map_err(NodeError::runtime)?;
+        let file = format!("{}{stem}{}.{extension}", self.prefix, self.suffix);
+        cx.export_file(&self.output_directory, &file, bytes.get_ref())?;
+        Ok(output)
     }
 }
 

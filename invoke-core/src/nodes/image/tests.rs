@@ -209,3 +209,19 @@ fn patches_fill_what_is_transparent() {
         assert!(given[3] != 255 || filled == &given[..3], "what was opaque stays");
     }
 }
+
+#[test]
+fn a_copy_is_exported_under_the_name_of_the_stored_one() {
+    for (format, magic) in [("png", &b"\x89PNG"[..]), ("jpg", b"\xff\xd8\xff"), ("webp", b"RIFF")] {
+        let fields =
+            json!({"image": {"image_name": "clear"}, "output_directory": "mine", "prefix": "hero_", "suffix": "_2", "file_format": format});
+        let cx = context(&fields);
+        let output = run_in(&cx, "save_image_to_file", fields).unwrap();
+        let stem = output["image"]["image_name"].as_str().unwrap().trim_end_matches(".png").to_owned();
+        let exported = cx.exported.lock();
+        assert_eq!(exported.len(), 1);
+        assert_eq!(exported[0].0, format!("mine|hero_{stem}_2.{format}"));
+        assert!(exported[0].1.starts_with(magic), "{format}");
+        assert_eq!(image::load_from_memory(&exported[0].1).unwrap().width(), 28);
+    }
+}

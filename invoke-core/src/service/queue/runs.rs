@@ -17,7 +17,7 @@ use crate::{
     },
     engine::{CancelFlag, Device, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, ModelQuery, NodeEvent, NodeRef, SavedImage},
     events::{Event, InvocationBase, ModelLoad},
-    files::Chunks,
+    files::{self, Chunks, StoreError},
     queue::{Claim, Ledger, Work},
     repo::{models::ModelFilter, queue as repo},
     service::{
@@ -239,6 +239,18 @@ impl Host for SessionHost {
             }
             Err(error) => Err(fault(&error)),
         }
+    }
+
+    fn export_file(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), HostError> {
+        self.owner_now("export files")?;
+        let written = files::export(self.queue.shared.layout.outputs_dir(), folder, name, bytes);
+        written.map_err(|error| match error {
+            StoreError::Subfolder(path) => {
+                let message = format!("`{path}` must be a path inside the outputs folder, outside the folders that the server keeps there");
+                HostError { error_type: "ValueError".into(), message }
+            }
+            other => fault(&Error::internal("exporting a file", other)),
+        })
     }
 
     fn load_image(&self, image_name: &str) -> Result<Vec<u8>, HostError> {
