@@ -15,6 +15,7 @@ pub mod imaging;
 pub mod models;
 pub mod nodes;
 pub mod numeric_rng;
+pub mod prompts;
 pub mod queue;
 pub mod repo;
 pub mod service;

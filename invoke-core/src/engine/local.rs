@@ -232,6 +232,10 @@ impl NodeCx for Cx<'_> {
         Ok(self.host.find_models(query)?)
     }
 
+    fn text_file(&self, path: &str) -> Result<String, NodeError> {
+        Ok(self.host.text_file(path)?)
+    }
+
     fn style_preset(&self, id: &str) -> Result<Option<(String, String)>, NodeError> {
         Ok(self.host.style_preset(id)?)
     }

@@ -72,6 +72,9 @@ pub trait Host: Send + Sync {
     /// Positive and negative template of a style preset that the owner may see.
     fn style_preset(&self, id: &str) -> Result<Option<(String, String)>, HostError>;
 
+    /// The text of a file of the server, if the owner may read such files.
+    fn text_file(&self, path: &str) -> Result<String, HostError>;
+
     /// A model begins to load (`false`) or is loaded (`true`).
     fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool);
 

@@ -119,12 +119,13 @@ impl NodeCache {
         }
     }
 
-    /// Keeps a result; one that is already there stays.
+    /// Keeps a result, in the place of one that is there.
     pub fn put(&self, key: CacheKey, output: &Value) {
         let mut held = self.held.lock();
-        if self.max_size == 0 || held.disabled || held.outputs.contains_key(&key) {
+        if self.max_size == 0 || held.disabled {
             return;
         }
+        held.outputs.shift_remove(&key);
         while held.outputs.len() >= self.max_size {
             held.outputs.shift_remove_index(0);
         }

@@ -8,9 +8,9 @@ use super::{
     Invoke, NodeCx, NodeEntry, NodeError, entry,
     outputs::{FloatCollectionOutput, IntegerCollectionOutput},
 };
-use crate::graph::meta::BrokenRule;
+use crate::{graph::meta::BrokenRule, numeric_rng::DefaultRng};
 
-pub(super) const NODES: &[NodeEntry] = &[entry::<FloatLinearRange>(), entry::<Range>(), entry::<RangeOfSize>()];
+pub(super) const NODES: &[NodeEntry] = &[entry::<FloatLinearRange>(), entry::<Range>(), entry::<RangeOfSize>(), entry::<RandomRange>()];
 
 /// Longest series; each element may become a run of many nodes.
 const MOST: usize = 1_000_000;
@@ -111,6 +111,32 @@ impl Invoke for FloatLinearRange {
     }
 }
 
+/// So many whole numbers by chance, the same for a seed as numpy makes.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "random_range", title = "Random Range", version = "1.0.1", category = "batch", tags("range", "integer", "random", "collection"), cache = false, output = IntegerCollectionOutput)]
+struct RandomRange {
+    #[field(default = 0)]
+    low: i64,
+    #[field(default = 2147483647)]
+    high: i64,
+    #[field(default = 1)]
+    size: i64,
+    #[field(default = 0, ge = 0, le = 4294967295)]
+    seed: i64,
+}
+
+impl Invoke for RandomRange {
+    fn invoke(self, _cx: &dyn NodeCx) -> Result<IntegerCollectionOutput, NodeError> {
+        let size = usize::try_from(self.size).map_err(|_| NodeError::value("negative dimensions are not allowed"))?;
+        if size > MOST {
+            return Err(too_many());
+        }
+        let mut rng = DefaultRng::new(u64::try_from(self.seed).unwrap_or_default());
+        let drawn: Option<Vec<i64>> = (0..size).map(|_| rng.integer(self.low, self.high)).collect();
+        drawn.map(Into::into).ok_or_else(|| NodeError::value("low >= high"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -133,6 +159,9 @@ mod tests {
             ),
             ("float_range", json!({"start": 0.0, "stop": 1.0, "steps": 1}), Some(json!([0.0]))),
             ("float_range", json!({"steps": -1}), None),
+            ("random_range", json!({"high": 100, "size": 6, "seed": 42}), Some(json!([8, 77, 65, 43, 43, 85]))),
+            ("random_range", json!({"low": -5, "high": 1_i64 << 40, "size": 1, "seed": 7}), Some(json!([687_299_734_000_i64]))),
+            ("random_range", json!({"low": 5, "high": 5}), None),
         ];
         for (id, inputs, expected) in table {
             let found: Option<Value> = run(id, inputs.clone()).ok().map(|output| output["collection"].clone());

@@ -152,6 +152,9 @@ pub trait NodeCx: Sync {
     /// Positive and negative template of a style preset.
     fn style_preset(&self, id: &str) -> Result<Option<(String, String)>, NodeError>;
 
+    /// The text of a file of the server, if the owner may read such files.
+    fn text_file(&self, path: &str) -> Result<String, NodeError>;
+
     /// A number from the system's generator.
     fn random_u32(&self) -> u32;
 

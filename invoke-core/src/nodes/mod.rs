@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod models;
 pub mod outputs;
 pub mod primitives;
+pub mod prompts;
 pub mod store;
 pub mod strings;
 #[cfg(test)]
@@ -99,6 +100,7 @@ const MODULES: &[&[NodeEntry]] = &[
     models::NODES,
     models::LORA_NODES,
     primitives::NODES,
+    prompts::NODES,
     strings::NODES,
     workflows::NODES,
 ];

@@ -22,6 +22,8 @@ pub(crate) struct TestCx {
     pub(crate) progress: Mutex<Vec<String>>,
     pub(crate) workbench: TestBench,
     pub(crate) names: Mutex<u32>,
+    pub(crate) text: Option<String>,
+    pub(crate) preset: Option<(String, String)>,
 }
 
 impl NodeCx for TestCx {
@@ -83,7 +85,11 @@ impl NodeCx for TestCx {
     }
 
     fn style_preset(&self, _id: &str) -> Result<Option<(String, String)>, NodeError> {
-        Ok(None)
+        Ok(self.preset.clone())
+    }
+
+    fn text_file(&self, path: &str) -> Result<String, NodeError> {
+        self.text.clone().ok_or_else(|| NodeError::new("FileNotFoundError", path))
     }
 
     fn random_u32(&self) -> u32 {

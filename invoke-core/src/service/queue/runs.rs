@@ -2,13 +2,13 @@
 //!
 //! A running session acts under its owner's rights as their account has them at that moment, never under the server's.
 
-use std::sync::Arc;
+use std::{io::Read, path::Path, sync::Arc};
 
 use serde_json::Value;
 
 use super::{Queue, announce, sessions};
 use crate::{
-    authz::Actor,
+    authz::{Actor, acts, authorize_global},
     domain::{
         BoardId, Error, ImageName, ItemId, ModelKey, Result,
         image::ImageOrigin,
@@ -176,6 +176,21 @@ fn permission(message: String) -> HostError {
     HostError { error_type: "PermissionError".into(), message }
 }
 
+/// Largest text file that a node may read, in bytes.
+const MOST_TEXT: u64 = 16 << 20;
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let file = std::fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a file"));
+    }
+    let mut text = String::new();
+    if file.take(MOST_TEXT + 1).read_to_string(&mut text)? as u64 > MOST_TEXT {
+        return Err(std::io::Error::other("larger than 16 MiB"));
+    }
+    Ok(text)
+}
+
 fn fault(error: &Error) -> HostError {
     tracing::error!("a session's request failed: {error}");
     HostError { error_type: "RuntimeError".into(), message: error.to_string() }
@@ -286,6 +301,17 @@ impl Host for SessionHost {
     fn style_preset(&self, _id: &str) -> Result<Option<(String, String)>, HostError> {
         // The server keeps none, so there is none of this id.
         Ok(None)
+    }
+
+    fn text_file(&self, path: &str) -> Result<String, HostError> {
+        let owner = self.owner_now("read files of the server")?;
+        if authorize_global::<acts::ManageServer>(&owner).is_err() {
+            return Err(permission("Queue user is not authorized to read files of the server".into()));
+        }
+        read_text(Path::new(path)).map_err(|error| {
+            let kind = if error.kind() == std::io::ErrorKind::NotFound { "FileNotFoundError" } else { "OSError" };
+            HostError { error_type: kind.into(), message: format!("{path}: {error}") }
+        })
     }
 
     fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool) {
