@@ -274,6 +274,16 @@ def record_sdxl_text():
     one = randomise(CLIPTextModel(CLIPTextConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=3, eos_token_id=2, pad_token_id=776, **shape)), 21)
     two = randomise(CLIPTextModelWithProjection(CLIPTextConfig(hidden_size=24, intermediate_size=32, num_hidden_layers=4, projection_dim=24, hidden_act="gelu", eos_token_id=776, pad_token_id=0, **shape)), 22)
     keep(one, "sdxl", "text_encoder"); keep(two, "sdxl", "text_encoder_2")
+    # The second once more, as OpenCLIP names it in single-file checkpoints.
+    w, old = {k.removeprefix("text_model."): v.half() for k, v in two.state_dict().items()}, {}
+    for i in range(4):
+        new, to = f"encoder.layers.{i}.", f"transformer.resblocks.{i}."
+        for field in ("weight", "bias"):
+            old[f"{to}attn.in_proj_{field}"] = torch.cat([w[f"{new}self_attn.{p}_proj.{field}"] for p in "qkv"])
+            for a, b in {"attn.out_proj": "self_attn.out_proj", "ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}.items(): old[f"{to}{a}.{field}"] = w[f"{new}{b}.{field}"]
+    old |= {"token_embedding.weight": w["embeddings.token_embedding.weight"], "positional_embedding": w["embeddings.position_embedding.weight"], "ln_final.weight": w["final_layer_norm.weight"],
+            "ln_final.bias": w["final_layer_norm.bias"], "text_projection": w["text_projection.weight"].T.contiguous()}
+    save_file({"conditioner.embedders.1.model." + k: v.contiguous() for k, v in old.items()}, os.path.join(HERE, "models", "openclip.safetensors"))
     out = {}
     prompts = {"short": (PROMPTS["weights"], ""), "long": (LONG, "a (blue)0.7 boat")}
     for name, (prompt, style) in prompts.items():
@@ -430,6 +440,17 @@ def record_names():
         by_tensor = {v.data_ptr(): k for k, v in checkpoint.items()}
         out[name] = {by_tensor[v.data_ptr()]: k for k, v in new.items()}
         assert set(out[name].values()) == set(unet.state_dict()), name
+    vae = tiny(AutoencoderKL, "vae")
+    n, checkpoint = len(vae.config.block_out_channels), {}
+    for k, v in vae.state_dict().items():
+        for new, old in {"mid_block.resnets.0": "mid.block_1", "mid_block.resnets.1": "mid.block_2", "mid_block.attentions.0": "mid.attn_1", "conv_norm_out": "norm_out", "conv_shortcut": "nin_shortcut", "group_norm": "norm",
+                         "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out", "resnets": "block", "downsamplers.0": "downsample", "upsamplers.0": "upsample"}.items(): k = k.replace(new, old)
+        for i in range(n): k = k.replace(f"down_blocks.{i}.", f"down.{i}.").replace(f"up_blocks.{i}.", f"up.{n - 1 - i}.")
+        checkpoint["first_stage_model." + k] = v[..., None, None] if "attn_1" in k and v.ndim == 2 else v
+    new = s.convert_ldm_vae_checkpoint(dict(checkpoint), dict(vae.config))
+    by_tensor = {v.data_ptr(): k for k, v in checkpoint.items()}
+    out["vae"] = {by_tensor[v.data_ptr()]: k for k, v in new.items()}
+    assert set(out["vae"].values()) == set(vae.state_dict())
     with open(os.path.join(HERE, "names.json"), "w") as f: json.dump(out, f, separators=(",", ":"), sort_keys=True); f.write("\n")
     print("names", {k: len(v) for k, v in out.items()})
 

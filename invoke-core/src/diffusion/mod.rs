@@ -7,9 +7,11 @@ mod blocks;
 pub mod control;
 mod error;
 pub mod denoise;
+mod known;
 pub mod latents;
 pub mod lora;
 pub mod noise;
+mod open;
 pub mod ops;
 pub mod preview;
 pub mod schedulers;
@@ -20,3 +22,5 @@ pub mod weights;
 
 pub use blocks::Seamless;
 pub use error::{ModelError, Result};
+pub use known::Base;
+pub use open::{Opened, open_control_net, open_text_encoder, open_unet, open_vae};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use invoke_core::diffusion::text::compel::{Encoder, encode, encode_pooled};
-use invoke_core::diffusion::text::{ClipTextModel, HiddenState, Tokenizer};
+use invoke_core::diffusion::text::{ClipTextModel, HiddenState, Inversion, Inversions, Tokenizer};
+use invoke_core::diffusion::weights::open_weights;
 
 use super::{Recorded, recordings, tiny};
 
@@ -49,13 +50,16 @@ fn a_tokenizer_without_tokenizer_json_is_the_same() {
     for file in ["vocab.json", "merges.txt"] {
         std::fs::copy(tiny("tokenizer").join(file), folder.path().join(file)).unwrap();
     }
-    let built = Tokenizer::open(folder.path()).unwrap();
-    assert_eq!(
-        (built.bos, built.eos, built.pad, built.max_length),
-        (whole.bos, whole.eos, whole.pad, whole.max_length)
-    );
+    let built = [
+        Tokenizer::open(folder.path()).unwrap(),
+        Tokenizer::from_merges(&folder.path().join("merges.txt"), "<|endoftext|>").unwrap(),
+    ];
+    let special = |t: &Tokenizer| (t.bos, t.eos, t.pad, t.max_length);
+    assert!(built.iter().all(|t| special(t) == special(&whole)));
     for (name, prompt) in prompts() {
-        assert_eq!(built.ids(&prompt, None).unwrap(), whole.ids(&prompt, None).unwrap(), "{name}");
+        for built in &built {
+            assert_eq!(built.ids(&prompt, None).unwrap(), whole.ids(&prompt, None).unwrap(), "{name}");
+        }
     }
 }
 
@@ -75,4 +79,23 @@ fn a_padding_token_of_its_own_is_a_token_in_prompts_too() {
     // From transformers 5.5.4.
     assert_eq!(tokenizer.ids("hello! you!", None).unwrap(), [585, 530, 334, 0, 88, 78, 340, 0]);
     assert_eq!(tokenizer.sequence("a red circle", None).unwrap()[..6], [775, 320, 559, 584, 776, 0]);
+}
+
+#[test]
+fn a_trigger_stands_for_its_vectors() {
+    let tokenizer = Tokenizer::open(&tiny("tokenizer")).unwrap();
+    let model = ClipTextModel::open(&tiny("text_encoder"), DType::F32, &Device::Cpu).unwrap();
+    let table = open_weights(&tiny("text_encoder")).unwrap().read("text_model.embeddings.token_embedding.weight").unwrap();
+    // Two vectors that the model knows as words.
+    let ids = tokenizer.ids("red circle", None).unwrap();
+    let rows: Vec<Tensor> = ids.iter().map(|id| table.get(*id as usize).unwrap().to_dtype(DType::F32).unwrap()).collect();
+    let inversion = Inversion { name: "My-Style".into(), embedding: Tensor::stack(&rows, 0).unwrap(), second: None };
+    let inversions = Inversions::new(&tokenizer, std::slice::from_ref(&inversion), 768).unwrap();
+    let plain = Encoder { tokenizer: &tokenizer, model: &model, state: HiddenState::Last, skip: 0, inversions: None };
+    let with = Encoder { inversions: Some(&inversions), ..plain };
+    let (words, trigger) = (encode("a red circle at night", plain).unwrap(), encode("a <My-Style> at night", with).unwrap());
+    let difference: f32 = (words - trigger).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+    assert!(difference < 1e-5, "{difference}");
+    let wrong = Inversions::new(&tokenizer, &[inversion], 1024).unwrap_err().to_string();
+    assert!(wrong.contains("<My-Style> is 768 wide, this text encoder takes 1024"), "{wrong}");
 }

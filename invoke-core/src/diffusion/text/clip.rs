@@ -62,6 +62,14 @@ impl ClipConfig {
         Ok(config)
     }
 
+    /// Parses the text of a `config.json`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let path = Path::new("config.json");
+        let config: Self = serde_json::from_str(text).map_err(|e| config_error(path, e))?;
+        config.check().map_err(|reason| config_error(path, reason))?;
+        Ok(config)
+    }
+
     fn check(&self) -> std::result::Result<(), String> {
         if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(format!(

@@ -10,6 +10,10 @@ use crate::diffusion::error::{ModelError, Result, config_error, read_json, read_
 
 /// The longest vocabulary file that is read.
 const MAX_VOCABULARY: u64 = 32 << 20;
+/// The token that begins a sequence, where no config says otherwise.
+const BEGIN: &str = "<|startoftext|>";
+/// The token that ends one.
+const END: &str = "<|endoftext|>";
 /// Splits text into words before the byte-pair merges.
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
@@ -38,54 +42,58 @@ impl Tokenizer {
         let (config, map) = (optional("tokenizer_config.json")?, optional("special_tokens_map.json")?);
         let special = |name: &str, default: &str| -> String {
             let text = |v: &Value| v.as_str().or_else(|| v.get("content")?.as_str()).map(str::to_owned);
-            text(&config[name])
-                .or_else(|| text(&map[name]))
-                .unwrap_or_else(|| default.to_owned())
+            text(&config[name]).or_else(|| text(&map[name])).unwrap_or_else(|| default.to_owned())
         };
-        let bos = special("bos_token", "<|startoftext|>");
-        let eos = special("eos_token", "<|endoftext|>");
-        let unknown = special("unk_token", "<|endoftext|>");
-        let pad = special("pad_token", "<|endoftext|>");
+        let names = [("bos_token", BEGIN), ("eos_token", END), ("unk_token", END), ("pad_token", END)];
+        let special = names.map(|(name, default)| special(name, default));
+        let special = [&*special[0], &*special[1], &*special[2], &*special[3]];
         let whole = folder.join("tokenizer.json");
-        let (path, mut inner) = if whole.is_file() {
+        let (path, inner) = if whole.is_file() {
             let text = read_text(&whole, MAX_VOCABULARY)?;
-            (
-                whole.clone(),
-                text.parse::<tokenizers::Tokenizer>().map_err(|e| config_error(&whole, e))?,
-            )
+            let inner = text.parse::<tokenizers::Tokenizer>().map_err(|e| config_error(&whole, e))?;
+            (whole, inner)
         } else {
             let path = folder.join("vocab.json");
-            let value = from_vocabulary(folder, &unknown)?;
+            if !path.is_file() {
+                let reason = "it holds neither `tokenizer.json` nor `vocab.json`".into();
+                return Err(ModelError::Corrupt { file: short(folder), reason });
+            }
+            let vocabulary: Value = serde_json::from_str(&read_text(&path, MAX_VOCABULARY)?).map_err(|e| config_error(&path, e))?;
+            let merges = read_text(&folder.join("merges.txt"), MAX_VOCABULARY)?;
+            let value = description(vocabulary, &rules(&merges), special[2]);
             let inner = serde_json::from_value(value).map_err(|e| config_error(&path, e))?;
             (path, inner)
         };
+        Self::finish(&path, inner, special, config["model_max_length"].as_u64().unwrap_or(77))
+    }
+
+    /// From CLIP's merges alone (`merges.txt`), from which its vocabulary follows: bytes, bytes at a word's end, what the rules
+    /// give in their order, begin and end. `pad` fills sequences up: `<|endoftext|>`, or `!` for SDXL's second encoder.
+    pub fn from_merges(merges: &Path, pad: &str) -> Result<Self> {
+        let text = read_text(merges, MAX_VOCABULARY)?;
+        let rules = rules(&text);
+        let letters = byte_letters();
+        let words = letters.iter().map(char::to_string).chain(letters.iter().map(|c| format!("{c}</w>")));
+        let words = words.chain(rules.iter().map(|rule| rule.replacen(' ', "", 1))).chain([BEGIN.to_owned(), END.to_owned()]);
+        let vocabulary: serde_json::Map<String, Value> = words.enumerate().map(|(id, word)| (word, id.into())).collect();
+        let value = description(vocabulary.into(), &rules, END);
+        let inner = serde_json::from_value(value).map_err(|e| config_error(merges, e))?;
+        Self::finish(merges, inner, [BEGIN, END, END, pad], 77)
+    }
+
+    /// Makes the special tokens (begin, end, unknown, padding) known.
+    fn finish(path: &Path, mut inner: tokenizers::Tokenizer, special: [&str; 4], max_length: u64) -> Result<Self> {
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|e| config_error(&path, e))?;
-        let known: Vec<AddedToken> = [&bos, &eos, &unknown, &pad]
-            .into_iter()
-            .filter(|t| !inner.get_added_tokens_decoder().values().any(|known| known.content == **t))
-            .map(|t| AddedToken::from(t.clone(), true))
-            .collect();
-        inner.add_special_tokens(&known);
-        let id = |token: &str| {
-            inner
-                .token_to_id(token)
-                .ok_or_else(|| config_error(&path, format!("the vocabulary lacks `{token}`")))
-        };
-        let max_length = config["model_max_length"].as_u64().map_or(77, |n| n as usize);
+        inner.with_truncation(None).map_err(|e| config_error(path, e))?;
+        let known = inner.get_added_tokens_decoder();
+        let missing = special.into_iter().filter(|token| !known.values().any(|known| known.content == **token));
+        let missing: Vec<AddedToken> = missing.map(|token| AddedToken::from(token, true)).collect();
+        inner.add_special_tokens(&missing);
         if !(3..=1024).contains(&max_length) {
-            return Err(config_error(
-                &folder.join("tokenizer_config.json"),
-                format!("`model_max_length` is {max_length}, 3 to 1024 expected"),
-            ));
+            return Err(config_error(path, format!("`model_max_length` is {max_length}, 3 to 1024 expected")));
         }
-        Ok(Self {
-            bos: id(&bos)?,
-            eos: id(&eos)?,
-            pad: id(&pad)?,
-            max_length,
-            inner,
-        })
+        let id = |token: &str| inner.token_to_id(token).ok_or_else(|| config_error(path, format!("the vocabulary lacks `{token}`")));
+        Ok(Self { bos: id(special[0])?, eos: id(special[1])?, pad: id(special[3])?, max_length: max_length as usize, inner })
     }
 
     /// Tokens of `text` without begin and end, however long. Triggers of `inversions` become their vectors' tokens.
@@ -126,22 +134,22 @@ impl Tokenizer {
     }
 }
 
-/// The whole of a tokenizer's description from the two files models came with before `tokenizer.json`.
-fn from_vocabulary(folder: &Path, unknown: &str) -> Result<Value> {
-    let vocabulary = folder.join("vocab.json");
-    if !vocabulary.is_file() {
-        return Err(ModelError::Corrupt {
-            file: short(folder),
-            reason: "it holds neither `tokenizer.json` nor `vocab.json`".into(),
-        });
-    }
-    let vocab: Value = serde_json::from_str(&read_text(&vocabulary, MAX_VOCABULARY)?).map_err(|e| config_error(&vocabulary, e))?;
-    let merges = read_text(&folder.join("merges.txt"), MAX_VOCABULARY)?;
-    let merges: Vec<&str> = merges
-        .lines()
-        .filter(|line| !line.starts_with("#version") && !line.trim().is_empty())
-        .collect();
-    Ok(json!({
+/// The rules of a `merges.txt`, one a line: two pieces with a space between.
+fn rules(merges: &str) -> Vec<&str> {
+    merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect()
+}
+
+/// The letters that stand for bytes, in the vocabulary's order: printable bytes as themselves, then the rest from U+0100 on.
+fn byte_letters() -> Vec<char> {
+    let printable = |b: &u32| matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    let others = (0..256u32).filter(|b| !printable(b)).count() as u32;
+    let letters = (0..256u32).filter(printable).chain(0x100..0x100 + others);
+    letters.filter_map(char::from_u32).collect()
+}
+
+/// The whole of a tokenizer, as a `tokenizer.json` describes it.
+fn description(vocabulary: Value, rules: &[&str], unknown: &str) -> Value {
+    json!({
         "version": "1.0",
         "added_tokens": [],
         "normalizer": {"type": "Sequence", "normalizers": [
@@ -155,7 +163,7 @@ fn from_vocabulary(folder: &Path, unknown: &str) -> Result<Value> {
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {
             "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": "", "end_of_word_suffix": "</w>",
-            "fuse_unk": false, "byte_fallback": false, "ignore_merges": false, "vocab": vocab, "merges": merges,
+            "fuse_unk": false, "byte_fallback": false, "ignore_merges": false, "vocab": vocabulary, "merges": rules,
         },
-    }))
+    })
 }

@@ -88,12 +88,12 @@ impl Source for ShardedFiles {
     }
 }
 
-/// The file (or shard index) in `folder` that holds a diffusers or transformers model, or `None`.
+/// The file (or shard index) in `folder` that holds a diffusers or transformers model, a LoRA or an IP-Adapter, or `None`.
 ///
 /// Names are tried in the order full precision, then the `fp16` variant; one file before shards.
 pub fn find_weights(folder: &Path) -> Option<PathBuf> {
     for variant in ["", ".fp16"] {
-        for stem in ["diffusion_pytorch_model", "model"] {
+        for stem in ["diffusion_pytorch_model", "model", "pytorch_lora_weights", "ip_adapter"] {
             let one = folder.join(format!("{stem}{variant}.safetensors"));
             let index = if variant.is_empty() {
                 folder.join(format!("{stem}.safetensors.index.json"))

@@ -23,12 +23,11 @@ impl Weights {
         let parts: Vec<Self> = names.iter().map(|name| self.at(name)).collect();
         let weights: Vec<Tensor> = parts.iter().map(|part| part.matrix(inputs, outputs)).collect::<Result<_>>()?;
         let biased = parts.iter().any(|part| part.has("bias"));
-        let bias = match biased {
-            true => {
-                let biases: Vec<Tensor> = parts.iter().map(|part| part.get("bias", &[outputs])).collect::<Result<_>>()?;
-                Some(Tensor::cat(&biases, 0)?)
-            }
-            false => None,
+        let bias = if biased {
+            let biases: Vec<Tensor> = parts.iter().map(|part| part.get("bias", &[outputs])).collect::<Result<_>>()?;
+            Some(Tensor::cat(&biases, 0)?)
+        } else {
+            None
         };
         Ok(Linear::new(Tensor::cat(&weights, 0)?, bias)?)
     }

@@ -1,0 +1,129 @@
+//! The configs of Stable Diffusion's bases, which single-file checkpoints do not carry.
+
+use serde_json::json;
+
+use super::text::ClipConfig;
+use super::unet::UNetConfig;
+use super::vae::VaeConfig;
+use super::weights::TextPart;
+use super::error::Result;
+
+/// A family of models with one shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// Stable Diffusion 1.
+    Sd1,
+    /// Stable Diffusion 2.
+    Sd2,
+    /// Stable Diffusion XL.
+    Sdxl,
+    /// Its refiner.
+    SdxlRefiner,
+}
+
+impl Base {
+    /// The base whose denoiser takes a context of this width.
+    pub fn of_context(width: usize) -> Option<Self> {
+        match width {
+            768 => Some(Self::Sd1),
+            1024 => Some(Self::Sd2),
+            2048 => Some(Self::Sdxl),
+            1280 => Some(Self::SdxlRefiner),
+            _ => None,
+        }
+    }
+
+    /// Shapes of the denoiser, for latents of `channels`.
+    pub fn unet(self, channels: usize) -> Result<UNetConfig> {
+        let (down, up) = (["DownBlock2D", "CrossAttnDownBlock2D"], ["UpBlock2D", "CrossAttnUpBlock2D"]);
+        let kinds = |names: [&str; 2], attention: &[usize]| attention.iter().map(|a| names[*a].to_owned()).collect::<Vec<_>>();
+        let (widths, attention, context): (&[usize], &[usize], usize) = match self {
+            Self::Sd1 => (&[320, 640, 1280, 1280], &[1, 1, 1, 0], 768),
+            Self::Sd2 => (&[320, 640, 1280, 1280], &[1, 1, 1, 0], 1024),
+            Self::Sdxl => (&[320, 640, 1280], &[0, 1, 1], 2048),
+            Self::SdxlRefiner => (&[384, 768, 1536, 1536], &[0, 1, 1, 0], 1280),
+        };
+        let reversed: Vec<usize> = attention.iter().rev().copied().collect();
+        let mut config = json!({
+            "in_channels": channels, "out_channels": 4, "block_out_channels": widths, "layers_per_block": 2, "norm_num_groups": 32,
+            "down_block_types": kinds(down, attention), "up_block_types": kinds(up, &reversed), "cross_attention_dim": context,
+            // Stable Diffusion 1 has eight heads everywhere, the others heads of 64 channels.
+            "attention_head_dim": widths.iter().map(|w| if self == Self::Sd1 { 8 } else { w / 64 }).collect::<Vec<_>>(),
+        });
+        if let Some(ids) = match self {
+            Self::Sdxl => Some(6),
+            Self::SdxlRefiner => Some(5),
+            Self::Sd1 | Self::Sd2 => None,
+        } {
+            config["addition_embed_type"] = "text_time".into();
+            config["addition_time_embed_dim"] = 256.into();
+            config["projection_class_embeddings_input_dim"] = (1280 + ids * 256).into();
+            config["transformer_layers_per_block"] = if self == Self::Sdxl { json!([1, 2, 10]) } else { json!(4) };
+        }
+        UNetConfig::parse(&config.to_string())
+    }
+
+    /// Shapes of the autoencoder.
+    pub fn vae(self) -> Result<VaeConfig> {
+        let (size, scaling) = match self {
+            Self::Sd1 => (512, 0.18215),
+            Self::Sd2 => (768, 0.18215),
+            Self::Sdxl | Self::SdxlRefiner => (1024, 0.13025),
+        };
+        let config = json!({
+            "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "norm_num_groups": 32, "latent_channels": 4,
+            "sample_size": size, "scaling_factor": scaling, "force_upcast": true,
+        });
+        VaeConfig::parse(&config.to_string())
+    }
+
+    /// Shapes of a text encoder. Stable Diffusion 2 leaves out its last layer, which is why it has 23.
+    pub fn text(self, part: TextPart) -> Result<ClipConfig> {
+        let (width, layers, heads, act) = match (self, part) {
+            (Self::Sd1, _) | (Self::Sdxl, TextPart::First) => (768, 12, 12, "quick_gelu"),
+            (Self::Sd2, _) => (1024, 23, 16, "gelu"),
+            (Self::Sdxl | Self::SdxlRefiner, _) => (1280, 32, 20, "gelu"),
+        };
+        let config = json!({
+            "hidden_size": width, "intermediate_size": width * 4, "num_hidden_layers": layers, "num_attention_heads": heads,
+            "vocab_size": 49408, "hidden_act": act, "eos_token_id": 49407,
+        });
+        ClipConfig::parse(&config.to_string())
+    }
+
+    /// The scheduler's config, in diffusers' form. A model made for v-prediction says so in its record.
+    pub fn scheduler(self) -> serde_json::Value {
+        let mut config = json!({
+            "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000, "steps_offset": 1,
+            "set_alpha_to_one": false, "skip_prk_steps": true, "clip_sample": false, "prediction_type": "epsilon", "trained_betas": null,
+        });
+        if matches!(self, Self::Sdxl | Self::SdxlRefiner) {
+            config["timestep_spacing"] = "leading".into();
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_are_what_they_are_known_to_be() {
+        let sd = Base::Sd1.unet(9).unwrap();
+        assert_eq!((sd.in_channels, sd.mid.heads, sd.mid.depth, sd.added), (9, 8, 1, None));
+        assert!(sd.up[0].attention.is_none() && sd.up[3].attention.as_ref().unwrap()[2].heads == 8);
+        let xl = Base::Sdxl.unet(4).unwrap();
+        assert_eq!((xl.mid.heads, xl.mid.depth, xl.added), (20, 10, Some((256, 2816))));
+        assert_eq!(xl.up[1].attention.as_ref().unwrap()[0].depth, 2);
+        let refiner = Base::SdxlRefiner.unet(4).unwrap();
+        assert_eq!((refiner.mid.heads, refiner.mid.depth, refiner.added), (24, 4, Some((256, 2560))));
+        for (base, width) in [(Base::Sd1, 768), (Base::Sd2, 1024), (Base::Sdxl, 2048), (Base::SdxlRefiner, 1280)] {
+            assert_eq!(Base::of_context(width), Some(base));
+            assert_eq!(base.unet(4).unwrap().mid.context, width);
+            assert_eq!(base.vae().unwrap().scale(), 8);
+        }
+        assert_eq!(Base::Sdxl.text(TextPart::Second).unwrap().hidden_size, 1280);
+        assert_eq!(Base::Sd2.text(TextPart::First).unwrap().num_hidden_layers, 23);
+    }
+}
