@@ -1,6 +1,6 @@
 //! Reading attributes.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
     Attribute, Data, DeriveInput, Error, Expr, ExprLit, ExprUnary, Field, Fields, GenericArgument, Ident, Lit, LitStr, PathArguments,
@@ -100,7 +100,8 @@ fn field_word(attrs: &mut FieldAttrs, meta: &ParseNestedMeta<'_>) -> Result<()> 
             let method = Ident::new(&word, meta.path.span());
             let value: Expr = meta.value()?.parse()?;
             let earlier = &attrs.bounds;
-            attrs.bounds = quote!(#earlier.#method((#value) as f64));
+            let value = float(&value);
+            attrs.bounds = quote!(#earlier.#method(#value));
         }
         "min_items" | "max_items" | "min_length" | "max_length" => {
             let method = Ident::new(&word[..3], meta.path.span());
@@ -151,6 +152,21 @@ pub(crate) fn texts(meta: &ParseNestedMeta<'_>) -> Result<Vec<LitStr>> {
     let content;
     syn::parenthesized!(content in meta.input);
     Ok(Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?.into_iter().collect())
+}
+
+/// An expression as a float; whole literals of any size.
+fn float(expr: &Expr) -> TokenStream {
+    match expr {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => {
+            let literal = Literal::f64_unsuffixed(number.base10_parse().unwrap_or(f64::INFINITY));
+            quote!(#literal)
+        }
+        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => {
+            let inner = float(expr);
+            quote!(-#inner)
+        }
+        other => quote!((#other) as f64),
+    }
 }
 
 /// A literal as JSON text.

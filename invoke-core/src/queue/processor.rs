@@ -224,6 +224,9 @@ mod tests {
         fn style_preset(&self, _: &str) -> Result<Option<(String, String)>, HostError> {
             Ok(None)
         }
+        fn text_file(&self, path: &str) -> Result<String, HostError> {
+            Err(HostError { error_type: "FileNotFoundError".into(), message: path.into() })
+        }
         fn model_loading(&self, _: &str, _: Option<&str>, _: bool) {}
         fn random_u32(&self) -> u32 {
             4

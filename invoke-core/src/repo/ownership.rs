@@ -66,6 +66,12 @@ pub fn images(tx: &ReadTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite
         .collect()
 }
 
+/// Identifiers of an account's workflows and of its style presets, beside which small pictures lie.
+pub fn with_small_pictures(tx: &ReadTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<(Vec<String>, Vec<String>)> {
+    let ids = |sql| -> rusqlite::Result<Vec<String>> { tx.sql().prepare_cached(sql)?.query_map([&of.user_id], |row| row.get(0))?.collect() };
+    Ok((ids("SELECT workflow_id FROM workflow_library WHERE user_id = ?1")?, ids("SELECT id FROM style_presets WHERE user_id = ?1")?))
+}
+
 /// Removes everything but pictures and what runs at this moment. Other people's pictures on the account's boards lose their board.
 pub fn remove_all_but_images(tx: &mut WriteTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<Counts> {
     let mut counts = Counts::new();

@@ -9,6 +9,7 @@ use crate::{
         ownership::{self, Counts},
         users,
     },
+    service::pictures,
 };
 
 /// What is done with what a deleted account owns.
@@ -52,7 +53,7 @@ impl Auth {
         let written = self.shared.db.write(|tx| -> Result<_> {
             let user = authorize::<acts::ManageUsers, _>(actor, users::find(tx, &user.user_id)?)?;
             keep_an_administrator(tx, &user, false)?;
-            let mut counts = Counts::new();
+            let (mut counts, mut beside) = (Counts::new(), (Vec::new(), Vec::new()));
             match (content, &staged) {
                 (Content::TransferTo(to), _) => {
                     let receiver = receiver(authorize(actor, users::find(tx, to)?), &user)?;
@@ -60,6 +61,7 @@ impl Auth {
                 }
                 (Content::Delete, Some(staged)) => {
                     let names: Vec<ImageName> = staged.moved.iter().map(|victim| victim.name.clone()).collect();
+                    beside = ownership::with_small_pictures(tx, &user)?;
                     let images = ownership::remove_images(tx, &user, &names)?;
                     counts = ownership::remove_all_but_images(tx, &user)?;
                     counts.insert(0, ("images", images));
@@ -74,12 +76,13 @@ impl Auth {
             };
             let note = Note { act: "user.deleted", subject: Some(user.user_id.as_str()), address: None, detail: Some(detail) };
             self.note(tx, actor.user_id(), note)?;
-            Ok(counts)
+            Ok((counts, beside))
         });
-        let Some(staged) = staged else { return written.map(|content| Deleted { content }) };
+        let Some(staged) = staged else { return written.map(|(content, _)| Deleted { content }) };
         let images = &self.shared.images;
         match written {
-            Ok(content) => {
+            Ok((content, beside)) => {
+                self.remove_small_pictures(&beside);
                 for name in &staged.failed {
                     tracing::warn!("a picture of a deleted account could not be removed and stays with its record: {name}");
                 }
@@ -93,6 +96,17 @@ impl Auth {
                     tracing::error!("an account's pictures are set aside and will be brought back at the next start: {fault}");
                 }
                 Err(error)
+            }
+        }
+    }
+
+    fn remove_small_pictures(&self, (workflows, presets): &(Vec<String>, Vec<String>)) {
+        let (layout, preset_folder) = (&self.shared.layout, self.shared.layout.style_preset_images_dir());
+        let of_workflows = workflows.iter().map(|id| pictures::file(layout.workflow_thumbnails_dir(), id));
+        let of_presets = presets.iter().map(|id| pictures::file(&preset_folder, id));
+        for file in of_workflows.chain(of_presets) {
+            if let Err(error) = pictures::remove(file) {
+                tracing::warn!("a small picture of a deleted account could not be removed: {error}");
             }
         }
     }

@@ -77,6 +77,12 @@ fn setup_done() -> Error {
     Error::BadRequest("Administrator account already configured".into())
 }
 
+/// The address that wrong passwords are counted for. This machine's own stands for everybody whose requests a proxy passes on, and
+/// counting for it would let one of them lock all others out.
+fn counted(address: Option<IpAddr>) -> Option<IpAddr> {
+    address.filter(|address| !address.to_canonical().is_loopback())
+}
+
 /// How a comparison of credentials ended.
 enum Verdict {
     Wrong,
@@ -139,7 +145,7 @@ impl Auth {
             return Err(Error::Forbidden("Multiuser mode is disabled. Authentication is not required in single-user mode.".into()));
         }
         let email = credentials.email.as_str();
-        let throttled = || authenticator.throttle().check(email, address, self.shared.env.now());
+        let throttled = || authenticator.throttle().check(email, counted(address), self.shared.env.now());
         throttled().map_err(|retry_after_s| Error::Throttled { retry_after_s })?;
         match self.verdict(credentials, address)? {
             Verdict::Wrong => Err(incorrect()),
@@ -161,14 +167,14 @@ impl Auth {
         let email = credentials.email.as_str();
         let lane = authenticator.hasher().lane();
         // Asked again where attempts queue up one behind the other, or else many at once would all count as the first.
-        authenticator.throttle().check(email, address, env.now()).map_err(|retry_after_s| Error::Throttled { retry_after_s })?;
+        authenticator.throttle().check(email, counted(address), env.now()).map_err(|retry_after_s| Error::Throttled { retry_after_s })?;
         let (found, imported_remain) =
             self.shared.db.read(|tx| -> rusqlite::Result<_> { Ok((users::credentials(tx, email)?, users::imported_hashes_remain(tx)?)) })?;
         let found = found.filter(|(user, _)| !user.user_id.is_system());
         let matched = found.as_ref().map_or(Match::No, |(_, stored)| lane.compare(&credentials.password, stored));
         let refuse = |found: Option<&(User, String)>| {
             lane.spend_refusal(&credentials.password, found.map(|(_, stored)| stored.as_str()), imported_remain);
-            authenticator.throttle().failed(email, address, env.now());
+            authenticator.throttle().failed(email, counted(address), env.now());
             let subject = found.map(|(user, _)| user.user_id.as_str());
             // The text that was given as an e-mail is not kept: it may be a password in the wrong field.
             let note = Note { act: "login.refused", subject, address, detail: None };
@@ -187,7 +193,7 @@ impl Auth {
         })?;
         // None: the password was changed while we compared.
         let Some(user) = user else { return Ok(Verdict::Wrong) };
-        authenticator.throttle().succeeded(email, address, env.now());
+        authenticator.throttle().succeeded(email, counted(address), env.now());
         Ok(if user.is_active { Verdict::Right(user) } else { Verdict::RightButDisabled(user) })
     }
 

@@ -269,10 +269,19 @@ fn g13_a_deleted_accounts_content_can_be_deleted_files_and_all() {
         "INSERT INTO boards (board_id, board_name, user_id) VALUES ('b', 'B', '{}'); INSERT INTO board_images (board_id, image_name) VALUES ('b', '{kept}')",
         user_id(&alice)
     ));
+    world.sql(&format!(
+        r#"INSERT INTO workflow_library (workflow_id, workflow, user_id) VALUES ('w', '{{"name": "W", "description": "", "meta": {{"category": "user"}}}}', '{}')"#,
+        user_id(&alice)
+    ));
+    let thumbnail = world.shared.layout.workflow_thumbnails_dir().join("w.webp");
+    std::fs::create_dir_all(thumbnail.parent().unwrap()).unwrap();
+    std::fs::write(&thumbnail, "a picture").unwrap();
     let deleted = world.auth.delete_user(&admin.actor, &user_id(&alice), &Content::Delete).unwrap();
-    assert_eq!(deleted.content.into_iter().filter(|(_, n)| *n > 0).collect::<Vec<_>>(), [("images", 1), ("boards", 1)]);
+    let counts: Vec<_> = deleted.content.into_iter().filter(|(_, n)| *n > 0).collect();
+    assert_eq!(counts, [("images", 1), ("boards", 1), ("workflows", 1)]);
     assert!(matches!(world.images().dto(&admin.actor, &gone), Err(Error::NotFound(_))));
     assert!(world.shared.images.open_full(&gone, "").is_err());
+    assert!(!thumbnail.exists(), "a workflow's picture goes too");
     assert!(world.images().full(&bob.actor, &kept).is_ok(), "what others put on the account's boards is theirs");
 }
 

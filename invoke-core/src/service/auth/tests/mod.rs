@@ -30,6 +30,7 @@ pub(super) struct World {
     pub(super) shared: Arc<Shared>,
     pub(super) auth: Auth,
     announced: Arc<Mutex<Vec<UserAccessChanged>>>,
+    _root: tempfile::TempDir,
     _subscription: Subscription,
 }
 
@@ -37,7 +38,8 @@ pub(super) fn world_on(db: Db, multiuser: bool) -> World {
     let clock = Arc::new(ManualClock::at(START));
     let env = Env::new(Arc::clone(&clock) as _, Arc::new(SeededRng::new(7)));
     let settings = Settings { multiuser, strict_password_checking: true, ..Settings::default() };
-    let config = Arc::new(Config::from_settings("/nowhere", settings));
+    let root = tempfile::tempdir().unwrap();
+    let config = Arc::new(Config::from_settings(root.path(), settings));
     let (db, bus) = (Arc::new(db), Bus::default());
     let announced = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&announced);
@@ -56,7 +58,7 @@ pub(super) fn world_on(db: Db, multiuser: bool) -> World {
         authenticator: Arc::new(Authenticator::open(db, env, multiuser).unwrap()),
     });
     let auth = Auth::open(Arc::clone(&shared), Door::Library).unwrap();
-    World { clock, shared, auth, announced, _subscription: subscription }
+    World { clock, shared, auth, announced, _root: root, _subscription: subscription }
 }
 
 pub(super) fn world() -> World {

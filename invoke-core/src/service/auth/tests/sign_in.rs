@@ -133,6 +133,17 @@ fn an_address_that_guesses_many_names_is_slowed_down() {
 }
 
 #[test]
+fn a_proxy_on_this_machine_is_not_slowed_down_for_one_of_its_clients() {
+    let world = world();
+    world.admin();
+    for name in 0..60 {
+        let credentials = Credentials { email: email(&format!("u{name}@example.com")), password: "wrong".into(), remember_me: false };
+        let login = world.auth.login(&Actor::anonymous(), &credentials, "::ffff:127.0.0.1".parse().ok());
+        assert!(matches!(login, Err(Error::Unauthenticated(_))), "{name}");
+    }
+}
+
+#[test]
 fn an_imported_hash_is_replaced_at_the_next_login() {
     let world = world();
     let admin = world.admin();
