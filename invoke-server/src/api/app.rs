@@ -22,13 +22,6 @@ object!(CONFIG_CHANGES = "UpdateAppGenerationSettingsRequest" {
     opt("max_queue_history", Shape::Nullable(&Shape::Int(Bounds::NONE.ge(0.0)))),
     opt("generation_devices", Shape::Any),
 });
-object!(NODE_CACHE = "InvocationCacheStatus" {
-    req("size", INT),
-    req("hits", INT),
-    req("misses", INT),
-    req("enabled", BOOL),
-    req("max_size", INT),
-});
 object!(PROVIDER_STATUS = "ExternalProviderStatusModel" { req("provider_id", STR), req("configured", BOOL), opt("message", STR_OR_NULL) });
 object!(PROVIDER_CONFIG = "ExternalProviderConfigModel" {
     req("provider_id", STR),
@@ -87,18 +80,6 @@ pub(super) const ROUTES: &[Route] = &[
     Route::delete("/api/v1/app/external_providers/config/{provider_id}", Access::Admin, reset_provider)
         .doc("app", "reset_external_provider_config", "Forgets how a service of others is set up")
         .returns(200, PROVIDER_CONFIG_SHAPE),
-    Route::get("/api/v1/app/invocation_cache/status", Access::Admin, node_cache_status)
-        .doc("app", "get_invocation_cache_status", "What the cache of nodes' results holds")
-        .returns(200, Shape::Object(&NODE_CACHE)),
-    Route::put("/api/v1/app/invocation_cache/enable", Access::Admin, enable_node_cache)
-        .doc("app", "enable_invocation_cache", "Takes the cache of nodes' results into use")
-        .returns(200, Shape::Any),
-    Route::put("/api/v1/app/invocation_cache/disable", Access::Admin, disable_node_cache)
-        .doc("app", "disable_invocation_cache", "Takes the cache of nodes' results out of use")
-        .returns(200, Shape::Any),
-    Route::delete("/api/v1/app/invocation_cache", Access::Admin, clear_node_cache)
-        .doc("app", "clear_invocation_cache", "Empties the cache of nodes' results")
-        .returns(200, Shape::Any),
     Route::get("/api/v1/app/logging", Access::Admin, log_level).doc("app", "get_log_level", "What is logged").returns(200, LEVEL),
     Route::post("/api/v1/app/logging", Access::Admin, set_log_level)
         .doc("app", "set_log_level", "Changes what is logged, until the next start")
@@ -159,25 +140,6 @@ fn set_provider(call: &mut Call<'_>) -> Result<Reply> {
 
 fn reset_provider(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::ok(&call.core().app.reset_provider(&call.actor, call.path("provider_id"))?))
-}
-
-fn node_cache_status(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().app.invocation_cache_status(&call.actor)?))
-}
-
-fn enable_node_cache(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().app.enable_invocation_cache(&call.actor, true)?;
-    Ok(Reply::ok(&Value::Null))
-}
-
-fn disable_node_cache(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().app.enable_invocation_cache(&call.actor, false)?;
-    Ok(Reply::ok(&Value::Null))
-}
-
-fn clear_node_cache(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().app.clear_invocation_cache(&call.actor)?;
-    Ok(Reply::ok(&Value::Null))
 }
 
 fn log_level(call: &mut Call<'_>) -> Result<Reply> {
