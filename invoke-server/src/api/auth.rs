@@ -285,6 +285,7 @@ fn update_user(call: &mut Call<'_>) -> Result<Reply> {
 
 fn delete_user(call: &mut Call<'_>) -> Result<Reply> {
     call.core().auth.delete_user(&call.actor, &user_id(call), &super::accounts::content(call)?)?;
-    Ok(Reply::empty(StatusCode::NO_CONTENT))
+    // The original names a type for the content that there is not.
+    Ok(Reply::empty(StatusCode::NO_CONTENT).header("content-type", "application/json"))
 }
 
