@@ -43,6 +43,9 @@ pub(crate) fn fields(input: &DeriveInput) -> Result<(Vec<&Field>, bool)> {
     let mut keeps_extra = false;
     let mut declared = Vec::new();
     for field in named {
+        if is_unlisted(field) {
+            continue;
+        }
         if serde_says(field, "flatten")? {
             keeps_extra = true
         } else {
@@ -64,6 +67,12 @@ fn serde_says(field: &Field, word: &str) -> Result<bool> {
         })?;
     }
     Ok(found)
+}
+
+/// Whether the session fills a field in and nobody else sees it.
+fn is_unlisted(field: &Field) -> bool {
+    let listed = |attr: &Attribute| attr.parse_args::<Ident>().is_ok_and(|word| word == "unlisted");
+    field.attrs.iter().any(|attr| attr.path().is_ident("field") && listed(attr))
 }
 
 /// Reads one field's attributes.

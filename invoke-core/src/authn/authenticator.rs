@@ -129,13 +129,15 @@ impl Authenticator {
     }
 
     fn identify(&self, presented: Presented<'_>, intent: Intent) -> Result<Session, Refused> {
-        let (token, kind) = match presented {
+        let (token, kinds): (_, &[TokenKind]) = match presented {
             Presented::Nothing | Presented::Bearer("") | Presented::MediaCookie("") => return Err(Refused::NothingPresented),
             Presented::Bearer(key) if key.starts_with(API_KEY_PREFIX) => return self.by_api_key(key, intent),
-            Presented::Bearer(token) => (token, TokenKind::Api),
-            Presented::MediaCookie(token) => (token, TokenKind::Media),
+            Presented::Bearer(token) => (token, &[TokenKind::Api]),
+            // InvokeAI's cookie holds the API token itself, and its clients may put it there; the other way round opens nothing.
+            Presented::MediaCookie(token) => (token, &[TokenKind::Media, TokenKind::Api]),
         };
-        let claims = self.tokens.verify(token, kind, self.env.now()).ok_or(Refused::NotGenuine)?;
+        let now = self.env.now();
+        let claims = kinds.iter().find_map(|kind| self.tokens.verify(token, *kind, now)).ok_or(Refused::NotGenuine)?;
         let user = self.db.read(|tx| honoured(tx, &claims))?.ok_or(Refused::NotHonoured)?;
         Ok(Session { actor: Actor::from_account(&user), user: Some(user), claims: Some(claims) })
     }

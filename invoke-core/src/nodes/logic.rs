@@ -64,6 +64,7 @@ struct Iterate {
     index: i64,
     /// How many elements there are when `collection` holds only the one.
     #[serde(default)]
+    #[field(unlisted)]
     total: Option<i64>,
 }
 

@@ -117,6 +117,10 @@ const FOUND_MODELS: Shape = Shape::list(&FOUND_SHAPE);
 const ORPHAN_SHAPE: Shape = Shape::Object(&ORPHAN);
 const ORPHANS: Shape = Shape::list(&ORPHAN_SHAPE);
 const STATS_SHAPE: Shape = Shape::Object(&STATS);
+object!(STARTER_MODELS = "StarterModelResponse" { req("starter_models", RECORDS), req("starter_bundles", RECORD) });
+const STARTERS: Shape = Shape::Object(&STARTER_MODELS);
+object!(HUB = "HuggingFaceModels" { req("urls", Shape::Nullable(&STRINGS)), req("is_diffusers", BOOL) });
+const HUB_REPOSITORY: Shape = Shape::Object(&HUB);
 const ID: &[Field] = &[req("id", INT)];
 const BASES: Shape = Shape::list(&BASE);
 const LIST_QUERY: &[Field] = &[
@@ -264,6 +268,16 @@ pub(super) const ROUTES: &[Route] = &[
         Route::put("/api/v2/models/convert/{key}", Access::Admin, convert).returns(200, RECORD),
         "convert_model",
         "Converts a single-file model to a folder",
+    ),
+    models(
+        Route::get("/api/v2/models/starter_models", Access::Admin, starters).returns(200, STARTERS),
+        "get_starter_models",
+        "Models to install by a click",
+    ),
+    models(
+        Route::get("/api/v2/models/hugging_face", Access::Admin, hub_repository).query(&[opt("hugging_face_repo", STR)]).returns(200, HUB_REPOSITORY),
+        "get_hugging_face_models",
+        "What a repository of a hub holds",
     ),
     models(
         Route::get("/api/v2/models/stats", Access::Admin, stats).returns(200, Shape::Nullable(&STATS_SHAPE)),
@@ -443,6 +457,15 @@ fn convert(call: &mut Call<'_>) -> Result<Reply> {
         Err(Error::NotFound(text)) => Err(Fault::new(StatusCode::FAILED_DEPENDENCY, text)),
         Err(error) => Err(error.into()),
     }
+}
+
+fn starters(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.starters(&call.actor)?))
+}
+
+fn hub_repository(call: &mut Call<'_>) -> Result<Reply> {
+    let name = call.query_text("hugging_face_repo");
+    Ok(Reply::ok(&call.core().models.hub_repository(&call.actor, name)?))
 }
 
 fn stats(call: &mut Call<'_>) -> Result<Reply> {
