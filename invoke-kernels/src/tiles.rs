@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use crate::buffer::{Aligned, Shared, filled, scratch};
-use crate::parallel::{run_if, split, threads};
+use crate::parallel::{run, run_if, split, threads};
 use crate::simd::{Finish, Isa, SIDE, TileProduct, pack_tiles, packed_tiles_len, split_runs, tile_product};
 
-/// Floats of activations that are split at once.
-const STANDING: usize = 4 << 20;
+/// Rows that are few however long they are.
+const FEW_ROWS: usize = 512;
 /// Half floats of a row of activations times blocks of rows that stay in the second-level cache.
 const CACHED: usize = 8192;
 /// Multiplications worth a second thread.
@@ -45,21 +45,16 @@ impl Planes {
         })
     }
 
-    /// Splits runs of floats into the planes from a place on.
+    /// Splits runs of `len` floats into the planes from a place on, `stride` apart.
     ///
     /// # Safety
     /// The runs must fit, and no other thread may touch their place.
-    pub(crate) unsafe fn write(self, isa: Isa, at: usize, x: &[f32], len: usize) {
+    pub(crate) unsafe fn write(self, isa: Isa, at: usize, x: &[f32], len: usize, stride: usize) {
         // SAFETY: passed on; the planes were made for half floats.
         unsafe {
-            split_runs(
-                isa,
-                x,
-                len,
-                self.high.at(0).cast::<u16>().add(at),
-                self.low.at(0).cast::<u16>().add(at),
-            );
-        };
+            let [high, low] = [self.high, self.low].map(|plane| plane.at(0).cast::<u16>().add(at));
+            split_runs(isa, x, len, stride, high, low);
+        }
     }
 
     /// Writes zeros.
@@ -124,6 +119,17 @@ impl TileWeights {
         self.depth.next_multiple_of(SIDE)
     }
 
+    /// Half floats between rows of activations: so many that 16 rows do not crowd into a few sets of the first-level cache.
+    pub(crate) fn stride(&self, taps: usize) -> usize {
+        let lines = taps * self.wide() / SIDE;
+        (lines + usize::from(lines.is_multiple_of(2))) * SIDE
+    }
+
+    /// Blocks of 32 rows, `stride` apart, that stay in the second-level cache.
+    pub(crate) fn cached_blocks(stride: usize) -> usize {
+        (CACHED / stride).max(4)
+    }
+
     /// Multiplies rows that stand in the planes.
     ///
     /// # Safety
@@ -151,7 +157,7 @@ impl TileWeights {
         let blocks = product.blocks() * rows.pictures;
         let panels = self.columns.div_ceil(SIDE);
         let parts = threads() * 3;
-        let most = (CACHED / rows.stride).max(4);
+        let most = Self::cached_blocks(rows.stride);
         // Few rows: each part takes all of them and some of the weights, so that those are read from memory once.
         let (block_parts, panel_parts) = if blocks <= most.max(16) {
             let panel_parts = panels.min(parts);
@@ -173,16 +179,24 @@ impl TileWeights {
         });
     }
 
-    /// RowLayout of `depth` floats times the weights (of one tap).
+    /// Rows of `depth` floats times the weights (of one tap).
     pub(crate) fn product(&self, x: &[f32], finish: Finish<'_>, outputs: usize) -> Vec<f32> {
         let total = x.len() / self.depth;
-        let most = (STANDING / self.wide()).next_multiple_of(SIDE);
-        // SAFETY: all rows are written, some at a time.
+        let stride = self.stride(1);
+        // Few rows stand in memory together; of many, each thread takes as many as stay in its cache.
+        let most = Self::cached_blocks(stride) * SIDE;
+        let parts = if total <= most.max(FEW_ROWS) {
+            1
+        } else {
+            total.div_ceil(most).next_multiple_of(threads())
+        };
+        let step = total.div_ceil(parts).next_multiple_of(SIDE);
+        // SAFETY: all rows are written, each part's by one task.
         unsafe {
             filled(total * outputs, |out| {
-                for first in (0..total).step_by(most) {
-                    let count = most.min(total - first);
-                    let stride = self.wide();
+                run(total.div_ceil(step.max(1)), |i| {
+                    let first = i * step;
+                    let count = step.min(total - first);
                     let rows = RowLayout {
                         pictures: 1,
                         stride,
@@ -197,7 +211,7 @@ impl TileWeights {
                         run_if(count * self.depth > 1 << 15, parts, |i| {
                             let (from, to) = (range(i).start, range(i).end);
                             let some = &x[(first + from) * self.depth..(first + to) * self.depth];
-                            planes.write(self.isa, from * stride, some, self.depth);
+                            planes.write(self.isa, from * stride, some, self.depth, stride);
                         });
                         let finish = Finish {
                             residual: finish.residual.map(|r| &r[first * outputs..]),
@@ -205,7 +219,7 @@ impl TileWeights {
                         };
                         self.multiply(planes, &rows, finish, out.clone_at(first * outputs), outputs);
                     });
-                }
+                });
             })
         }
     }

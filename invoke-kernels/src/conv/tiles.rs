@@ -8,12 +8,12 @@ use std::ops::Range;
 
 use super::{Added, Geometry};
 use crate::buffer::Shared;
-use crate::parallel::run_if;
-use crate::simd::{Finish, Isa, TileGrid};
+use crate::parallel::{run, run_if, threads};
+use crate::simd::{Finish, Isa, SIDE, TileGrid};
 use crate::tiles::{Planes, RowLayout, TileWeights};
 
-/// Half floats of a plane that stand in memory at once.
-const STANDING: usize = 4 << 20;
+/// Rows that are few however long they are.
+const FEW_ROWS: usize = 640;
 
 /// Weights for tiles.
 #[derive(Debug, Clone)]
@@ -56,28 +56,9 @@ impl TileConv {
         if lines * columns * grid.batch == 0 {
             return;
         }
-        let line = self.line_len(grid);
-        let most_lines = (STANDING / line).max(1);
-        let bands: Vec<Band> = if most_lines >= lines {
-            let pictures = (most_lines / lines).min(grid.batch);
-            (0..grid.batch)
-                .step_by(pictures)
-                .map(|i| Band {
-                    pictures: i..grid.batch.min(i + pictures),
-                    lines: 0..lines,
-                })
-                .collect()
-        } else {
-            let bands = |picture: usize| {
-                let line_ranges = (0..lines).step_by(most_lines);
-                line_ranges.map(move |i| Band {
-                    pictures: picture..picture + 1,
-                    lines: i..lines.min(i + most_lines),
-                })
-            };
-            (0..grid.batch).flat_map(bands).collect()
-        };
-        for band in bands {
+        let bands = self.bands(grid);
+        run(bands.len(), |i| {
+            let band = &bands[i];
             let at = (band.pictures.start * lines + band.lines.start) * columns * self.outputs;
             let finish = Finish {
                 bias: added.bias,
@@ -85,19 +66,55 @@ impl TileConv {
                 residual: added.residual.map(|r| &r[at..]),
                 gated: false,
             };
-            let rows = self.rows(grid, &band);
+            let rows = self.rows(grid, band);
             Planes::lend(rows.planes_len(self.channels), |planes| {
                 // SAFETY: the planes are written before they are multiplied; the output is the caller's word.
                 unsafe {
                     if self.geometry.stride == 1 {
-                        self.write_padded(grid, x, &band, planes);
+                        self.write_padded(grid, x, band, planes);
                     } else {
-                        self.write_gathered(grid, x, &band, planes);
+                        self.write_gathered(grid, x, band, planes);
                     }
                     self.weights.multiply(planes, &rows, finish, out.clone_at(at), self.outputs);
                 }
             });
+        });
+    }
+
+    /// Everything at once if it is little; else as many lines as stay in a thread's cache.
+    fn bands(&self, grid: &TileGrid) -> Vec<Band> {
+        let lines = grid.output[0];
+        let width = if self.geometry.stride == 1 {
+            self.padded_width(grid)
+        } else {
+            grid.output[1]
+        };
+        let most = TileWeights::cached_blocks(self.row_stride()) * SIDE;
+        if grid.batch * lines * width <= most.max(FEW_ROWS) {
+            return vec![Band {
+                pictures: 0..grid.batch,
+                lines: 0..lines,
+            }];
         }
+        let per_picture = (lines * width).div_ceil(most);
+        let per_picture = if grid.batch.is_multiple_of(threads()) {
+            per_picture
+        } else {
+            per_picture.next_multiple_of(threads())
+        };
+        let step = lines.div_ceil(per_picture);
+        let of_picture = |picture: usize| {
+            (0..lines).step_by(step).map(move |i| Band {
+                pictures: picture..picture + 1,
+                lines: i..lines.min(i + step),
+            })
+        };
+        (0..grid.batch).flat_map(of_picture).collect()
+    }
+
+    /// Half floats between rows of activations.
+    fn row_stride(&self) -> usize {
+        self.weights.stride(if self.geometry.stride == 1 { 1 } else { self.taps() })
     }
 
     /// Width of the padded input.
@@ -109,33 +126,24 @@ impl TileConv {
         self.geometry.kernel[0] * self.geometry.kernel[1]
     }
 
-    /// Half floats that a line of output takes of a plane.
-    fn line_len(&self, grid: &TileGrid) -> usize {
-        match self.geometry.stride {
-            1 => self.padded_width(grid) * self.weights.wide(),
-            _ => grid.output[1] * self.taps() * self.weights.wide(),
-        }
-    }
-
     /// How the rows of a band lie in the planes.
     fn rows(&self, grid: &TileGrid, band: &Band) -> RowLayout {
-        let (wide, columns, lines, pictures) = (self.weights.wide(), grid.output[1], band.lines.len(), band.pictures.len());
+        let (stride, columns, lines, pictures) = (self.row_stride(), grid.output[1], band.lines.len(), band.pictures.len());
         if self.geometry.stride == 1 {
             let width = self.padded_width(grid);
             let [kh, kw] = self.geometry.kernel;
             return RowLayout {
                 pictures,
-                stride: wide,
-                picture_stride: (lines + kh - 1) * width * wide,
+                stride,
+                picture_stride: (lines + kh - 1) * width * stride,
                 rows: (lines - 1) * width + columns,
                 period: width,
                 valid: columns,
-                taps: (0..kh).flat_map(|y| (0..kw).map(move |x| (y * width + x) * wide)).collect(),
+                taps: (0..kh).flat_map(|y| (0..kw).map(move |x| (y * width + x) * stride)).collect(),
             };
         }
-        let stride = self.taps() * wide;
         let rows = lines * columns;
-        let taps = (0..self.taps()).map(|tap| tap * wide).collect();
+        let taps = (0..self.taps()).map(|tap| tap * self.weights.wide()).collect();
         RowLayout {
             pictures,
             stride,
@@ -152,24 +160,25 @@ impl TileConv {
     /// # Safety
     /// The planes must have room for the band, and be this call's alone.
     unsafe fn write_padded(&self, grid: &TileGrid, x: &[f32], band: &Band, planes: Planes) {
-        let (wide, width) = (self.weights.wide(), self.padded_width(grid));
+        let (stride, width) = (self.row_stride(), self.padded_width(grid));
         let lines = band.lines.len() + self.geometry.kernel[0] - 1;
         let [before, inside] = [grid.before[1].min(width), grid.stored[1].min(width.saturating_sub(grid.before[1]))];
         let plain = grid.scale == 0 && !grid.wrap[1];
         run_if(lines * width * self.channels > 1 << 15, band.pictures.len() * lines, |i| {
             let (picture, line) = (band.pictures.start + i / lines, band.lines.start + i % lines);
-            let at = i * width * wide;
+            let at = i * width * stride;
             // SAFETY: each task has its own line of the planes.
             unsafe {
                 match grid.source(0, line) {
-                    None => planes.clear(at, width * wide),
+                    None => planes.clear(at, width * stride),
                     Some(row) if plain => {
                         let from = (picture * grid.stored[0] + row) * grid.stored[1] * self.channels;
-                        planes.clear(at, before * wide);
-                        planes.write(self.isa, at + before * wide, &x[from..from + inside * self.channels], self.channels);
-                        planes.clear(at + (before + inside) * wide, (width - before - inside) * wide);
+                        let pixels = &x[from..from + inside * self.channels];
+                        planes.clear(at, before * stride);
+                        planes.write(self.isa, at + before * stride, pixels, self.channels, stride);
+                        planes.clear(at + (before + inside) * stride, (width - before - inside) * stride);
                     }
-                    Some(row) => (0..width).for_each(|c| self.write_pixel(grid, x, [picture, row, c], planes, at + c * wide)),
+                    Some(row) => (0..width).for_each(|c| self.write_pixel(grid, x, [picture, row, c], planes, at + c * stride)),
                 }
             }
         });
@@ -190,7 +199,7 @@ impl TileConv {
                 let (picture, line) = (band.pictures.start + i / lines, band.lines.start + i % lines);
                 for column in 0..columns {
                     for ky in 0..kh {
-                        let at = ((i * columns + column) * self.taps() + ky * kw) * wide;
+                        let at = (i * columns + column) * self.row_stride() + ky * kw * wide;
                         // SAFETY: each task has its own line of the planes.
                         unsafe {
                             match grid.source(0, line * self.geometry.stride + ky) {
@@ -218,7 +227,7 @@ impl TileConv {
                 None => planes.clear(at, self.weights.wide()),
                 Some(column) => {
                     let from = ((picture * grid.stored[0] + row) * grid.stored[1] + column) * self.channels;
-                    planes.write(self.isa, at, &x[from..from + self.channels], self.channels);
+                    planes.write(self.isa, at, &x[from..from + self.channels], self.channels, 0);
                 }
             }
         }

@@ -59,10 +59,11 @@ impl Amx {
 struct Configuration([u8; 64]);
 
 /// Holds the tile registers configured.
-struct Tiles;
+pub(super) struct Tiles;
 
 impl Tiles {
-    fn configure(_: Amx) -> Self {
+    /// Configures them; nothing else on this thread may use them until the value is dropped.
+    pub(super) fn configure(_: Amx) -> Self {
         let mut configuration = Configuration([0; 64]);
         configuration.0[0] = 1;
         for tile in 0..8 {
@@ -84,7 +85,7 @@ impl Drop for Tiles {
 
 /// Splits 16 floats: the high halves in the upper bits of each lane, and what is left, rounded, in the upper bits too.
 #[inline(always)]
-fn split(_: Avx512, x: __m512) -> [__m512i; 2] {
+pub(super) fn split(_: Avx512, x: __m512) -> [__m512i; 2] {
     // SAFETY: the proof of AVX-512.
     unsafe {
         let mask = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
@@ -95,12 +96,13 @@ fn split(_: Avx512, x: __m512) -> [__m512i; 2] {
     }
 }
 
-/// Splits `count` runs of `len` floats that follow each other into two planes, each run filled up with zeros to a multiple of 32.
+/// Splits runs of `len` floats that follow each other into two planes, where they are `stride` apart, each filled up with zeros to a
+/// multiple of 32.
 ///
 /// # Safety
 /// Both planes must have room for that.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-pub(super) unsafe fn split_runs(s: Avx512, x: &[f32], len: usize, high: *mut u16, low: *mut u16) {
+pub(super) unsafe fn split_runs(s: Avx512, x: &[f32], len: usize, stride: usize, high: *mut u16, low: *mut u16) {
     let wide = len.next_multiple_of(SIDE);
     for (run, x) in x.chunks_exact(len).enumerate() {
         for i in (0..wide).step_by(16) {
@@ -109,7 +111,7 @@ pub(super) unsafe fn split_runs(s: Avx512, x: &[f32], len: usize, high: *mut u16
                 let n = len.saturating_sub(i);
                 let x = if n == 0 { s.zero() } else { s.load_some(x.as_ptr().add(i), n) };
                 let [upper, lower] = split(s, x);
-                let at = run * wide + i;
+                let at = run * stride + i;
                 _mm256_storeu_si256(high.add(at).cast(), _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(upper)));
                 _mm256_storeu_si256(low.add(at).cast(), _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(lower)));
             }
@@ -169,6 +171,7 @@ impl Kernel for Part<'_> {
         let steps = p.taps.len() * p.steps;
         for panel in self.panels.clone() {
             let weights = &p.weights[panel * steps * STEP..][..steps * STEP];
+            let narrow = p.columns - panel * SIDE <= 16;
             for first in (0..steps).step_by(STEPS_TOGETHER) {
                 let some = first..steps.min(first + STEPS_TOGETHER);
                 for (sums, block) in self.sums.chunks_exact_mut(SIDE * SIDE).zip(self.blocks.clone()) {
@@ -177,7 +180,13 @@ impl Kernel for Part<'_> {
                     let count = SIDE.min(p.rows - row);
                     // SAFETY: `tile_product` checked the lengths for the last block.
                     unsafe {
-                        block_of_steps(&p, start, count, some.clone(), weights, sums.as_mut_ptr());
+                        load_sums(if first == 0 { std::ptr::null() } else { sums.as_ptr() });
+                        for step in some.clone() {
+                            let at = start + p.taps[step / p.steps] + step % p.steps * SIDE;
+                            let planes = [p.high.as_ptr().add(at), p.low.as_ptr().add(at)];
+                            step_of_two_planes(planes, p.stride, weights.as_ptr().add(step * STEP), count > 16, narrow);
+                        }
+                        store_sums(sums.as_mut_ptr());
                         if some.end == steps {
                             finish(s, &p, picture, row, count, panel, sums.as_ptr());
                         }
@@ -189,18 +198,15 @@ impl Kernel for Part<'_> {
     }
 }
 
-/// Adds some steps to the sums of a block of `count` rows; the first step starts them from zero.
+/// Loads the sums of a block from 1024 floats, or zeros from nowhere.
 ///
 /// # Safety
-/// The activations from `start` on must be readable for whole tiles; `sums` holds 1024 floats; tiles are configured.
+/// The floats must be readable; tiles are configured.
 #[inline(always)]
-unsafe fn block_of_steps(p: &TileProduct<'_>, start: usize, count: usize, steps: std::ops::Range<usize>, weights: &[u16], sums: *mut f32) {
-    let stride = p.stride * 2;
-    let below = 16 * p.stride;
-    let tall = count > 16;
+pub(super) unsafe fn load_sums(sums: *const f32) {
     // SAFETY: the caller's word. Tile registers are used by nothing else.
     unsafe {
-        if steps.start == 0 {
+        if sums.is_null() {
             asm!(
                 "tilezero tmm0",
                 "tilezero tmm1",
@@ -212,11 +218,34 @@ unsafe fn block_of_steps(p: &TileProduct<'_>, start: usize, count: usize, steps:
             asm!("tileloadd tmm0, [{c}+{s}]", "tileloadd tmm1, [{c}+{s}+64]", "tileloadd tmm2, [{c}+{s}+2048]",
                 "tileloadd tmm3, [{c}+{s}+2112]", c = in(reg) sums, s = in(reg) 128_usize, options(nostack, readonly));
         }
-        for step in steps {
-            let at = start + p.taps[step / p.steps] + step % p.steps * SIDE;
-            let (high, low) = (p.high.as_ptr().add(at), p.low.as_ptr().add(at));
-            let b = weights.as_ptr().add(step * STEP);
-            if tall {
+    }
+}
+
+/// Stores the sums of a block.
+///
+/// # Safety
+/// 1024 floats must be writable; tiles are configured.
+#[inline(always)]
+pub(super) unsafe fn store_sums(sums: *mut f32) {
+    // SAFETY: the caller's word.
+    unsafe {
+        asm!("tilestored [{c}+{s}], tmm0", "tilestored [{c}+{s}+64], tmm1", "tilestored [{c}+{s}+2048], tmm2",
+            "tilestored [{c}+{s}+2112], tmm3", c = in(reg) sums, s = in(reg) 128_usize, options(nostack));
+    }
+}
+
+/// Adds one step to the sums of a block: rows of two planes, `row` half floats apart, times a step's weights. Without `tall`, only the
+/// upper 16 rows; if `narrow`, only the left 16 columns.
+///
+/// # Safety
+/// 32 (or 16) rows and the step must be readable; tiles are configured.
+#[inline(always)]
+pub(super) unsafe fn step_of_two_planes([high, low]: [*const u16; 2], row: usize, b: *const u16, tall: bool, narrow: bool) {
+    let stride = 2 * row;
+    // SAFETY: the caller's word.
+    unsafe {
+        match (tall, narrow) {
+            (true, false) => {
                 asm!(
                     "tileloadd tmm6, [{b}+{w}]",
                     "tileloadd tmm4, [{h0}+{s}]",
@@ -241,10 +270,11 @@ unsafe fn block_of_steps(p: &TileProduct<'_>, start: usize, count: usize, steps:
                     "tdpbf16ps tmm2, tmm5, tmm6",
                     "tdpbf16ps tmm3, tmm5, tmm7",
                     b = in(reg) b, w = in(reg) 64_usize, s = in(reg) stride,
-                    h0 = in(reg) high, h1 = in(reg) high.add(below), l0 = in(reg) low, l1 = in(reg) low.add(below),
+                    h0 = in(reg) high, h1 = in(reg) high.add(16 * row), l0 = in(reg) low, l1 = in(reg) low.add(16 * row),
                     options(nostack, readonly)
                 );
-            } else {
+            }
+            (false, false) => {
                 asm!(
                     "tileloadd tmm6, [{b}+{w}]",
                     "tileloadd tmm4, [{h0}+{s}]",
@@ -262,9 +292,39 @@ unsafe fn block_of_steps(p: &TileProduct<'_>, start: usize, count: usize, steps:
                     options(nostack, readonly)
                 );
             }
+            (true, true) => {
+                asm!(
+                    "tileloadd tmm6, [{b}+{w}]",
+                    "tileloadd tmm4, [{h0}+{s}]",
+                    "tileloadd tmm5, [{h1}+{s}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b}+{w}+2048]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm0, tmm4, tmm7",
+                    "tileloadd tmm4, [{l0}+{s}]",
+                    "tdpbf16ps tmm2, tmm5, tmm7",
+                    "tileloadd tmm5, [{l1}+{s}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    b = in(reg) b, w = in(reg) 64_usize, s = in(reg) stride,
+                    h0 = in(reg) high, h1 = in(reg) high.add(16 * row), l0 = in(reg) low, l1 = in(reg) low.add(16 * row),
+                    options(nostack, readonly)
+                );
+            }
+            (false, true) => {
+                asm!(
+                    "tileloadd tmm6, [{b}+{w}]",
+                    "tileloadd tmm4, [{h0}+{s}]",
+                    "tileloadd tmm7, [{b}+{w}+2048]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm5, [{l0}+{s}]",
+                    "tdpbf16ps tmm0, tmm4, tmm7",
+                    "tdpbf16ps tmm0, tmm5, tmm6",
+                    b = in(reg) b, w = in(reg) 64_usize, s = in(reg) stride, h0 = in(reg) high, l0 = in(reg) low,
+                    options(nostack, readonly)
+                );
+            }
         }
-        asm!("tilestored [{c}+{s}], tmm0", "tilestored [{c}+{s}+64], tmm1", "tilestored [{c}+{s}+2048], tmm2",
-            "tilestored [{c}+{s}+2112], tmm3", c = in(reg) sums, s = in(reg) 128_usize, options(nostack));
     }
 }
 

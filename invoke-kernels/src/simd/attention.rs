@@ -1,23 +1,41 @@
 //! Attention by tiles: some queries against some keys at a time, with a running maximum and sum, so that the scores of a tile stay in
 //! the cache and the whole matrix of scores never exists.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx_attention;
 use super::gemm::{Target, pack_panels, panel_rows};
-use super::{Isa, Kernel, Simd, math};
+use super::{Isa, Kernel, Level, Simd, math};
 
 /// Queries of a tile.
-pub(crate) const QUERIES: usize = 48;
+const QUERIES: usize = 48;
 /// Keys of a tile.
-pub(crate) const KEYS: usize = 128;
+const KEYS: usize = 128;
 
-/// Floats that the packed keys (or values) of a head take.
+/// Most queries of a tile.
+pub(crate) fn queries(isa: Isa) -> usize {
+    match isa.0 {
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx(..) => amx_attention::QUERIES,
+        _ => QUERIES,
+    }
+}
+
+/// Floats that the packed keys (and values) of a head take.
 pub(crate) fn packed_len(isa: Isa, keys: usize, dim: usize) -> [usize; 2] {
-    let panel = isa.panel();
-    [keys.next_multiple_of(panel) * dim, dim.next_multiple_of(panel) * keys]
+    match isa.0 {
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx(..) => amx_attention::packed_len(keys, dim),
+        _ => [keys.next_multiple_of(isa.panel()) * dim, dim.next_multiple_of(isa.panel()) * keys],
+    }
 }
 
 /// Floats of room that [`attend`] needs.
-pub(crate) fn room(isa: Isa, dim: usize) -> usize {
-    QUERIES * (dim + KEYS + dim.next_multiple_of(isa.panel()) + 2)
+pub(crate) fn head_room(isa: Isa, dim: usize) -> usize {
+    match isa.0 {
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx(..) => amx_attention::room(dim),
+        _ => QUERIES * (dim + KEYS + dim.next_multiple_of(isa.panel()) + 2),
+    }
 }
 
 /// Packs a head's keys as panels of keys `[dim][PANEL]`, and its values as panels of dimensions `[keys][PANEL]`; both are rows of `dim`
@@ -30,6 +48,29 @@ pub(crate) fn pack_head(
     dim: usize,
     [packed_keys, packed_values]: [&mut [f32]; 2],
 ) {
+    let [key_len, value_len] = packed_len(isa, count, dim);
+    assert!(
+        packed_keys.len() >= key_len && packed_values.len() >= value_len,
+        "room for packed keys and values"
+    );
+    assert!(
+        count > 0 && keys.len() >= (count - 1) * key_stride + dim && values.len() >= (count - 1) * value_stride + dim,
+        "keys and values"
+    );
+    #[cfg(target_arch = "x86_64")]
+    if let Level::Amx(simd, _) = isa.0 {
+        // SAFETY: the value proves the instructions; the lengths were checked.
+        return unsafe {
+            amx_attention::pack_head(
+                simd,
+                [keys, values],
+                [key_stride, value_stride],
+                count,
+                dim,
+                [packed_keys, packed_values],
+            )
+        };
+    }
     let width = isa.panel();
     pack_panels(count, dim, key_stride, keys, width, packed_keys);
     for (p, panel) in packed_values.chunks_exact_mut(count * width).enumerate() {
@@ -42,12 +83,12 @@ pub(crate) fn pack_head(
 }
 
 /// Some queries of one head against all its keys.
-pub(crate) struct Head<'a> {
+pub(crate) struct HeadTile<'a> {
     /// Queries, rows of `dim` floats, `stride` apart.
     pub(crate) queries: &'a [f32],
     /// Floats between queries.
     pub(crate) stride: usize,
-    /// Number of queries, at most [`QUERIES`].
+    /// Number of queries, at most [`queries`].
     pub(crate) count: usize,
     /// Position of the first, for a causal mask.
     pub(crate) first: usize,
@@ -65,7 +106,7 @@ pub(crate) struct Head<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     /// Floats between rows of the bias.
     pub(crate) bias_stride: usize,
-    /// Room to work, see [`room`].
+    /// Room to work, see [`head_room`].
     pub(crate) room: &'a mut [f32],
     /// The first result.
     pub(crate) out: *mut f32,
@@ -77,10 +118,10 @@ pub(crate) struct Head<'a> {
 ///
 /// # Safety
 /// `out` must have room for `count` rows of `dim` floats, `out_stride` apart, and no other thread may touch them.
-pub(crate) unsafe fn attend(isa: Isa, head: Head<'_>) {
+pub(crate) unsafe fn attend(isa: Isa, head: HeadTile<'_>) {
     let [keys, values] = packed_len(isa, head.length, head.dim);
     assert!(
-        head.count > 0 && head.count <= QUERIES && head.length > 0,
+        head.count > 0 && head.count <= queries(isa) && head.length > 0,
         "queries and keys of a tile"
     );
     assert!(head.queries.len() >= (head.count - 1) * head.stride + head.dim, "queries");
@@ -90,11 +131,16 @@ pub(crate) unsafe fn attend(isa: Isa, head: Head<'_>) {
             .is_none_or(|b| b.len() >= (head.count - 1) * head.bias_stride + head.length),
         "bias of the scores"
     );
-    assert!(head.room.len() >= room(isa, head.dim), "room to work");
-    isa.run(head);
+    assert!(head.room.len() >= head_room(isa, head.dim), "room to work");
+    match isa.0 {
+        // SAFETY: the value proves the instructions; the lengths were checked, the output is the caller's word.
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx(simd, amx) => unsafe { amx_attention::attend(simd, amx, head) },
+        _ => isa.run(head),
+    }
 }
 
-impl Kernel for Head<'_> {
+impl Kernel for HeadTile<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -107,7 +153,8 @@ impl Kernel for Head<'_> {
         peaks.fill(-1e30);
         totals[..QUERIES].fill(0.0);
         sums.fill(0.0);
-        let scale = 1.0 / (self.dim as f32).sqrt();
+        // Powers of two are cheaper than of e.
+        let scale = std::f32::consts::LOG2_E / (self.dim as f32).sqrt();
         for (row, to) in queries.chunks_exact_mut(self.dim).enumerate().take(self.count) {
             to.iter_mut()
                 .zip(&self.queries[row * self.stride..][..self.dim])
@@ -140,7 +187,8 @@ impl Kernel for Head<'_> {
                         let mut x = s.load(scores.add(i));
                         if let Some(bias) = self.bias {
                             let n = keys - i;
-                            x = s.add(x, s.load_some(bias.as_ptr().add(row * self.bias_stride + key + i), n));
+                            let bias = s.load_some(bias.as_ptr().add(row * self.bias_stride + key + i), n);
+                            x = s.fma(bias, s.splat(std::f32::consts::LOG2_E), x);
                             s.store(scores.add(i), x);
                         }
                         if seen < i + S::LANES {
@@ -155,16 +203,14 @@ impl Kernel for Head<'_> {
                     let shift = s.splat(peak);
                     let mut total = s.zero();
                     for i in (0..keys).step_by(S::LANES) {
-                        let p = math::exp(s, s.sub(s.load(scores.add(i)), shift));
+                        let p = math::exp2_of_negative(s, s.sub(s.load(scores.add(i)), shift));
                         total = s.add(total, p);
                         s.store(scores.add(i), p);
                     }
                     if peak > peaks[row] {
-                        let factor = s.splat(peaks[row] - peak);
-                        let factor = math::exp(s, factor);
-                        let mut lanes = [0.0; 16];
-                        s.store(lanes.as_mut_ptr(), factor);
-                        totals[row] *= lanes[0];
+                        let factor = (peaks[row] - peak).exp2();
+                        totals[row] *= factor;
+                        let factor = s.splat(factor);
                         let sums = sums.as_mut_ptr().add(row * wide);
                         for i in (0..wide).step_by(S::LANES) {
                             s.store(sums.add(i), s.mul(s.load(sums.add(i)), factor));

@@ -20,6 +20,22 @@ pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(s.add(p, s.splat(1.0)), s.exp2(n))
 }
 
+/// `2^x` for x <= 0, to 2e-7; no less than 2^-126.
+#[inline(always)]
+pub(super) fn exp2_of_negative<S: Simd>(s: S, x: S::V) -> S::V {
+    let x = s.max(x, s.splat(-126.0));
+    let n = s.round(x);
+    let r = s.sub(x, n);
+    let p = s.splat(1.540_353e-4);
+    let p = s.fma(p, r, s.splat(1.333_355_8e-3));
+    let p = s.fma(p, r, s.splat(9.618_129e-3));
+    let p = s.fma(p, r, s.splat(5.550_411e-2));
+    let p = s.fma(p, r, s.splat(2.402_265_1e-1));
+    let p = s.fma(p, r, s.splat(std::f32::consts::LN_2));
+    let p = s.fma(p, r, s.splat(1.0));
+    s.mul(p, s.exp2(n))
+}
+
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
 pub(super) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {

@@ -6,6 +6,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(target_arch = "x86_64")]
+mod amx_attention;
 mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -20,7 +22,7 @@ mod portable;
 mod tiles;
 mod winograd;
 
-pub(crate) use attention::{Head, QUERIES, attend, pack_head, packed_len, room as attention_room};
+pub(crate) use attention::{HeadTile, attend, head_room, pack_head, packed_len, queries};
 pub(crate) use elementwise::{Unary, binary_add, gated, unary};
 pub(crate) use gemm::{Gemm, gemm, pack_panels};
 pub(crate) use layout::transpose;

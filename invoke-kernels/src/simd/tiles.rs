@@ -95,16 +95,16 @@ impl TileProduct<'_> {
     }
 }
 
-/// Splits runs of `len` floats that follow each other into two planes of half floats, each run filled up with zeros to a multiple
-/// of 32.
+/// Splits runs of `len` floats that follow each other into two planes of half floats, where they are `stride` apart, each filled up
+/// with zeros to a multiple of 32.
 ///
 /// # Safety
 /// Both planes must have room for that, and no other thread may touch it.
-pub(crate) unsafe fn split_runs(isa: Isa, x: &[f32], len: usize, high: *mut u16, low: *mut u16) {
+pub(crate) unsafe fn split_runs(isa: Isa, x: &[f32], len: usize, stride: usize, high: *mut u16, low: *mut u16) {
     match isa.0 {
         // SAFETY: the value proves the instructions; the room is the caller's word.
         #[cfg(target_arch = "x86_64")]
-        Level::Amx(simd, _) => unsafe { super::amx::split_runs(simd, x, len, high, low) },
+        Level::Amx(simd, _) => unsafe { super::amx::split_runs(simd, x, len, stride, high, low) },
         _ => unreachable!("only a processor with tiles is given products by tiles"),
     }
 }

@@ -1,0 +1,144 @@
+"""torch's and diffusers' side of the benchmarks `kernels` and `denoise`.
+
+Reads one case a line from standard input, times it (best of several runs, on as many threads as the first argument says), and writes the
+seconds to standard output. `unet` and `tiny` also write the result to a file for comparison.
+"""
+
+import resource
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+
+torch.set_num_threads(int(sys.argv[1]))
+
+
+def best(work, seconds=0.4, runs=4):
+    work()
+    least, start, done = float("inf"), time.perf_counter(), 0
+    while done < runs or time.perf_counter() - start < seconds:
+        before = time.perf_counter()
+        work()
+        least = min(least, time.perf_counter() - before)
+        done += 1
+    return least
+
+
+def linear(rows, inputs, outputs):
+    x, w = torch.randn(rows, inputs), torch.randn(outputs, inputs)
+    return lambda: F.linear(x, w)
+
+
+def conv(batch, inputs, outputs, size, kernel, stride):
+    x, w = torch.randn(batch, inputs, size, size), torch.randn(outputs, inputs, kernel, kernel)
+    return lambda: F.conv2d(x, w, stride=stride, padding=kernel // 2)
+
+
+def attention(batch, queries, keys, heads, dim):
+    q, k = torch.randn(batch, queries, heads * dim), torch.randn(batch, keys, heads * dim)
+
+    def work():
+        a = q.view(batch, queries, heads, dim).transpose(1, 2)
+        b = k.view(batch, keys, heads, dim).transpose(1, 2)
+        return F.scaled_dot_product_attention(a, b, b).transpose(1, 2).reshape(batch, queries, heads * dim)
+
+    return work
+
+
+def group_norm_silu(batch, channels, pixels, groups):
+    x, w = torch.randn(batch, channels, pixels), torch.randn(channels)
+    return lambda: F.silu(F.group_norm(x, groups, w, w))
+
+
+def layer_norm(rows, width):
+    x, w = torch.randn(rows, width), torch.randn(width)
+    return lambda: F.layer_norm(x, (width,), w, w)
+
+
+def geglu(rows, inputs, outputs):
+    x, w = torch.randn(rows, inputs), torch.randn(2 * outputs, inputs)
+
+    def work():
+        value, gate = F.linear(x, w).chunk(2, -1)
+        return value * F.gelu(gate)
+
+    return work
+
+
+KERNELS = {f.__name__: f for f in (linear, conv, attention, group_norm_silu, layer_norm, geglu)}
+KEPT = {}
+
+
+def make_unet(folder):
+    """Writes a UNet of Stable Diffusion 1.5's size with random weights."""
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(0)
+    UNet2DConditionModel(
+        sample_size=64, cross_attention_dim=768, attention_head_dim=8, block_out_channels=(320, 640, 1280, 1280), norm_num_groups=32
+    ).save_pretrained(folder)
+
+
+def write(tensor, path):
+    with open(path, "wb") as file:
+        file.write(tensor.detach().float().contiguous().numpy().tobytes())
+
+
+def unet(folder, dtype, path):
+    """One step of a UNet of Stable Diffusion 1's size: batch 2, latents 64 x 64."""
+    from diffusers import UNet2DConditionModel
+
+    dtype = getattr(torch, dtype)
+    if ("unet", dtype) not in KEPT:
+        KEPT.clear()
+        KEPT["unet", dtype] = UNet2DConditionModel.from_pretrained(folder, torch_dtype=dtype).eval()
+        if dtype == torch.bfloat16:
+            KEPT["unet", dtype].to(memory_format=torch.channels_last)
+    model = KEPT["unet", dtype]
+    ramp = lambda *shape: torch.sin(torch.arange(torch.Size(shape).numel(), dtype=torch.float64) * 0.7).float().view(shape)
+    x, text = ramp(2, 4, 64, 64).to(dtype), ramp(2, 77, 768).to(dtype)
+    work = lambda: model(x, 500, text, return_dict=False)[0]
+    seconds = best(work, seconds=0, runs=1)
+    write(work(), path)
+    return seconds
+
+
+def tiny(folder, path):
+    """A picture of 256 x 256: text embeddings given, 20 steps of DDIM with guidance 5, decoding."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+    if "tiny" not in KEPT:
+        KEPT["tiny"] = tuple(
+            kind.from_pretrained(folder, subfolder=name, torch_dtype=torch.float32).eval()
+            for kind, name in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"))
+        ) + (DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),)
+    model, vae, scheduler = KEPT["tiny"]
+    ramp = lambda *shape: torch.sin(torch.arange(torch.Size(shape).numel(), dtype=torch.float64) * 0.7).float().view(shape)
+    text = ramp(2, 77, 768)
+
+    def work():
+        scheduler.set_timesteps(20)
+        x = ramp(1, 4, 32, 32)
+        for t in scheduler.timesteps:
+            without, given = model(torch.cat([x, x]), t, text, return_dict=False)[0].chunk(2)
+            x = scheduler.step(without + 5.0 * (given - without), t, x, return_dict=False)[0]
+        return vae.decode(x / vae.config.scaling_factor, return_dict=False)[0]
+
+    seconds = best(work, seconds=0, runs=2)
+    write(work(), path)
+    return seconds
+
+
+with torch.inference_mode():
+    for line in sys.stdin:
+        name, *words = line.split()
+        if name == "make_unet":
+            make_unet(words[0])
+            print("0", flush=True)
+        elif name == "peak":
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
+        elif name in KERNELS:
+            print(best(KERNELS[name](*map(int, words))), flush=True)
+        else:
+            print({"unet": unet, "tiny": tiny}[name](*words), flush=True)
