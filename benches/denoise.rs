@@ -1,0 +1,143 @@
+//! Whole models next to diffusers: a picture of the shipped model, and a step of a UNet of Stable Diffusion 1.5's size.
+//!
+//!     cargo bench -p invoke-core --bench denoise -- [--python python3] [--rounds 5] [--unet FOLDER]
+//!
+//! With `--unet` the second is measured too; the folder is made with random weights (3.4 GB) if it does not exist. Both sides take turns,
+//! and the results are compared.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+#[path = "common/torch.rs"]
+mod torch;
+
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::{DType, Device, Result, Tensor};
+use invoke_core::diffusion::Seamless;
+use invoke_core::diffusion::noise::TorchGenerator;
+use invoke_core::diffusion::schedulers::{SchedulerConfig, SchedulerName};
+use invoke_core::diffusion::unet::{CrossBias, StepInputs, UNet};
+use invoke_core::diffusion::vae::{Vae, to_rgb};
+
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/models/invoke-tiny");
+
+fn main() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut torch = torch::option("python").map(|python| torch::Torch::start(&python, threads));
+    let rounds = torch::option("rounds").map_or(5, |n| n.parse().expect("--rounds takes a number"));
+    println!("{}, {threads} threads", torch::processor());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let result = folder.path().join("result");
+
+    let tiny = Tiny::open();
+    let mut ours = |_: &str| {
+        let start = Instant::now();
+        let picture = tiny.picture().expect("the shipped model computes");
+        to_rgb(&picture).expect("a picture");
+        (start.elapsed().as_secs_f64(), picture)
+    };
+    let case = format!("tiny {TINY} {}", result.display());
+    compare("256 x 256, 20 steps, guidance 5", rounds, &mut ours, torch.as_mut(), &case, &result);
+
+    if let Some(unet) = torch::option("unet") {
+        if !Path::new(&unet).join("config.json").exists() {
+            torch.as_mut().expect("--python makes the folder").run(&format!("make_unet {unet}"));
+        }
+        let model = UNet::open(Path::new(&unet), DType::F32, &Device::Cpu).expect("the UNet's folder");
+        let text = ramp(&[2, 77, 768]).expect("a tensor");
+        let context = model.prepare(&text, CrossBias::None, None).expect("a context");
+        let sample = ramp(&[2, 4, 64, 64]).expect("a tensor");
+        let mut ours = |_: &str| {
+            let start = Instant::now();
+            let noise = model.forward(&sample, 500.0, &context, &StepInputs::default()).expect("the UNet computes");
+            (start.elapsed().as_secs_f64(), noise)
+        };
+        for dtype in ["float32", "bfloat16"] {
+            let case = format!("unet {unet} {dtype} {}", result.display());
+            compare(&format!("step, 2 x 64 x 64, torch {dtype}"), rounds, &mut ours, torch.as_mut(), &case, &result);
+        }
+    }
+    println!("peak memory: ours {:.0} MB{}", peak() / 1e6, torch.map_or(String::new(), |mut t| format!(", theirs {:.0} MB", t.run("peak") / 1e6)));
+}
+
+/// Measures both sides in turn and prints the best of each, their ratio and the difference of the results.
+fn compare(
+    name: &str,
+    rounds: usize,
+    ours: &mut dyn FnMut(&str) -> (f64, Tensor),
+    mut torch: Option<&mut torch::Torch>,
+    case: &str,
+    result: &Path,
+) {
+    let (mut least, mut theirs, mut last) = (f64::INFINITY, f64::INFINITY, None);
+    for round in 0..=rounds {
+        let (seconds, tensor) = ours(case);
+        // The first round only warms up.
+        least = if round == 0 { least } else { least.min(seconds) };
+        last = Some(tensor);
+        if let Some(torch) = torch.as_mut().filter(|_| round > 0) {
+            theirs = theirs.min(torch.run(case));
+        }
+    }
+    println!("{name}: ours {:.1} ms", least * 1e3);
+    if let (true, Some(ours)) = (theirs.is_finite(), last) {
+        println!("{name}: theirs {:.1} ms, ratio {:.3}, relative difference {:.1e}", theirs * 1e3, least / theirs, difference(&ours, result));
+    }
+}
+
+/// The norm of the difference to the floats in a file, relative to theirs.
+fn difference(ours: &Tensor, file: &Path) -> f64 {
+    let bytes = std::fs::read(file).expect("torch's side writes its result");
+    let theirs: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let ours: Vec<f32> = ours.flatten_all().and_then(|t| t.to_vec1()).expect("floats");
+    assert_eq!(ours.len(), theirs.len(), "both results have the same shape");
+    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    let apart = norm(&mut ours.iter().zip(&theirs).map(|(a, b)| f64::from(a - b)));
+    apart / norm(&mut theirs.iter().map(|x| f64::from(*x)))
+}
+
+/// The same numbers on both sides.
+fn ramp(shape: &[usize]) -> Result<Tensor> {
+    let data: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f64 * 0.7).sin() as f32).collect();
+    Tensor::from_vec(data, shape, &Device::Cpu)
+}
+
+/// Most memory this process has held, in bytes, as Linux tells it.
+fn peak() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(f64::NAN) * 1024.0
+}
+
+struct Tiny {
+    unet: UNet,
+    vae: Vae,
+    scheduler: SchedulerConfig,
+}
+
+impl Tiny {
+    fn open() -> Self {
+        let folder = Path::new(TINY);
+        let scheduler = std::fs::read_to_string(folder.join("scheduler/scheduler_config.json")).expect("the shipped model's scheduler");
+        Self {
+            unet: UNet::open(&folder.join("unet"), DType::F32, &Device::Cpu).expect("the shipped model's UNet"),
+            vae: Vae::open(&folder.join("vae"), DType::F32, &Device::Cpu).expect("the shipped model's autoencoder"),
+            scheduler: SchedulerConfig::from_json(&scheduler).expect("the shipped model's scheduler"),
+        }
+    }
+
+    fn picture(&self) -> invoke_core::diffusion::Result<Tensor> {
+        let mut scheduler = SchedulerName::Ddim.build(&self.scheduler, 20, 0).expect("20 steps");
+        let mut generator = TorchGenerator::new(0);
+        let context = self.unet.prepare(&ramp(&[2, 77, 768])?, CrossBias::None, None)?;
+        let mut x = ramp(&[1, 4, 32, 32])?;
+        for t in scheduler.timesteps().to_vec() {
+            let noise = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, t, &context, &StepInputs::default())?;
+            let (without, given) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
+            let guided = (&without + ((given - &without)? * 5.0)?)?;
+            x = scheduler.step(&guided, t, &x, &mut generator)?.sample;
+        }
+        self.vae.decode(&x, Seamless::default(), None)
+    }
+}
