@@ -26,7 +26,13 @@ fn accounts(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let env = Env::system();
     let db = Arc::new(Db::open(&folder.path().join("invokeai.db"), env.now()).expect("a database"));
-    let config = Arc::new(Config::from_settings(folder.path(), Settings { multiuser: true, ..Settings::default() }));
+    let config = Arc::new(Config::from_settings(
+        folder.path(),
+        Settings {
+            multiuser: true,
+            ..Settings::default()
+        },
+    ));
     let authenticator = Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).expect("an authenticator"));
     let shared = Shared {
         db,
@@ -40,15 +46,35 @@ fn accounts(c: &mut Criterion) {
     let auth = Auth::open(Arc::new(shared), Door::Library).expect("accounts");
     let email = Email::parse("ann@example.com").expect("an address");
     let nobody = Actor::anonymous();
-    auth.setup(&nobody, &Setup { email: email.clone(), display_name: None, password: PASSWORD.into() }).expect("an administrator");
-    let credentials = Credentials { email, password: PASSWORD.into(), remember_me: false };
+    auth.setup(
+        &nobody,
+        &Setup {
+            email: email.clone(),
+            display_name: None,
+            password: PASSWORD.into(),
+        },
+    )
+    .expect("an administrator");
+    let credentials = Credentials {
+        email,
+        password: PASSWORD.into(),
+        remember_me: false,
+    };
     let token = auth.login(&nobody, &credentials, None).expect("a session").token;
     let session = authenticator.session(Presented::Bearer(&token), Intent::Read).expect("a session");
-    let new = NewApiKey { name: "bench".into(), scope: KeyScope::Read, expires_in_days: None };
+    let new = NewApiKey {
+        name: "bench".into(),
+        scope: KeyScope::Read,
+        expires_in_days: None,
+    };
     let key = auth.create_api_key(&session.actor, &new).expect("a key").key;
 
-    c.bench_function("session by token", |b| b.iter(|| authenticator.session(Presented::Bearer(black_box(&token)), Intent::Read).is_ok()));
-    c.bench_function("session by API key", |b| b.iter(|| authenticator.session(Presented::Bearer(black_box(&key)), Intent::Read).is_ok()));
+    c.bench_function("session by token", |b| {
+        b.iter(|| authenticator.session(Presented::Bearer(black_box(&token)), Intent::Read).is_ok());
+    });
+    c.bench_function("session by API key", |b| {
+        b.iter(|| authenticator.session(Presented::Bearer(black_box(&key)), Intent::Read).is_ok());
+    });
     c.bench_function("refresh", |b| b.iter(|| auth.refresh(&nobody, black_box(&token)).is_ok()));
     let mut slow = c.benchmark_group("hashing");
     slow.sample_size(10);

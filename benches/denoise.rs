@@ -50,15 +50,28 @@ fn main() {
         let sample = ramp(&[2, 4, 64, 64]).expect("a tensor");
         let mut ours = |_: &str| {
             let start = Instant::now();
-            let noise = model.forward(&sample, 500.0, &context, &StepInputs::default()).expect("the UNet computes");
+            let noise = model
+                .forward(&sample, 500.0, &context, &StepInputs::default())
+                .expect("the UNet computes");
             (start.elapsed().as_secs_f64(), noise)
         };
         for dtype in ["float32", "bfloat16"] {
             let case = format!("unet {unet} {dtype} {}", result.display());
-            compare(&format!("step, 2 x 64 x 64, torch {dtype}"), rounds, &mut ours, torch.as_mut(), &case, &result);
+            compare(
+                &format!("step, 2 x 64 x 64, torch {dtype}"),
+                rounds,
+                &mut ours,
+                torch.as_mut(),
+                &case,
+                &result,
+            );
         }
     }
-    println!("peak memory: ours {:.0} MB{}", peak() / 1e6, torch.map_or(String::new(), |mut t| format!(", theirs {:.0} MB", t.run("peak") / 1e6)));
+    println!(
+        "peak memory: ours {:.0} MB{}",
+        peak() / 1e6,
+        torch.map_or(String::new(), |mut t| format!(", theirs {:.0} MB", t.run("peak") / 1e6))
+    );
 }
 
 /// Measures both sides in turn and prints the best of each, their ratio and the difference of the results.
@@ -82,14 +95,22 @@ fn compare(
     }
     println!("{name}: ours {:.1} ms", least * 1e3);
     if let (true, Some(ours)) = (theirs.is_finite(), last) {
-        println!("{name}: theirs {:.1} ms, ratio {:.3}, relative difference {:.1e}", theirs * 1e3, least / theirs, difference(&ours, result));
+        println!(
+            "{name}: theirs {:.1} ms, ratio {:.3}, relative difference {:.1e}",
+            theirs * 1e3,
+            least / theirs,
+            difference(&ours, result)
+        );
     }
 }
 
 /// The norm of the difference to the floats in a file, relative to theirs.
 fn difference(ours: &Tensor, file: &Path) -> f64 {
     let bytes = std::fs::read(file).expect("torch's side writes its result");
-    let theirs: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let theirs: Vec<f32> = bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
     let ours: Vec<f32> = ours.flatten_all().and_then(|t| t.to_vec1()).expect("floats");
     assert_eq!(ours.len(), theirs.len(), "both results have the same shape");
     let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
@@ -107,7 +128,9 @@ fn ramp(shape: &[usize]) -> Result<Tensor> {
 fn peak() -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(f64::NAN) * 1024.0
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        * 1024.0
 }
 
 struct Tiny {
@@ -133,7 +156,9 @@ impl Tiny {
         let context = self.unet.prepare(&ramp(&[2, 77, 768])?, CrossBias::None, None)?;
         let mut x = ramp(&[1, 4, 32, 32])?;
         for t in scheduler.timesteps().to_vec() {
-            let noise = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, t, &context, &StepInputs::default())?;
+            let noise = self
+                .unet
+                .forward(&Tensor::cat(&[&x, &x], 0)?, t, &context, &StepInputs::default())?;
             let (without, given) = (noise.narrow(0, 0, 1)?, noise.narrow(0, 1, 1)?);
             let guided = (&without + ((given - &without)? * 5.0)?)?;
             x = scheduler.step(&guided, t, &x, &mut generator)?.sample;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test. `tests/run.sh quick` leaves out what needs a release build (the recorded contract, the pictures, the sockets).
+# Runs every test. `tests/run.sh quick` leaves out what needs a running server (the recorded contract, the pictures, the sockets).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,9 +20,9 @@ if command -v cargo-nextest >/dev/null 2>&1; then cargo nextest run --workspace;
 cargo test -q --doc -p invoke-core
 [ "${1:-}" = quick ] && exit 0
 
-step "release build"
-cargo build --release -p invoke-server -p invoke-cli
-server=$PWD/target/release/invoke-server
+step "the server"
+cargo build --workspace --bins
+server=$PWD/target/debug/invoke-server
 
 step "tools for the recorded contract"
 venv=target/test-venv

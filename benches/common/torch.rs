@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The process.
-pub struct Torch {
+pub(crate) struct Torch {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -12,7 +12,7 @@ pub struct Torch {
 
 impl Torch {
     /// Starts `python` (with torch, for some cases diffusers) on as many threads as ours.
-    pub fn start(python: &str, threads: usize) -> Self {
+    pub(crate) fn start(python: &str, threads: usize) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/torch_side.py");
         let mut command = Command::new(python);
         command
@@ -27,7 +27,7 @@ impl Torch {
     }
 
     /// Runs a case and returns its number (seconds as a rule).
-    pub fn run(&mut self, case: &str) -> f64 {
+    pub(crate) fn run(&mut self, case: &str) -> f64 {
         let input = self.input.as_mut().expect("open until the end");
         writeln!(input, "{case}").expect("the Python program reads");
         let mut line = String::new();
@@ -44,13 +44,13 @@ impl Drop for Torch {
 }
 
 /// The value after `--name` on the command line.
-pub fn option(name: &str) -> Option<String> {
+pub(crate) fn option(name: &str) -> Option<String> {
     let mut arguments = std::env::args().skip_while(|a| *a != format!("--{name}"));
     arguments.next().and(arguments.next())
 }
 
 /// The processor's name, as Linux tells it.
-pub fn processor() -> String {
+pub(crate) fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned())

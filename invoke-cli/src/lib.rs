@@ -89,7 +89,11 @@ pub fn run(tool: Tool, arguments: impl IntoIterator<Item = OsString>, environmen
 fn parse<O: Parser>(arguments: impl IntoIterator<Item = OsString>, console: &mut dyn Console) -> Result<O, u8> {
     O::try_parse_from(arguments).map_err(|message| {
         let text = message.render().to_string();
-        if message.use_stderr() { console.err(&text) } else { console.out(&text) }
+        if message.use_stderr() {
+            console.err(&text);
+        } else {
+            console.out(&text);
+        }
         u8::try_from(message.exit_code()).unwrap_or(2)
     })
 }

@@ -40,7 +40,10 @@ fn fault(step: &'static str) -> impl Fn(&dyn std::error::Error) -> Failure {
 
 /// Opens the accounts; makes the database if there is none, and brings an older one up to date.
 pub(crate) fn open(root: &Root, needs: Needs, environment: &Environment, console: &mut dyn Console) -> Result<Accounts, Failure> {
-    let flags = Flags { root: root.root.clone(), ..Flags::default() };
+    let flags = Flags {
+        root: root.root.clone(),
+        ..Flags::default()
+    };
     let config = Arc::new(Config::load(&flags, environment).map_err(|error| Failure::Fault(error.to_string()))?);
     let (env, layout) = (Env::system(), Arc::new(config.layout()));
     let db = Arc::new(open_database(&layout.database(), &env, console)?);
@@ -53,9 +56,20 @@ pub(crate) fn open(root: &Root, needs: Needs, environment: &Environment, console
     };
     let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), config.multiuser());
     let authenticator = Arc::new(authenticator.map_err(|error| Failure::Fault(error.to_string()))?);
-    let shared = Shared { db, env, bus: Bus::default(), config, layout, images, authenticator };
+    let shared = Shared {
+        db,
+        env,
+        bus: Bus::default(),
+        config,
+        layout,
+        images,
+        authenticator,
+    };
     let auth = Auth::open(Arc::new(shared), Door::Command)?.strict();
-    Ok(Accounts { auth, actor: Actor::local_operator() })
+    Ok(Accounts {
+        auth,
+        actor: Actor::local_operator(),
+    })
 }
 
 fn open_database(file: &Path, env: &Env, console: &mut dyn Console) -> Result<Db, Failure> {

@@ -41,8 +41,11 @@ pub(crate) fn agreed(answer: &str) -> bool {
 
 /// How many of what were handed over or removed, as one line.
 pub(crate) fn counted(counts: &[(&'static str, usize)]) -> String {
-    let counted: Vec<String> =
-        counts.iter().filter(|(_, n)| *n > 0).map(|(kind, n)| format!("{n} {}", kind.replace('_', " "))).collect();
+    let counted: Vec<String> = counts
+        .iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(kind, n)| format!("{n} {}", kind.replace('_', " ")))
+        .collect();
     if counted.is_empty() { "nothing".into() } else { counted.join(", ") }
 }
 
@@ -66,12 +69,7 @@ pub(crate) fn email(text: &str) -> Result<Email, Failure> {
 }
 
 /// Asks for a password twice until both answers are the same strong one. `None` if `may_be_empty` and nothing was typed.
-pub(crate) fn ask_password(
-    question: &str,
-    again: &str,
-    may_be_empty: bool,
-    console: &mut dyn Console,
-) -> Result<Option<String>, Failure> {
+pub(crate) fn ask_password(question: &str, again: &str, may_be_empty: bool, console: &mut dyn Console) -> Result<Option<String>, Failure> {
     loop {
         let password = console.ask_hidden(question)?;
         if may_be_empty && password.is_empty() {

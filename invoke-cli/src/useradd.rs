@@ -11,18 +11,39 @@ use crate::{
 
 pub(crate) fn run(options: UserAdd, environment: &Environment, console: &mut dyn Console) -> bool {
     let asks = options.email.is_none() && options.password.is_none() && !options.password_stdin;
-    let outcome = if asks { by_asking(&options, environment, console) } else { by_options(options, environment, console) };
+    let outcome = if asks {
+        by_asking(&options, environment, console)
+    } else {
+        by_options(options, environment, console)
+    };
     conclude(outcome, asks, console)
 }
 
 fn by_options(options: UserAdd, environment: &Environment, console: &mut dyn Console) -> Result<(), Failure> {
-    let password = if options.password_stdin { Some(console.ask_hidden("")?) } else { options.password.clone() };
-    let (Some(address), Some(password)) = (options.email.as_deref().filter(|e| !e.is_empty()), password.filter(|p| !p.is_empty())) else {
-        console.out("❌ Error: Both --email and --password are required when using CLI mode\n   Run without arguments for interactive mode\n");
+    let password = if options.password_stdin {
+        Some(console.ask_hidden("")?)
+    } else {
+        options.password.clone()
+    };
+    let (Some(address), Some(password)) = (
+        options.email.as_deref().filter(|e| !e.is_empty()),
+        password.filter(|p| !p.is_empty()),
+    ) else {
+        console
+            .out("❌ Error: Both --email and --password are required when using CLI mode\n   Run without arguments for interactive mode\n");
         return Err(Failure::Told);
     };
     text::strong(&password, console)?;
-    add(&options, address, options.name.clone(), password, options.admin, "", environment, console)
+    add(
+        &options,
+        address,
+        options.name.clone(),
+        password,
+        options.admin,
+        "",
+        environment,
+        console,
+    )
 }
 
 fn by_asking(options: &UserAdd, environment: &Environment, console: &mut dyn Console) -> Result<(), Failure> {
@@ -50,7 +71,12 @@ fn add(
     console: &mut dyn Console,
 ) -> Result<(), Failure> {
     let accounts = store::open(&options.root, Needs::Database, environment, console)?;
-    let account = NewAccount { email: text::email(address)?, display_name, password, is_admin };
+    let account = NewAccount {
+        email: text::email(address)?,
+        display_name,
+        password,
+        is_admin,
+    };
     accounts.auth.create_user(&accounts.actor, &account)?;
     let user = accounts.find(account.email.as_str())?;
     console.out(&format!("{gap}✅ User created successfully!\n{}", text::block(&user)));

@@ -40,7 +40,11 @@ impl<'u> From<&'u User> for Listed<'u> {
 
 pub(crate) fn run(options: &UserList, environment: &Environment, console: &mut dyn Console) -> bool {
     let outcome = store::open(&options.root, Needs::Database, environment, console).and_then(|accounts| {
-        if options.log { log(&accounts, options) } else { users(&accounts, options.json) }
+        if options.log {
+            log(&accounts, options)
+        } else {
+            users(&accounts, options.json)
+        }
     });
     match outcome {
         Ok(list) => {
@@ -59,7 +63,9 @@ pub(crate) fn run(options: &UserList, environment: &Environment, console: &mut d
 }
 
 fn pretty(list: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(list).map(|list| list + "\n").map_err(|error| Failure::Fault(error.to_string()))
+    serde_json::to_string_pretty(list)
+        .map(|list| list + "\n")
+        .map_err(|error| Failure::Fault(error.to_string()))
 }
 
 fn users(accounts: &Accounts, as_json: bool) -> Result<String, Failure> {
@@ -77,7 +83,13 @@ fn users(accounts: &Accounts, as_json: bool) -> Result<String, Failure> {
     for user in &users {
         let name = user.display_name.as_deref().unwrap_or_default();
         let (email, name) = (cut(&user.email, EMAIL_WIDTH), cut(name, NAME_WIDTH));
-        table.push_str(&row(user.user_id.as_str(), &email, &name, text::yes_no(user.is_admin), text::yes_no(user.is_active)));
+        table.push_str(&row(
+            user.user_id.as_str(),
+            &email,
+            &name,
+            text::yes_no(user.is_admin),
+            text::yes_no(user.is_active),
+        ));
     }
     Ok(format!("{table}\nTotal users: {}\n", users.len()))
 }
@@ -95,7 +107,10 @@ fn log(accounts: &Accounts, options: &UserList) -> Result<String, Failure> {
         Some(email) => Some(accounts.find(email)?.user_id),
         None => None,
     };
-    let filter = AuditFilter { user_id, ..AuditFilter::default() };
+    let filter = AuditFilter {
+        user_id,
+        ..AuditFilter::default()
+    };
     let page = accounts.auth.audit_log(&accounts.actor, &filter, 0, options.limit)?;
     if options.json {
         return pretty(&page.items);
@@ -107,7 +122,11 @@ fn log(accounts: &Accounts, options: &UserList) -> Result<String, Failure> {
         None => id.to_owned(),
     };
     let line = |entry: &Entry| {
-        let who = if entry.door == "command" { "(this machine)".into() } else { named(entry.actor_id.as_str()) };
+        let who = if entry.door == "command" {
+            "(this machine)".into()
+        } else {
+            named(entry.actor_id.as_str())
+        };
         let rest = [entry.subject_id.as_deref().map(named), entry.address.clone(), entry.detail.clone()];
         let rest: Vec<String> = rest.into_iter().flatten().collect();
         format!("{}  {:<20} {:<30} {}\n", entry.at, entry.act, who, rest.join(", ")).replace(" \n", "\n")

@@ -11,7 +11,11 @@ use crate::{
 
 pub(crate) fn run(options: UserMod, environment: &Environment, console: &mut dyn Console) -> bool {
     let asks = options.email.as_deref().is_none_or(str::is_empty);
-    let outcome = if asks { by_asking(&options, environment, console) } else { by_options(&options, environment, console) };
+    let outcome = if asks {
+        by_asking(&options, environment, console)
+    } else {
+        by_options(&options, environment, console)
+    };
     conclude(outcome, asks, console)
 }
 
@@ -22,7 +26,11 @@ fn choice(yes: bool, no: bool) -> Option<bool> {
 
 fn by_options(options: &UserMod, environment: &Environment, console: &mut dyn Console) -> Result<(), Failure> {
     let address = options.email.as_deref().unwrap_or_default();
-    let password = if options.password_stdin { Some(console.ask_hidden("")?) } else { options.password.clone() };
+    let password = if options.password_stdin {
+        Some(console.ask_hidden("")?)
+    } else {
+        options.password.clone()
+    };
     if let Some(password) = &password {
         text::strong(password, console)?;
     }
@@ -37,7 +45,9 @@ fn by_options(options: &UserMod, environment: &Environment, console: &mut dyn Co
     };
     let changes_account = is_change(&change);
     if !changes_account && options.transfer_to.is_none() {
-        return Err(Failure::Refused("No changes specified. Use --name, --password, --admin, or --no-admin".into()));
+        return Err(Failure::Refused(
+            "No changes specified. Use --name, --password, --admin, or --no-admin".into(),
+        ));
     }
     if changes_account {
         apply(&accounts, &user.user_id, &change, "", console)?;
@@ -68,7 +78,10 @@ fn apply(
 ) -> Result<(), Failure> {
     accounts.auth.update_user(&accounts.actor, None, user_id, change)?;
     let all = accounts.auth.accounts(&accounts.actor)?;
-    let user = all.iter().find(|user| &user.user_id == user_id).ok_or_else(|| Failure::Refused("User not found".into()))?;
+    let user = all
+        .iter()
+        .find(|user| &user.user_id == user_id)
+        .ok_or_else(|| Failure::Refused("User not found".into()))?;
     console.out(&format!("{gap}✅ User updated successfully!\n{}", text::block(user)));
     if changes_access(change) {
         console.out(text::LIVE_NOTE);
@@ -88,7 +101,10 @@ fn by_asking(options: &UserMod, environment: &Environment, console: &mut dyn Con
     console.out(&format!("\nCurrent user details:\n{}", text::block(&user)));
     console.out("\n--- What would you like to change? (leave blank to keep current value) ---\n\n");
     let mut change = AccountChange::default();
-    let name = console.ask(&format!("New display name [{}]: ", text::name(&user)))?.trim().to_owned();
+    let name = console
+        .ask(&format!("New display name [{}]: ", text::name(&user)))?
+        .trim()
+        .to_owned();
     change.display_name = Some(name).filter(|name| !name.is_empty());
     if text::agreed(&console.ask("Change password? (y/N): ")?) {
         change.password = text::ask_password("New password: ", "Confirm new password: ", true, console)?;

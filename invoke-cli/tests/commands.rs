@@ -16,7 +16,10 @@ struct Script {
 
 impl Script {
     fn next(&mut self) -> io::Result<String> {
-        self.answers.pop_front().map(Into::into).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        self.answers
+            .pop_front()
+            .map(Into::into)
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
@@ -60,11 +63,18 @@ impl Root {
 
     fn run(&self, tool: Tool, arguments: &[&str], answers: &[&'static str]) -> Done {
         let environment = Environment::of([("INVOKEAI_ROOT", self.path().to_str().unwrap())]);
-        let mut console = Script { answers: answers.iter().copied().collect(), ..Script::default() };
+        let mut console = Script {
+            answers: answers.iter().copied().collect(),
+            ..Script::default()
+        };
         let arguments = std::iter::once("invoke-user").chain(arguments.iter().copied()).map(Into::into);
         let status = run(tool, arguments, &environment, &mut console);
         assert!(console.answers.is_empty(), "not asked: {:?}\n{}", console.answers, console.out);
-        Done { status, out: console.out, err: console.err }
+        Done {
+            status,
+            out: console.out,
+            err: console.err,
+        }
     }
 
     fn add(&self, email: &str, more: &[&str]) {
@@ -84,16 +94,49 @@ impl Root {
 }
 
 fn without_id(text: &str) -> String {
-    text.split_inclusive('\n').filter(|line| !line.starts_with("   User ID: ")).collect()
+    text.split_inclusive('\n')
+        .filter(|line| !line.starts_with("   User ID: "))
+        .collect()
 }
 
 #[test]
 fn g15_g16_each_command_helps() {
     let root = Root::new();
     for (tool, options) in [
-        (Tool::UserAdd, &["--root", "-r", "--email", "-e", "--password", "-p", "--name", "-n", "--admin", "-a", "-h"][..]),
-        (Tool::UserMod, &["--root", "--email", "--name", "--password", "--admin", "--no-admin", "--activate", "--deactivate", "--new-email"]),
-        (Tool::UserDel, &["--root", "--email", "--force", "-f", "--transfer-to", "--delete-content"]),
+        (
+            Tool::UserAdd,
+            &[
+                "--root",
+                "-r",
+                "--email",
+                "-e",
+                "--password",
+                "-p",
+                "--name",
+                "-n",
+                "--admin",
+                "-a",
+                "-h",
+            ][..],
+        ),
+        (
+            Tool::UserMod,
+            &[
+                "--root",
+                "--email",
+                "--name",
+                "--password",
+                "--admin",
+                "--no-admin",
+                "--activate",
+                "--deactivate",
+                "--new-email",
+            ],
+        ),
+        (
+            Tool::UserDel,
+            &["--root", "--email", "--force", "-f", "--transfer-to", "--delete-content"],
+        ),
         (Tool::UserList, &["--root", "--json", "--log"]),
     ] {
         let done = root.run(tool, &["--help"], &[]);
@@ -113,7 +156,10 @@ fn what_is_not_understood_ends_with_2() {
         (Tool::UserAdd, &["--colour"][..]),
         (Tool::UserMod, &["-e", "a@example.com", "--admin", "--no-admin"]),
         (Tool::UserMod, &["-e", "a@example.com", "--activate", "--deactivate"]),
-        (Tool::UserDel, &["-e", "a@example.com", "--delete-content", "--transfer-to", "b@example.com"]),
+        (
+            Tool::UserDel,
+            &["-e", "a@example.com", "--delete-content", "--transfer-to", "b@example.com"],
+        ),
         (Tool::UserList, &["--log", "--limit", "0"]),
     ] {
         let done = root.run(tool, arguments, &[]);
@@ -125,16 +171,27 @@ fn what_is_not_understood_ends_with_2() {
 #[test]
 fn g16_useradd_by_options() {
     let root = Root::new();
-    let done = root.run(Tool::UserAdd, &["--email", "Ann@Example.COM", "--password", "Str0ngPass", "--name", "Ann", "--admin"], &[]);
+    let done = root.run(
+        Tool::UserAdd,
+        &["--email", "Ann@Example.COM", "--password", "Str0ngPass", "--name", "Ann", "--admin"],
+        &[],
+    );
     assert_eq!(done.status, 0);
     assert!(done.out.contains("   User ID: "));
     assert_eq!(
         without_id(&done.out),
         "✅ User created successfully!\n   Email: Ann@example.com\n   Display Name: Ann\n   Admin: Yes\n   Active: Yes\n"
     );
-    assert!(done.err.contains("There is no database at") && done.err.contains("invokeai.db yet; making a new one"), "{}", done.err);
+    assert!(
+        done.err.contains("There is no database at") && done.err.contains("invokeai.db yet; making a new one"),
+        "{}",
+        done.err
+    );
     let again = root.run(Tool::UserAdd, &["-e", "Ann@example.com", "-p", "Str0ngPass"], &[]);
-    assert_eq!((again.status, again.out.as_str()), (1, "❌ Error: User with email Ann@example.com already exists\n"));
+    assert_eq!(
+        (again.status, again.out.as_str()),
+        (1, "❌ Error: User with email Ann@example.com already exists\n")
+    );
     assert!(again.err.starts_with("Initializing database at "));
 }
 
@@ -145,7 +202,10 @@ fn useradd_needs_both_or_neither() {
         let done = root.run(Tool::UserAdd, arguments, &[]);
         assert_eq!(
             (done.status, done.out.as_str()),
-            (1, "❌ Error: Both --email and --password are required when using CLI mode\n   Run without arguments for interactive mode\n")
+            (
+                1,
+                "❌ Error: Both --email and --password are required when using CLI mode\n   Run without arguments for interactive mode\n"
+            )
         );
     }
 }
@@ -153,18 +213,37 @@ fn useradd_needs_both_or_neither() {
 #[test]
 fn g08_commands_are_strict_whatever_the_configuration_says() {
     let root = Root::new();
-    std::fs::write(root.path().join("invokeai.yaml"), "schema_version: 4.0.3\nstrict_password_checking: false\n").unwrap();
+    std::fs::write(
+        root.path().join("invokeai.yaml"),
+        "schema_version: 4.0.3\nstrict_password_checking: false\n",
+    )
+    .unwrap();
     for (password, reason, rules) in [
-        ("short", "Password must be at least 8 characters long", "at least 8 characters, an upper-case letter, a digit"),
-        ("alllower1", "Password must contain uppercase, lowercase, and numbers", "an upper-case letter"),
+        (
+            "short",
+            "Password must be at least 8 characters long",
+            "at least 8 characters, an upper-case letter, a digit",
+        ),
+        (
+            "alllower1",
+            "Password must contain uppercase, lowercase, and numbers",
+            "an upper-case letter",
+        ),
     ] {
         let done = root.run(Tool::UserAdd, &["-e", "a@example.com", "-p", password], &[]);
         assert_eq!((done.status, done.out), (1, format!("❌ Password validation failed: {reason}\n")));
-        assert_eq!(done.err, format!("   The password needs {rules}.\n"), "each rule is named, and no database was opened");
+        assert_eq!(
+            done.err,
+            format!("   The password needs {rules}.\n"),
+            "each rule is named, and no database was opened"
+        );
     }
     root.add("a@example.com", &[]);
     let done = root.run(Tool::UserMod, &["-e", "a@example.com", "-p", "short"], &[]);
-    assert_eq!((done.status, done.out.as_str()), (1, "❌ Password validation failed: Password must be at least 8 characters long\n"));
+    assert_eq!(
+        (done.status, done.out.as_str()),
+        (1, "❌ Password validation failed: Password must be at least 8 characters long\n")
+    );
 }
 
 #[test]
@@ -179,7 +258,17 @@ fn a_password_can_come_through_the_standard_input() {
 #[test]
 fn g18_useradd_asks_for_what_it_needs() {
     let root = Root::new();
-    let answers = ["ann@example.com ", " Ann ", "Str0ngPass", "different", "weak", "weak", "Str0ngPass", "Str0ngPass", "Y"];
+    let answers = [
+        "ann@example.com ",
+        " Ann ",
+        "Str0ngPass",
+        "different",
+        "weak",
+        "weak",
+        "Str0ngPass",
+        "Str0ngPass",
+        "Y",
+    ];
     let done = root.run(Tool::UserAdd, &[], &answers);
     assert_eq!(done.status, 0);
     assert_eq!(
@@ -190,10 +279,19 @@ fn g18_useradd_asks_for_what_it_needs() {
     );
     assert!(done.err.contains("Password: Confirm password: "), "{}", done.err);
     let empty = root.run(Tool::UserAdd, &["--name", "ignored"], &[""]);
-    assert_eq!((empty.status, empty.out.as_str()), (1, "=== Add InvokeAI User ===\n\nEmail address: Error: Email is required\n"));
+    assert_eq!(
+        (empty.status, empty.out.as_str()),
+        (1, "=== Add InvokeAI User ===\n\nEmail address: Error: Email is required\n")
+    );
     let ended = root.run(Tool::UserAdd, &[], &["x@example.com"]);
     assert_eq!(ended.status, 1);
-    assert!(ended.out.ends_with("\n❌ Unexpected error: the input ended where an answer was expected\n"), "{}", ended.out);
+    assert!(
+        ended
+            .out
+            .ends_with("\n❌ Unexpected error: the input ended where an answer was expected\n"),
+        "{}",
+        ended.out
+    );
 }
 
 #[test]
@@ -206,8 +304,7 @@ fn bad_addresses_are_refused() {
     );
 }
 
-const LIVE: &str =
-    "   ℹ️  A running server applies this to new requests immediately; already-open\n      connections are re-checked within about a minute.\n";
+const LIVE: &str = "   ℹ️  A running server applies this to new requests immediately; already-open\n      connections are re-checked within about a minute.\n";
 
 #[test]
 fn g13_userdel_asks_before_it_deletes() {
@@ -217,11 +314,23 @@ fn g13_userdel_asks_before_it_deletes() {
     let block = "   Email: bob@example.com\n   Display Name: Bob\n   Admin: No\n   Active: Yes\n";
     let question = "\n⚠️  Are you sure you want to delete this user? (yes/no): ";
     let no = root.run(Tool::UserDel, &["-e", "bob@example.com"], &["no"]);
-    assert_eq!((no.status, without_id(&no.out)), (1, format!("User to delete:\n{block}{question}Deletion cancelled.\n")));
+    assert_eq!(
+        (no.status, without_id(&no.out)),
+        (1, format!("User to delete:\n{block}{question}Deletion cancelled.\n"))
+    );
     let yes = root.run(Tool::UserDel, &["-e", "bob@example.com"], &["YES"]);
-    assert_eq!((yes.status, without_id(&yes.out)), (0, format!("User to delete:\n{block}{question}✅ User deleted successfully!\n{LIVE}")));
+    assert_eq!(
+        (yes.status, without_id(&yes.out)),
+        (
+            0,
+            format!("User to delete:\n{block}{question}✅ User deleted successfully!\n{LIVE}")
+        )
+    );
     let unknown = root.run(Tool::UserDel, &["-e", "bob@example.com"], &[]);
-    assert_eq!((unknown.status, unknown.out.as_str()), (1, "❌ Error: No user found with email 'bob@example.com'\n"));
+    assert_eq!(
+        (unknown.status, unknown.out.as_str()),
+        (1, "❌ Error: No user found with email 'bob@example.com'\n")
+    );
     root.add("bob@example.com", &[]);
     let force = root.run(Tool::UserDel, &["-e", "bob@example.com", "--force"], &[]);
     assert_eq!((force.status, force.out), (0, format!("✅ User deleted successfully!\n{LIVE}")));
@@ -235,10 +344,23 @@ fn g18_userdel_asks_for_the_address() {
     root.add("bob@example.com", &[]);
     let done = root.run(Tool::UserDel, &[], &["bob@example.com", "y"]);
     assert_eq!(done.status, 0);
-    assert!(done.out.starts_with("=== Delete InvokeAI User ===\n\nEmail address of user to delete: \nUser to delete:\n"), "{}", done.out);
-    assert!(done.out.ends_with(&format!("\n✅ User deleted successfully!\n{LIVE}")), "{}", done.out);
+    assert!(
+        done.out
+            .starts_with("=== Delete InvokeAI User ===\n\nEmail address of user to delete: \nUser to delete:\n"),
+        "{}",
+        done.out
+    );
+    assert!(
+        done.out.ends_with(&format!("\n✅ User deleted successfully!\n{LIVE}")),
+        "{}",
+        done.out
+    );
     let unknown = root.run(Tool::UserDel, &[], &["bob@example.com"]);
-    assert!(unknown.out.ends_with("\n❌ Error: No user found with email 'bob@example.com'\n"), "{}", unknown.out);
+    assert!(
+        unknown.out.ends_with("\n❌ Error: No user found with email 'bob@example.com'\n"),
+        "{}",
+        unknown.out
+    );
 }
 
 #[test]
@@ -270,13 +392,20 @@ fn g11_g12_g14_g71_usermod_by_options() {
     let nothing = modify(&[]);
     assert_eq!(
         (nothing.status, nothing.out.as_str()),
-        (1, "❌ Error: No changes specified. Use --name, --password, --admin, or --no-admin\n")
+        (
+            1,
+            "❌ Error: No changes specified. Use --name, --password, --admin, or --no-admin\n"
+        )
     );
     let name = modify(&["--name", "Bob"]);
     let block = |admin: &str, active: &str| {
         format!("✅ User updated successfully!\n   Email: bob@example.com\n   Display Name: Bob\n   Admin: {admin}\n   Active: {active}\n")
     };
-    assert_eq!((name.status, without_id(&name.out)), (0, block("No", "Yes")), "a name needs no note about running servers");
+    assert_eq!(
+        (name.status, without_id(&name.out)),
+        (0, block("No", "Yes")),
+        "a name needs no note about running servers"
+    );
     assert_eq!(without_id(&modify(&["--admin"]).out), block("Yes", "Yes") + LIVE);
     assert_eq!(without_id(&modify(&["--no-admin"]).out), block("No", "Yes") + LIVE);
     assert_eq!(without_id(&modify(&["--password", "An0therPass"]).out), block("No", "Yes") + LIVE);
@@ -285,7 +414,10 @@ fn g11_g12_g14_g71_usermod_by_options() {
     assert_eq!(modify(&["--new-email", "robert@example.com"]).status, 0);
     assert!(root.user("robert@example.com").is_some() && root.user("bob@example.com").is_none());
     let unknown = modify(&["--admin"]);
-    assert_eq!((unknown.status, unknown.out.as_str()), (1, "❌ Error: No user found with email 'bob@example.com'\n"));
+    assert_eq!(
+        (unknown.status, unknown.out.as_str()),
+        (1, "❌ Error: No user found with email 'bob@example.com'\n")
+    );
 }
 
 #[test]
@@ -308,7 +440,11 @@ fn g18_usermod_asks_for_what_it_needs() {
     let nothing = root.run(Tool::UserMod, &[], &["bob@example.com", "", "y", "", "n"]);
     assert_eq!(nothing.status, 0);
     assert!(nothing.out.contains("Keeping existing password.\n"));
-    assert!(nothing.out.ends_with("\nNo changes requested. User not modified.\n"), "{}", nothing.out);
+    assert!(
+        nothing.out.ends_with("\nNo changes requested. User not modified.\n"),
+        "{}",
+        nothing.out
+    );
 }
 
 #[test]
@@ -319,7 +455,15 @@ fn userlist_as_a_table_and_as_json() {
     let done = root.run(Tool::UserList, &[], &[]);
     assert_eq!(done.status, 0);
     let lines: Vec<&str> = done.out.lines().collect();
-    assert_eq!(lines[..4], ["", "=== InvokeAI Users ===", "", "User ID                              Email                          Display Name         Admin    Active  "]);
+    assert_eq!(
+        lines[..4],
+        [
+            "",
+            "=== InvokeAI Users ===",
+            "",
+            "User ID                              Email                          Display Name         Admin    Active  "
+        ]
+    );
     assert_eq!(lines[4], "-".repeat(108));
     let row = |email: &str, name: &str, admin: &str| format!(" {email:<30} {name:<20} {admin:<8} Yes     ");
     assert_eq!(lines[5][36..], row("a.very.long.address.indeed@ex", "", "No"));
@@ -329,7 +473,10 @@ fn userlist_as_a_table_and_as_json() {
     let json = root.json();
     assert_eq!(json.len(), 3);
     assert_eq!(json[1]["name"], "A very long display name indeed");
-    assert_eq!(json[2], serde_json::json!({"id": "system", "email": "system@system.invokeai", "name": "System", "is_admin": false, "is_active": true}));
+    assert_eq!(
+        json[2],
+        serde_json::json!({"id": "system", "email": "system@system.invokeai", "name": "System", "is_admin": false, "is_active": true})
+    );
     assert!(json[0]["name"].is_null());
 }
 
@@ -341,11 +488,18 @@ fn the_record_of_what_was_done_can_be_listed() {
     root.run(Tool::UserMod, &["-e", "bob@example.com", "--deactivate"], &[]);
     let done = root.run(Tool::UserList, &["--log"], &[]);
     let lines: Vec<&str> = done.out.lines().collect();
-    assert!(lines[0].contains("user.changed") && lines[0].contains("(this machine)") && lines[0].ends_with("bob@example.com, deactivated"), "{}", done.out);
+    assert!(
+        lines[0].contains("user.changed") && lines[0].contains("(this machine)") && lines[0].ends_with("bob@example.com, deactivated"),
+        "{}",
+        done.out
+    );
     assert_eq!(lines.last(), Some(&"3 of 3 entries"));
     let of_bob = root.run(Tool::UserList, &["--log", "--json", "--email", "bob@example.com"], &[]);
     let entries: Vec<serde_json::Value> = serde_json::from_str(&of_bob.out).unwrap();
-    assert_eq!(entries.iter().map(|entry| entry["act"].as_str().unwrap()).collect::<Vec<_>>(), ["user.changed", "user.created"]);
+    assert_eq!(
+        entries.iter().map(|entry| entry["act"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["user.changed", "user.created"]
+    );
 }
 
 #[test]
@@ -355,10 +509,20 @@ fn content_can_be_handed_over_and_deleted() {
     root.add("bob@example.com", &[]);
     let handed = root.run(Tool::UserMod, &["-e", "bob@example.com", "--transfer-to", "ann@example.com"], &[]);
     assert_eq!((handed.status, handed.out.as_str()), (0, "✅ Handed to ann@example.com: nothing\n"));
-    let unknown = root.run(Tool::UserDel, &["-e", "bob@example.com", "-f", "--transfer-to", "nobody@example.com"], &[]);
-    assert_eq!((unknown.status, unknown.out.as_str()), (1, "❌ Error: No user found with email 'nobody@example.com'\n"));
+    let unknown = root.run(
+        Tool::UserDel,
+        &["-e", "bob@example.com", "-f", "--transfer-to", "nobody@example.com"],
+        &[],
+    );
+    assert_eq!(
+        (unknown.status, unknown.out.as_str()),
+        (1, "❌ Error: No user found with email 'nobody@example.com'\n")
+    );
     let deleted = root.run(Tool::UserDel, &["-e", "bob@example.com", "-f", "--delete-content"], &[]);
-    assert_eq!((deleted.status, deleted.out), (0, format!("✅ User deleted successfully!\n   Deleted: nothing\n{LIVE}")));
+    assert_eq!(
+        (deleted.status, deleted.out),
+        (0, format!("✅ User deleted successfully!\n   Deleted: nothing\n{LIVE}"))
+    );
 }
 
 #[test]
@@ -381,7 +545,11 @@ fn the_database_of_the_configuration_is_used() {
 fn faults_are_told_in_one_line() {
     let root = Root::new();
     std::fs::create_dir_all(root.path().join("databases")).unwrap();
-    std::fs::write(root.path().join("databases/invokeai.db"), "this is no database, and longer than a header would be: ".repeat(10)).unwrap();
+    std::fs::write(
+        root.path().join("databases/invokeai.db"),
+        "this is no database, and longer than a header would be: ".repeat(10),
+    )
+    .unwrap();
     let table = root.run(Tool::UserList, &[], &[]);
     assert_eq!(table.status, 1);
     assert!(table.out.starts_with("Error listing users: cannot "), "{}", table.out);
@@ -389,5 +557,9 @@ fn faults_are_told_in_one_line() {
     let told: serde_json::Value = serde_json::from_str(json.err.lines().last().unwrap()).unwrap();
     assert!(json.status == 1 && json.out.is_empty() && told["error"].as_str().unwrap().contains("invokeai.db"));
     let add = root.run(Tool::UserAdd, &["-e", "a@example.com", "-p", "Str0ngPass"], &[]);
-    assert!(add.status == 1 && add.out.starts_with("❌ Unexpected error: cannot "), "{}", add.out);
+    assert!(
+        add.status == 1 && add.out.starts_with("❌ Unexpected error: cannot "),
+        "{}",
+        add.out
+    );
 }

@@ -11,11 +11,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = std::env::temp_dir().join("invoke-example");
 
     let core = Core::open_root(root)?;
-    let made = core.text_to_image(&Actor::single_user_administrator(), &TextToImage::new(prompt), |share, doing| match share {
-        Some(share) => eprintln!("{:3.0} % {doing}", share * 100.0),
-        None => eprintln!("      {doing}"),
-    })?;
+    let made = core.text_to_image(
+        &Actor::single_user_administrator(),
+        &TextToImage::new(prompt),
+        |share, doing| match share {
+            Some(share) => eprintln!("{:3.0} % {doing}", share * 100.0),
+            None => eprintln!("      {doing}"),
+        },
+    )?;
     made.pixels.save(&file)?;
-    println!("{file}: {}×{}, in the gallery as {}", made.pixels.width(), made.pixels.height(), made.image_name);
+    println!(
+        "{file}: {}×{}, in the gallery as {}",
+        made.pixels.width(),
+        made.pixels.height(),
+        made.image_name
+    );
     Ok(())
 }

@@ -27,10 +27,10 @@ use crate::{
         images::Images,
         models::{Installer, Models},
         queue::{Queue, Runs},
-        text_to_image::{Generated, Path, TextToImage},
         recall::Recall,
         style_presets::StylePresets,
         system_prompts::SystemPrompts,
+        text_to_image::{Generated, Path, TextToImage},
         utilities::Utilities,
         workflows::Workflows,
     },
@@ -110,7 +110,10 @@ impl Core {
     /// # Errors
     /// Says what is in the way, and where.
     pub fn open_root(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        let flags = Flags { root: Some(path.into()), ..Flags::default() };
+        let flags = Flags {
+            root: Some(path.into()),
+            ..Flags::default()
+        };
         Self::open(&flags, &Environment::of_process(), Env::system(), Door::Library)
     }
 
@@ -132,19 +135,35 @@ impl Core {
         config.write_initial()?;
         let settings = config.settings();
         let config = Arc::new(config);
-        let db = Arc::new(if settings.use_memory_db { Db::in_memory(env.now())? } else { Db::open(&layout.database(), env.now())? });
+        let db = Arc::new(if settings.use_memory_db {
+            Db::in_memory(env.now())?
+        } else {
+            Db::open(&layout.database(), env.now())?
+        });
         let authenticator = Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), config.multiuser())?);
         let images: Arc<dyn ImageStore> = if settings.use_memory_db {
             Arc::new(MemoryStore::new(Arc::clone(&config), env.clone()))
         } else {
             Arc::new(DiskStore::open(layout.images_dir(), Arc::clone(&config), env.clone())?)
         };
-        let shared =
-            Arc::new(Shared { db, env: env.clone(), bus: Bus::default(), config: Arc::clone(&config), layout: Arc::new(layout), images, authenticator });
+        let shared = Arc::new(Shared {
+            db,
+            env: env.clone(),
+            bus: Bus::default(),
+            config: Arc::clone(&config),
+            layout: Arc::new(layout),
+            images,
+            authenticator,
+        });
 
         let registry = Arc::new(nodes::registry(settings.allow_nodes.as_deref(), settings.deny_nodes.as_deref()));
         let results = Arc::new(NodeCache::new(usize::try_from(settings.node_cache_size).unwrap_or(0)));
-        let engine = Arc::new(LocalEngine::on_cpu(Arc::clone(&registry), env, model_bytes(&config), Arc::clone(&results)));
+        let engine = Arc::new(LocalEngine::on_cpu(
+            Arc::clone(&registry),
+            env,
+            model_bytes(&config),
+            Arc::clone(&results),
+        ));
         let engines: Arc<[Arc<LocalEngine>]> = Arc::new([engine]);
         let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new()));
 
@@ -153,8 +172,15 @@ impl Core {
         let boards = Boards::new(Arc::clone(&shared));
         let gallery = Gallery::new(Arc::clone(&shared));
         let downloads = Downloads::new(Arc::clone(&shared))?;
-        let models = Models { shared: Arc::clone(&shared), installer: Arc::clone(&installer) };
-        let queue = Queue { shared: Arc::clone(&shared), processor: Arc::clone(&processor), registry: Arc::clone(&registry) };
+        let models = Models {
+            shared: Arc::clone(&shared),
+            installer: Arc::clone(&installer),
+        };
+        let queue = Queue {
+            shared: Arc::clone(&shared),
+            processor: Arc::clone(&processor),
+            registry: Arc::clone(&registry),
+        };
         let app = App {
             shared: Arc::clone(&shared),
             devices: engines.iter().map(|engine| engine.device().clone()).collect(),
@@ -162,12 +188,27 @@ impl Core {
             results,
         };
 
-        let client_state = ClientState { shared: Arc::clone(&shared) };
-        let workflows = Workflows { shared: Arc::clone(&shared), registry: Arc::clone(&registry) };
-        let style_presets = StylePresets { shared: Arc::clone(&shared) };
-        let system_prompts = SystemPrompts { shared: Arc::clone(&shared) };
-        let utilities = Utilities { shared: Arc::clone(&shared) };
-        let recall = Recall { shared: Arc::clone(&shared), images: images.clone(), models: models.clone() };
+        let client_state = ClientState {
+            shared: Arc::clone(&shared),
+        };
+        let workflows = Workflows {
+            shared: Arc::clone(&shared),
+            registry: Arc::clone(&registry),
+        };
+        let style_presets = StylePresets {
+            shared: Arc::clone(&shared),
+        };
+        let system_prompts = SystemPrompts {
+            shared: Arc::clone(&shared),
+        };
+        let utilities = Utilities {
+            shared: Arc::clone(&shared),
+        };
+        let recall = Recall {
+            shared: Arc::clone(&shared),
+            images: images.clone(),
+            models: models.clone(),
+        };
 
         prepare(&shared, &queue)?;
         workflows.sync_shipped()?;
@@ -177,12 +218,39 @@ impl Core {
         let caches = Arc::clone(&engines);
         installer.on_change(move |key| caches.iter().for_each(|engine| engine.workbench().cache.forget(key)));
         models.start_installer().map_err(OpenError::Thread)?;
-        let runs: Arc<dyn Ledger> = Arc::new(Runs { queue: queue.clone(), images: images.clone(), models: models.clone() });
+        let runs: Arc<dyn Ledger> = Arc::new(Runs {
+            queue: queue.clone(),
+            images: images.clone(),
+            models: models.clone(),
+        });
         let running: Vec<Arc<dyn Engine>> = engines.iter().map(|engine| Arc::clone(engine) as Arc<dyn Engine>).collect();
         processor.start(&running, &runs).map_err(OpenError::Thread)?;
         let access = end_jobs_of_lost_accounts(&shared, &processor);
-        let workers = Arc::new(Workers { processor, installer, _access: access });
-        Ok(Self { auth, images, boards, gallery, downloads, models, queue, app, shared, registry, engines, workers, client_state, workflows, style_presets, system_prompts, utilities, recall })
+        let workers = Arc::new(Workers {
+            processor,
+            installer,
+            _access: access,
+        });
+        Ok(Self {
+            auth,
+            images,
+            boards,
+            gallery,
+            downloads,
+            models,
+            queue,
+            app,
+            shared,
+            registry,
+            engines,
+            workers,
+            client_state,
+            workflows,
+            style_presets,
+            system_prompts,
+            utilities,
+            recall,
+        })
     }
 
     /// Turns what a caller presents into an actor.
@@ -221,7 +289,12 @@ impl Core {
     /// # Errors
     /// No such model, a setting out of range, a job that failed or was canceled.
     pub fn text_to_image(&self, actor: &Actor, request: &TextToImage, progress: impl FnMut(Option<f64>, &str)) -> Result<Generated, Error> {
-        Path { queue: &self.queue, images: &self.images, models: &self.models }.run(actor, request, progress)
+        Path {
+            queue: &self.queue,
+            images: &self.images,
+            models: &self.models,
+        }
+        .run(actor, request, progress)
     }
 
     /// Lets nothing new begin and waits: a running item ends within a step and waits again.
@@ -245,7 +318,9 @@ impl Drop for Workers {
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core").field("root", &self.shared.config.root()).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("root", &self.shared.config.root())
+            .finish_non_exhaustive()
     }
 }
 
@@ -268,19 +343,29 @@ fn physical_memory() -> Option<u64> {
 /// What the last process left: items that ran, pictures set aside for deletion, history beyond what is kept.
 fn prepare(shared: &Shared, queue: &Queue) -> Result<(), OpenError> {
     let settings = shared.config.settings();
-    let ended = shared.db.write(|tx| queue_repo::fail_unfinished_at_startup(tx, shared.env.now())).map_err(Error::from)?;
+    let ended = shared
+        .db
+        .write(|tx| queue_repo::fail_unfinished_at_startup(tx, shared.env.now()))
+        .map_err(Error::from)?;
     if ended > 0 {
         tracing::info!("canceled {ended} items that ran when the last process ended");
     }
     if settings.clear_queue_on_startup {
         queue.clear(&Actor::local_operator(), &QueueId::new("default"))?;
     } else if let Some(keep) = settings.max_queue_history {
-        shared.db.write(|tx| queue_repo::keep_newest(tx, u64::try_from(keep).unwrap_or(0))).map_err(Error::from)?;
+        shared
+            .db
+            .write(|tx| queue_repo::keep_newest(tx, u64::try_from(keep).unwrap_or(0)))
+            .map_err(Error::from)?;
     }
     let mut exists = |name: &ImageName| shared.db.read(|tx| images_repo::exists(tx, name)).unwrap_or(true);
     let recovered = shared.images.recover(&mut exists)?;
     if recovered.restored + recovered.removed > 0 {
-        tracing::info!("ended deletions that were cut off: {} pictures brought back, {} removed", recovered.restored, recovered.removed);
+        tracing::info!(
+            "ended deletions that were cut off: {} pictures brought back, {} removed",
+            recovered.restored,
+            recovered.removed
+        );
     }
     Ok(())
 }
@@ -289,7 +374,9 @@ fn prepare(shared: &Shared, queue: &Queue) -> Result<(), OpenError> {
 fn end_jobs_of_lost_accounts(shared: &Arc<Shared>, processor: &Arc<Processor>) -> Subscription {
     let (db, processor) = (Arc::clone(&shared.db), Arc::clone(processor));
     shared.bus.subscribe(move |published| {
-        let Event::UserAccessChanged(change) = &*published.event else { return };
+        let Event::UserAccessChanged(change) = &*published.event else {
+            return;
+        };
         if change.access.is_active {
             return;
         }

@@ -47,9 +47,9 @@ pub(crate) fn fields(input: &DeriveInput) -> Result<(Vec<&Field>, bool)> {
             continue;
         }
         if serde_says(field, "flatten")? {
-            keeps_extra = true
+            keeps_extra = true;
         } else {
-            declared.push(field)
+            declared.push(field);
         }
     }
     Ok((declared, keeps_extra))
@@ -170,7 +170,9 @@ fn float(expr: &Expr) -> TokenStream {
             let literal = Literal::f64_unsuffixed(number.base10_parse().unwrap_or(f64::INFINITY));
             quote!(#literal)
         }
-        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => {
+        Expr::Unary(ExprUnary {
+            op: UnOp::Neg(_), expr, ..
+        }) => {
             let inner = float(expr);
             quote!(-#inner)
         }

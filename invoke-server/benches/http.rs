@@ -34,14 +34,30 @@ struct Figures {
 
 fn main() {
     let root = tempfile::tempdir().expect("a temporary folder");
-    let settings = Settings { multiuser: true, ..Settings::default() };
+    let settings = Settings {
+        multiuser: true,
+        ..Settings::default()
+    };
     let env = Env::system();
     let core = Core::of_config(Config::from_settings(root.path(), settings), env.clone(), Door::Library).expect("a fresh root opens");
     let email = Email::parse("root@example.com").expect("an address");
     let password = "Passw0rd-root".to_owned();
     let nobody = Actor::anonymous();
-    core.auth.setup(&nobody, &Setup { email: email.clone(), display_name: None, password: password.clone() }).expect("set-up");
-    let credentials = Credentials { email, password, remember_me: false };
+    core.auth
+        .setup(
+            &nobody,
+            &Setup {
+                email: email.clone(),
+                display_name: None,
+                password: password.clone(),
+            },
+        )
+        .expect("set-up");
+    let credentials = Credentials {
+        email,
+        password,
+        remember_me: false,
+    };
     let token = core.auth.login(&nobody, &credentials, None).expect("signing in").token;
     let options = Options::of(core.config());
     let server = Arc::new(Server::new(core, options).expect("routes"));
@@ -50,7 +66,10 @@ fn main() {
     let address = listener.local_addr().expect("an address");
     runtime.spawn(serve(server, listener, std::future::pending()));
 
-    println!("{:<28} {:>10} {:>9} {:>9} {:>9}", "route", "requests/s", "p50 ms", "p99 ms", "max ms");
+    println!(
+        "{:<28} {:>10} {:>9} {:>9} {:>9}",
+        "route", "requests/s", "p50 ms", "p99 ms", "max ms"
+    );
     for (name, path) in [
         ("version", "/api/v1/app/version"),
         ("boards", "/api/v1/boards/?all=true"),
@@ -70,13 +89,23 @@ fn measure(env: &Env, address: SocketAddr, path: &str, token: &str) -> Figures {
     let begun = env.monotonic_ns();
     let end = begun + Duration::from_secs(SECONDS).as_nanos() as u64;
     let mut times: Vec<u64> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| client(env, address, request.as_bytes(), end))).collect();
-        clients.into_iter().flat_map(|client| client.join().expect("a client that does not panic")).collect()
+        let clients: Vec<_> = (0..CONNECTIONS)
+            .map(|_| scope.spawn(|| client(env, address, request.as_bytes(), end)))
+            .collect();
+        clients
+            .into_iter()
+            .flat_map(|client| client.join().expect("a client that does not panic"))
+            .collect()
     });
     let elapsed = (env.monotonic_ns() - begun) as f64 / 1e9;
     times.sort_unstable();
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize] as f64 / 1e6;
-    Figures { per_second: times.len() as f64 / elapsed, median_ms: at(0.5), p99_ms: at(0.99), worst_ms: at(1.0) }
+    Figures {
+        per_second: times.len() as f64 / elapsed,
+        median_ms: at(0.5),
+        p99_ms: at(0.99),
+        worst_ms: at(1.0),
+    }
 }
 
 /// Asks again and again over one connection; the nanoseconds that each answer took.

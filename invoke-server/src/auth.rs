@@ -27,7 +27,11 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The media cookie of a request.
 pub fn media_cookie(headers: &HeaderMap) -> Option<&str> {
-    let mut pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+    let mut pairs = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(';'));
     pairs.find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         (name.trim() == MEDIA_COOKIE).then(|| value.trim().trim_matches('"'))
@@ -47,7 +51,11 @@ pub(crate) fn admit(server: &Server, route: &Route, headers: &HeaderMap) -> Resu
     };
     let intent = if route.method.writes() { Intent::Write } else { Intent::Read };
     let authenticator = server.core.authenticator();
-    let session = if access.is_account() { authenticator.account_session(presented, intent) } else { authenticator.session(presented, intent) }?;
+    let session = if access.is_account() {
+        authenticator.account_session(presented, intent)
+    } else {
+        authenticator.session(presented, intent)
+    }?;
     if matches!(access, Access::Admin | Access::AccountAdmin) && !session.actor.is_admin() {
         return Err(Fault::new(StatusCode::FORBIDDEN, "Admin privileges required"));
     }
@@ -56,8 +64,13 @@ pub(crate) fn admit(server: &Server, route: &Route, headers: &HeaderMap) -> Resu
 
 /// Prolongs a sign-in that is still honoured: the answer to a successful write brings a fresh token.
 pub(crate) fn prolong(server: &Server, headers: &HeaderMap, reply: Reply) -> Reply {
-    let bare = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix("Bearer "));
-    let Some(token) = bare.filter(|_| !reply.has("x-refreshed-token")) else { return reply };
+    let bare = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.strip_prefix("Bearer "));
+    let Some(token) = bare.filter(|_| !reply.has("x-refreshed-token")) else {
+        return reply;
+    };
     match server.core.auth.refresh(&Actor::anonymous(), token) {
         Ok(Some(fresh)) => reply.header("x-refreshed-token", &fresh),
         Ok(None) => reply,
@@ -110,7 +123,10 @@ mod tests {
 
     #[test]
     fn the_media_cookie_is_found_among_others() {
-        assert_eq!(media_cookie(&with(header::COOKIE, "a=b; invokeai_media_token=x.y.z; c=d")), Some("x.y.z"));
+        assert_eq!(
+            media_cookie(&with(header::COOKIE, "a=b; invokeai_media_token=x.y.z; c=d")),
+            Some("x.y.z")
+        );
         assert_eq!(media_cookie(&with(header::COOKIE, "invokeai_media_token2=x")), None);
     }
 }

@@ -99,7 +99,10 @@ mod tests {
     async fn a_panic_is_an_error_and_gives_its_place_back() {
         let lanes = Lanes::new(1, 1);
         for _ in 0..3 {
-            assert_eq!(lanes.run(Weight::Heavy, || panic!("on purpose")).await, Err::<(), _>(NotDone::Panicked));
+            assert_eq!(
+                lanes.run(Weight::Heavy, || panic!("on purpose")).await,
+                Err::<(), _>(NotDone::Panicked)
+            );
         }
         assert_eq!(lanes.run(Weight::Heavy, || 1).await, Ok(1));
     }

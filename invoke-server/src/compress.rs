@@ -25,18 +25,31 @@ fn is_text(media: &str) -> bool {
 
 /// Whether a client takes gzip.
 pub(crate) fn accepts_gzip(request: &HeaderMap) -> bool {
-    let accepted = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let accepted = request
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     accepted.flat_map(|text| text.split(',')).any(|one| {
         let mut pieces = one.split(';').map(str::trim);
         let named = pieces.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");
-        named && !pieces.any(|piece| piece.replace(' ', "").strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0)))
+        named
+            && !pieces.any(|piece| {
+                piece
+                    .replace(' ', "")
+                    .strip_prefix("q=")
+                    .is_some_and(|q| q.parse::<f32>() == Ok(0.0))
+            })
     })
 }
 
 /// Compresses bytes; level 1 to 9.
 pub(crate) fn gzip(bytes: &[u8], level: u32) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::new(level.min(9)));
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("writing to memory does not fail").into()
+    encoder
+        .write_all(bytes)
+        .and_then(|()| encoder.finish())
+        .expect("writing to memory does not fail")
+        .into()
 }
 
 /// Compresses an answer if it is a text, long enough, and the client takes it. Level 0 never does.

@@ -40,12 +40,20 @@ impl Cors {
         if !self.allows(origin) {
             wrong.push("origin");
         }
-        if !self.methods.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(wanted)) {
+        if !self
+            .methods
+            .iter()
+            .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(wanted))
+        {
             wrong.push("method");
         }
         let asked = text(request, header::ACCESS_CONTROL_REQUEST_HEADERS);
         let fine = |name: &str| {
-            ALWAYS_ALLOWED.contains(&name) || self.headers.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
+            ALWAYS_ALLOWED.contains(&name)
+                || self
+                    .headers
+                    .iter()
+                    .any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
         };
         if asked.is_some_and(|names| !names.split(',').all(|name| fine(name.trim().to_ascii_lowercase().as_str()))) {
             wrong.push("headers");
@@ -53,10 +61,20 @@ impl Cors {
         let reply = if wrong.is_empty() {
             Reply::text(StatusCode::OK, "text/plain; charset=utf-8", "OK")
         } else {
-            Reply::text(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", format!("Disallowed CORS {}", wrong.join(", ")))
+            Reply::text(
+                StatusCode::BAD_REQUEST,
+                "text/plain; charset=utf-8",
+                format!("Disallowed CORS {}", wrong.join(", ")),
+            )
         };
-        let methods = if self.methods.iter().any(|allowed| allowed == "*") { ALL_METHODS.into() } else { self.methods.join(", ") };
-        let mut reply = reply.header("access-control-allow-methods", &methods).header("access-control-max-age", "600");
+        let methods = if self.methods.iter().any(|allowed| allowed == "*") {
+            ALL_METHODS.into()
+        } else {
+            self.methods.join(", ")
+        };
+        let mut reply = reply
+            .header("access-control-allow-methods", &methods)
+            .header("access-control-max-age", "600");
         if let Some(names) = asked {
             reply = reply.header("access-control-allow-headers", names);
         }
@@ -65,7 +83,9 @@ impl Cors {
 
     /// Adds to an answer what tells the browser who may read it.
     pub(crate) fn mark(&self, mut reply: Reply, request: &HeaderMap) -> Reply {
-        let Some(origin) = text(request, header::ORIGIN) else { return reply };
+        let Some(origin) = text(request, header::ORIGIN) else {
+            return reply;
+        };
         reply = reply.header("access-control-expose-headers", "X-Refreshed-Token");
         if self.credentials {
             reply = reply.header("access-control-allow-credentials", "true");
@@ -90,7 +110,12 @@ mod tests {
     use super::*;
 
     fn cors() -> Cors {
-        Cors { origins: vec!["http://a.example".into()], credentials: true, methods: vec!["*".into()], headers: vec!["*".into()] }
+        Cors {
+            origins: vec!["http://a.example".into()],
+            credentials: true,
+            methods: vec!["*".into()],
+            headers: vec!["*".into()],
+        }
     }
 
     fn request(origin: &'static str) -> HeaderMap {
@@ -103,7 +128,10 @@ mod tests {
     #[test]
     fn only_configured_origins_are_let_in() {
         let fine = cors().preflight(&http::Method::OPTIONS, &request("http://a.example")).unwrap();
-        assert_eq!((fine.status, &fine.headers["access-control-allow-origin"]), (StatusCode::OK, &HeaderValue::from_static("http://a.example")));
+        assert_eq!(
+            (fine.status, &fine.headers["access-control-allow-origin"]),
+            (StatusCode::OK, &HeaderValue::from_static("http://a.example"))
+        );
         let refused = cors().preflight(&http::Method::OPTIONS, &request("http://b.example")).unwrap();
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         assert!(refused.headers.get("access-control-allow-origin").is_none());

@@ -35,7 +35,13 @@ impl Fault {
 
     /// A status with a detail that is more than a text.
     pub fn with_detail(status: StatusCode, detail: Value) -> Self {
-        Self(Box::new(Refusal { status, detail, cause: None, retry_after_s: None, challenge: false }))
+        Self(Box::new(Refusal {
+            status,
+            detail,
+            cause: None,
+            retry_after_s: None,
+            challenge: false,
+        }))
     }
 
     /// The request contradicts itself or lacks something.

@@ -44,19 +44,34 @@ pub(crate) fn parse(body: RawBody, content_type: Option<&str>) -> Result<Parsed>
         Err(error) => {
             let loc = vec!["body".into(), Step::Index(offset(&bytes, &error))];
             let ctx = Some(json!({"error": error.to_string()}));
-            Err(Fault::issue(Issue { ctx, ..Issue::new("json_invalid", loc, "JSON decode error", json!({})) }))
+            Err(Fault::issue(Issue {
+                ctx,
+                ..Issue::new("json_invalid", loc, "JSON decode error", json!({}))
+            }))
         }
     }
 }
 
 fn is_json(content_type: Option<&str>) -> bool {
-    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
+    let media = content_type
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    media
+        .strip_prefix("application/")
+        .is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
 }
 
 /// The byte at which parsing stopped.
 fn offset(bytes: &Bytes, error: &serde_json::Error) -> usize {
-    let before: usize = bytes.split_inclusive(|&b| b == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    let before: usize = bytes
+        .split_inclusive(|&b| b == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
     (before + error.column()).saturating_sub(1)
 }
 
@@ -78,7 +93,14 @@ pub(crate) fn check(route: &Route, path: Vec<(&'static str, String)>, query: &st
     let mut inputs = Inputs::default();
     let mut issues = Vec::new();
     for (name, text) in path {
-        collect(&mut inputs.path, &mut issues, "path", name, &route.path_shape(name), Value::String(text));
+        collect(
+            &mut inputs.path,
+            &mut issues,
+            "path",
+            name,
+            &route.path_shape(name),
+            Value::String(text),
+        );
     }
     if !route.query.is_empty() {
         query_parameters(route.query, query, &mut inputs.query, &mut issues);
@@ -109,7 +131,11 @@ pub(crate) fn check(route: &Route, path: Vec<(&'static str, String)>, query: &st
             form(fields, parts, &mut inputs, &mut issues);
         }
     }
-    if issues.is_empty() { Ok(inputs) } else { Err(Fault::invalid(issues)) }
+    if issues.is_empty() {
+        Ok(inputs)
+    } else {
+        Err(Fault::invalid(issues))
+    }
 }
 
 fn missing(loc: Vec<Step>) -> Issue {
@@ -173,7 +199,11 @@ fn form(fields: &[Field], parts: Vec<Part>, inputs: &mut Inputs, issues: &mut Ve
         match part {
             Some(part) if part.is_file() == wants_file && wants_file => {}
             Some(_) if wants_file => {
-                issues.push(Issue::value_error(loc(), "Expected UploadFile, received: <class 'str'>", Value::Null));
+                issues.push(Issue::value_error(
+                    loc(),
+                    "Expected UploadFile, received: <class 'str'>",
+                    Value::Null,
+                ));
             }
             Some(part) if part.is_file() => issues.push(Issue::new("string_type", loc(), "Input should be a valid string", Value::Null)),
             Some(part) => {
@@ -223,7 +253,11 @@ pub(crate) fn unescape(text: &str, plus_is_space: bool) -> String {
 
 /// The shape of a body that is an object of parameters, for the document.
 pub(crate) const fn object_of(name: &'static str, fields: &'static [Field]) -> ObjectShape {
-    ObjectShape { name, fields, extra: Extra::Ignore }
+    ObjectShape {
+        name,
+        fields,
+        extra: Extra::Ignore,
+    }
 }
 
 #[cfg(test)]
@@ -231,22 +265,20 @@ mod tests {
     use invoke_core::domain::shape::Bounds;
 
     use super::*;
-    use crate::{
-        call::Call,
-        reply::Reply,
-        route::Access,
-    };
+    use crate::{call::Call, reply::Reply, route::Access};
 
     #[expect(clippy::unnecessary_wraps, reason = "a handler is of one type, whether it can fail or not")]
     fn answer(_: &mut Call<'_>) -> Result<Reply> {
         Ok(Reply::empty(http::StatusCode::OK))
     }
 
-    const LIST: Route = Route::get("/x/{id}", Access::User, answer).path_shapes(&[Field::required("id", Shape::INT)]).query(&[
-        Field::with("limit", Shape::Int(Bounds::NONE.ge(0.0).le(1000.0)), "10"),
-        Field::optional("categories", Shape::list(&Shape::STR)),
-        Field::required("flag", Shape::BOOL),
-    ]);
+    const LIST: Route = Route::get("/x/{id}", Access::User, answer)
+        .path_shapes(&[Field::required("id", Shape::INT)])
+        .query(&[
+            Field::with("limit", Shape::Int(Bounds::NONE.ge(0.0).le(1000.0)), "10"),
+            Field::optional("categories", Shape::list(&Shape::STR)),
+            Field::required("flag", Shape::BOOL),
+        ]);
     const EMBED: Route = Route::post("/x", Access::User, answer).fields(&[Field::required("ids", Shape::list(&Shape::INT))]);
     const TEXT: Route = Route::post("/x", Access::User, answer).json(Shape::STR);
 
@@ -254,18 +286,38 @@ mod tests {
         let fault = result.map(|_| ()).unwrap_err();
         assert_eq!(fault.status(), 422);
         let reply = fault.into_reply();
-        let crate::reply::Content::Bytes(bytes) = reply.content else { panic!("an error is no file") };
+        let crate::reply::Content::Bytes(bytes) = reply.content else {
+            panic!("an error is no file")
+        };
         let body: Value = serde_json::from_slice(&bytes).unwrap();
-        body["detail"].as_array().unwrap().iter().map(|issue| format!("{} {}", issue["type"].as_str().unwrap(), issue["loc"])).collect()
+        body["detail"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|issue| format!("{} {}", issue["type"].as_str().unwrap(), issue["loc"]))
+            .collect()
     }
 
     #[test]
     fn queries_are_read_by_their_shapes() {
-        let inputs = check(&LIST, vec![("id", "7".into())], "flag=Yes&categories=a&categories=b%20c&limit=3&limit=4&other=1", Parsed::Absent).unwrap();
+        let inputs = check(
+            &LIST,
+            vec![("id", "7".into())],
+            "flag=Yes&categories=a&categories=b%20c&limit=3&limit=4&other=1",
+            Parsed::Absent,
+        )
+        .unwrap();
         assert_eq!(json!(inputs.query), json!({"limit": 4, "categories": ["a", "b c"], "flag": true}));
         assert_eq!(inputs.path["id"], json!(7));
         let wrong = places(check(&LIST, vec![("id", "x".into())], "limit=1001&categories=a", Parsed::Absent));
-        assert_eq!(wrong, [r#"int_parsing ["path","id"]"#, r#"less_than_equal ["query","limit"]"#, r#"missing ["query","flag"]"#]);
+        assert_eq!(
+            wrong,
+            [
+                r#"int_parsing ["path","id"]"#,
+                r#"less_than_equal ["query","limit"]"#,
+                r#"missing ["query","flag"]"#
+            ]
+        );
     }
 
     #[test]
@@ -273,12 +325,39 @@ mod tests {
         let json = Some("application/json");
         let bytes = |text: &'static str| RawBody::Bytes(Bytes::from_static(text.as_bytes()));
         assert_eq!(parse(bytes("{\n\"a\": tru"), json).unwrap_err().status(), 422);
-        assert_eq!(places(check(&EMBED, vec![], "", parse(bytes("[1]"), json).unwrap())), [r#"missing ["body","ids"]"#]);
-        assert_eq!(places(check(&EMBED, vec![], "", parse(bytes(r#"{"ids":["a"]}"#), json).unwrap())), [r#"int_parsing ["body","ids",0]"#]);
-        assert_eq!(places(check(&TEXT, vec![], "", parse(bytes(""), None).unwrap())), [r#"missing ["body"]"#]);
-        assert_eq!(places(check(&TEXT, vec![], "", parse(bytes("{}"), json).unwrap())), [r#"string_type ["body"]"#]);
-        assert_eq!(check(&TEXT, vec![], "", parse(bytes("{}"), Some("text/plain")).unwrap()).unwrap().body, json!("{}"));
-        assert_eq!(check(&TEXT, vec![], "", parse(bytes("\"x\""), Some("application/merge-patch+json")).unwrap()).unwrap().body, json!("x"));
+        assert_eq!(
+            places(check(&EMBED, vec![], "", parse(bytes("[1]"), json).unwrap())),
+            [r#"missing ["body","ids"]"#]
+        );
+        assert_eq!(
+            places(check(&EMBED, vec![], "", parse(bytes(r#"{"ids":["a"]}"#), json).unwrap())),
+            [r#"int_parsing ["body","ids",0]"#]
+        );
+        assert_eq!(
+            places(check(&TEXT, vec![], "", parse(bytes(""), None).unwrap())),
+            [r#"missing ["body"]"#]
+        );
+        assert_eq!(
+            places(check(&TEXT, vec![], "", parse(bytes("{}"), json).unwrap())),
+            [r#"string_type ["body"]"#]
+        );
+        assert_eq!(
+            check(&TEXT, vec![], "", parse(bytes("{}"), Some("text/plain")).unwrap())
+                .unwrap()
+                .body,
+            json!("{}")
+        );
+        assert_eq!(
+            check(
+                &TEXT,
+                vec![],
+                "",
+                parse(bytes("\"x\""), Some("application/merge-patch+json")).unwrap()
+            )
+            .unwrap()
+            .body,
+            json!("x")
+        );
     }
 
     #[test]

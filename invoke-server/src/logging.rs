@@ -36,7 +36,10 @@ impl LogLevel {
 impl Default for LogLevel {
     /// A level that nothing depends on, for programs that log as they please.
     fn default() -> Self {
-        Self { number: Arc::new(AtomicI64::new(20)), apply: Arc::new(|_| {}) }
+        Self {
+            number: Arc::new(AtomicI64::new(20)),
+            apply: Arc::new(|_| {}),
+        }
     }
 }
 
@@ -82,15 +85,22 @@ pub fn start(settings: &Settings) -> Result<LogLevel, String> {
     let network = level(settings.log_level_network.as_str()).1;
     let (filter, handle) = reload::Layer::new(EnvFilter::new(directives(ours, network)));
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let colourful = matches!(settings.log_format, LogFormat::Color | LogFormat::Legacy) && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let started = tracing_subscriber::registry().with(filter).with(lines.with_ansi(colourful)).try_init();
+    let colourful =
+        matches!(settings.log_format, LogFormat::Color | LogFormat::Legacy) && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines.with_ansi(colourful))
+        .try_init();
     started.map_err(|error| format!("logging cannot be started: {error}"))?;
     let apply = move |number| {
         if let Err(error) = handle.reload(EnvFilter::new(directives(name_of(number), network))) {
             tracing::warn!("the log level stays as it is: {error}");
         }
     };
-    Ok(LogLevel { number: Arc::new(AtomicI64::new(number)), apply: Arc::new(apply) })
+    Ok(LogLevel {
+        number: Arc::new(AtomicI64::new(number)),
+        apply: Arc::new(apply),
+    })
 }
 
 #[cfg(test)]
@@ -99,7 +109,10 @@ mod tests {
 
     #[test]
     fn levels_are_ours_and_the_networks() {
-        assert_eq!(directives(level("critical").1, level("warning").1), "warn,invoke_core=error,invoke_server=error");
+        assert_eq!(
+            directives(level("critical").1, level("warning").1),
+            "warn,invoke_core=error,invoke_server=error"
+        );
         for name in ["debug", "info", "warning", "error"] {
             assert_eq!(name_of(level(name).0), level(name).1);
         }

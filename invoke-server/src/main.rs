@@ -1,11 +1,6 @@
 //! The server program.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use invoke_core::{
@@ -92,11 +87,17 @@ async fn serve(core: Core, log_level: logging::LogLevel) -> Result<(), String> {
     let port = u16::try_from(settings.port).map_err(|_| format!("`port` must be a number from 0 to 65535, not {}", settings.port))?;
     let address = (settings.host.as_str(), port);
     let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!("port {port} on {} is taken: stop what uses it, or choose another with --port", settings.host),
+        std::io::ErrorKind::AddrInUse => format!(
+            "port {port} on {} is taken: stop what uses it, or choose another with --port",
+            settings.host
+        ),
         _ => format!("cannot listen on {}:{port}: {error}", settings.host),
     })?;
     let place = listener.local_addr().map_err(|error| error.to_string())?;
-    let options = Options { log_level, ..Options::of(core.config()) };
+    let options = Options {
+        log_level,
+        ..Options::of(core.config())
+    };
     let base = options.base_path.clone();
     tracing::info!("version {} (contract {CONTRACT_VERSION})", env!("CARGO_PKG_VERSION"));
     tracing::info!("root directory = {}", core.config().root().display());

@@ -39,7 +39,10 @@ fn malformed() -> Fault {
 }
 
 fn too_large(limit: usize) -> Fault {
-    Fault::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is too large: {} MiB at most", limit >> 20))
+    Fault::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("The body is too large: {} MiB at most", limit >> 20),
+    )
 }
 
 /// Reads the parts of a form of so many bytes at most. A body that is no form has no parts.
@@ -76,7 +79,12 @@ where
             }
             data.extend_from_slice(&chunk);
         }
-        parts.push(Part { name, file_name, content_type, data: data.into() });
+        parts.push(Part {
+            name,
+            file_name,
+            content_type,
+            data: data.into(),
+        });
     }
     Ok(parts)
 }
@@ -97,18 +105,33 @@ mod tests {
     async fn files_and_texts_are_told_apart() {
         let parts = read("multipart/form-data; boundary=b", FORM, 4096).await.unwrap();
         assert_eq!(parts.len(), 2);
-        assert_eq!((parts[0].is_file(), parts[0].content_type.as_deref(), &parts[0].data[..]), (true, Some("image/png"), &b"xyz"[..]));
-        assert_eq!((parts[1].is_file(), parts[1].name.as_str(), &parts[1].data[..]), (false, "metadata", &b"{}"[..]));
+        assert_eq!(
+            (parts[0].is_file(), parts[0].content_type.as_deref(), &parts[0].data[..]),
+            (true, Some("image/png"), &b"xyz"[..])
+        );
+        assert_eq!(
+            (parts[1].is_file(), parts[1].name.as_str(), &parts[1].data[..]),
+            (false, "metadata", &b"{}"[..])
+        );
     }
 
     #[tokio::test]
     async fn limits_hold() {
-        assert_eq!(read("multipart/form-data; boundary=b", FORM, 40).await.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(
+            read("multipart/form-data; boundary=b", FORM, 40).await.unwrap_err().status(),
+            StatusCode::PAYLOAD_TOO_LARGE
+        );
         let long = format!("multipart/form-data; boundary={}", "b".repeat(71));
         assert_eq!(read(&long, FORM, 4096).await.unwrap_err().status(), StatusCode::BAD_REQUEST);
-        assert_eq!(read("multipart/form-data; boundary=c", FORM, 4096).await.unwrap_err().status(), StatusCode::BAD_REQUEST);
+        assert_eq!(
+            read("multipart/form-data; boundary=c", FORM, 4096).await.unwrap_err().status(),
+            StatusCode::BAD_REQUEST
+        );
         let many = "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n".repeat(MAX_PARTS + 1) + "--b--\r\n";
-        assert_eq!(read("multipart/form-data; boundary=b", &many, 1 << 20).await.unwrap_err().status(), StatusCode::BAD_REQUEST);
+        assert_eq!(
+            read("multipart/form-data; boundary=b", &many, 1 << 20).await.unwrap_err().status(),
+            StatusCode::BAD_REQUEST
+        );
     }
 
     #[tokio::test]

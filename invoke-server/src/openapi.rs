@@ -25,8 +25,13 @@ pub(crate) struct Document {
 impl Document {
     /// Writes the document of these routes. Routes without a name stay out of it.
     pub(crate) fn of(routes: impl IntoIterator<Item = Route>, registry: &Registry) -> Self {
-        let plain = serde_json::to_vec(&write(routes, registry)).expect("a JSON value can be written").into();
-        Self { plain, compressed: OnceLock::new() }
+        let plain = serde_json::to_vec(&write(routes, registry))
+            .expect("a JSON value can be written")
+            .into();
+        Self {
+            plain,
+            compressed: OnceLock::new(),
+        }
     }
 
     /// The document, compressed.
@@ -83,7 +88,10 @@ fn operation(route: &Route, definitions: &mut Definitions) -> Value {
     }
     if operation.get("parameters").is_some() || operation.get("requestBody").is_some() {
         let schema = json!({"$ref": "#/components/schemas/HTTPValidationError"});
-        responses.insert("422".into(), json!({"description": "Validation Error", "content": {"application/json": {"schema": schema}}}));
+        responses.insert(
+            "422".into(),
+            json!({"description": "Validation Error", "content": {"application/json": {"schema": schema}}}),
+        );
     }
     operation["responses"] = json!(responses);
     operation
@@ -129,7 +137,12 @@ fn inline(object: &ObjectShape, definitions: &mut Definitions) -> Value {
         }
         properties.insert(field.name.into(), schema);
     }
-    let required: Vec<&str> = object.fields.iter().filter(|field| field.default == Default::Required).map(|field| field.name).collect();
+    let required: Vec<&str> = object
+        .fields
+        .iter()
+        .filter(|field| field.default == Default::Required)
+        .map(|field| field.name)
+        .collect();
     let mut schema = json!({"type": "object", "properties": properties});
     if !required.is_empty() {
         schema["required"] = json!(required);

@@ -16,7 +16,9 @@ pub fn in_terminal(bus: &Bus) -> Option<Subscription> {
     let style = ProgressStyle::with_template("{msg:40!} {wide_bar} {percent:>3} %").ok()?;
     let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr_with_hz(10)).with_style(style);
     Some(bus.subscribe(move |published| match &*published.event {
-        Event::InvocationProgress { base, message, percentage, .. } => {
+        Event::InvocationProgress {
+            base, message, percentage, ..
+        } => {
             bar.set_message(format!("item {}: {message}", base.item_id));
             if let Some(part) = percentage {
                 bar.set_position((part * 100.0).clamp(0.0, 100.0) as u64);

@@ -45,7 +45,11 @@ impl Reply {
             Ok(bytes) => Self::bytes(status, "application/json", bytes),
             Err(error) => {
                 tracing::error!("an answer cannot be written as JSON: {error}");
-                Self::text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", "Internal Server Error")
+                Self::text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "text/plain; charset=utf-8",
+                    "Internal Server Error",
+                )
             }
         }
     }
@@ -62,12 +66,21 @@ impl Reply {
 
     /// No content.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), content: Content::Bytes(Bytes::new()) }
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            content: Content::Bytes(Bytes::new()),
+        }
     }
 
     /// Bytes of a content type.
     pub fn bytes(status: StatusCode, media: &str, bytes: impl Into<Bytes>) -> Self {
-        Self { status, headers: HeaderMap::new(), content: Content::Bytes(bytes.into()) }.header("content-type", media)
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            content: Content::Bytes(bytes.into()),
+        }
+        .header("content-type", media)
     }
 
     /// A text of a content type.
@@ -78,7 +91,11 @@ impl Reply {
     /// An open file of so many bytes, sent from where it stands.
     pub fn file(status: StatusCode, media: &str, mut file: impl Read + Send + Sync + 'static, length: u64) -> std::io::Result<Self> {
         if length > READ_AT_ONCE {
-            let reply = Self { status, headers: HeaderMap::new(), content: Content::File(Source(Box::new(file)), length) };
+            let reply = Self {
+                status,
+                headers: HeaderMap::new(),
+                content: Content::File(Source(Box::new(file)), length),
+            };
             return Ok(reply.header("content-type", media).header("content-length", &length.to_string()));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
@@ -115,7 +132,11 @@ impl Reply {
 
     /// Its content type without parameters.
     pub(crate) fn media(&self) -> &str {
-        let whole = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let whole = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         whole.split(';').next().unwrap_or_default().trim()
     }
 }

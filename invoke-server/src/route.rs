@@ -78,7 +78,14 @@ pub enum Access {
 
 impl Access {
     /// Every rule.
-    pub const ALL: &'static [Self] = &[Self::Anonymous, Self::User, Self::Admin, Self::Media, Self::AccountUser, Self::AccountAdmin];
+    pub const ALL: &'static [Self] = &[
+        Self::Anonymous,
+        Self::User,
+        Self::Admin,
+        Self::Media,
+        Self::AccountUser,
+        Self::AccountAdmin,
+    ];
 
     /// Whether an account's token is demanded in either mode, and its absence answered with a challenge.
     pub const fn is_account(self) -> bool {
@@ -217,7 +224,12 @@ impl Route {
 
     /// Its group, name and description in the document.
     pub const fn doc(self, tag: &'static str, name: &'static str, summary: &'static str) -> Self {
-        Self { tag, name, summary, ..self }
+        Self {
+            tag,
+            name,
+            summary,
+            ..self
+        }
     }
 
     /// Clients should no longer use it.
@@ -237,12 +249,18 @@ impl Route {
 
     /// The body is JSON of this shape.
     pub const fn json(self, shape: Shape) -> Self {
-        Self { body: Body::Json(shape), ..self }
+        Self {
+            body: Body::Json(shape),
+            ..self
+        }
     }
 
     /// The body is a JSON object with these parameters.
     pub const fn fields(self, fields: &'static [Field]) -> Self {
-        Self { body: Body::Fields(fields), ..self }
+        Self {
+            body: Body::Fields(fields),
+            ..self
+        }
     }
 
     /// The document describes the body by these fields, since something else than the route checks it.
@@ -252,26 +270,46 @@ impl Route {
 
     /// The body is a form with these parts, of so many bytes at most.
     pub const fn form(self, parts: &'static [Field], body_limit: usize) -> Self {
-        Self { body: Body::Form(parts), body_limit, ..self }
+        Self {
+            body: Body::Form(parts),
+            body_limit,
+            ..self
+        }
     }
 
     /// It answers JSON.
     pub const fn returns(self, status: u16, shape: Shape) -> Self {
-        self.answer(Answer { status, media: "application/json", shape })
+        self.answer(Answer {
+            status,
+            media: "application/json",
+            shape,
+        })
     }
 
     /// It answers without content.
     pub const fn returns_nothing(self, status: u16) -> Self {
-        self.answer(Answer { status, media: "", shape: Shape::Any })
+        self.answer(Answer {
+            status,
+            media: "",
+            shape: Shape::Any,
+        })
     }
 
     /// It answers a file or text of this type.
     pub const fn returns_media(self, media: &'static str) -> Self {
-        self.answer(Answer { status: 200, media, shape: Shape::Binary })
+        self.answer(Answer {
+            status: 200,
+            media,
+            shape: Shape::Binary,
+        })
     }
 
     const fn answer(self, answer: Answer) -> Self {
-        let answers = if self.answers[0].is_none() { [Some(answer), None] } else { [self.answers[0], Some(answer)] };
+        let answers = if self.answers[0].is_none() {
+            [Some(answer), None]
+        } else {
+            [self.answers[0], Some(answer)]
+        };
         Self { answers, ..self }
     }
 
@@ -282,17 +320,26 @@ impl Route {
 
     /// Answering takes no time to speak of.
     pub const fn inline(self) -> Self {
-        Self { weight: Weight::Inline, ..self }
+        Self {
+            weight: Weight::Inline,
+            ..self
+        }
     }
 
     /// Answering hashes a password.
     pub const fn hashing(self) -> Self {
-        Self { weight: Weight::Hashing, ..self }
+        Self {
+            weight: Weight::Hashing,
+            ..self
+        }
     }
 
     /// Answering takes a while.
     pub const fn heavy(self) -> Self {
-        Self { weight: Weight::Heavy, ..self }
+        Self {
+            weight: Weight::Heavy,
+            ..self
+        }
     }
 
     /// A write through it does not prolong the sign-in.
@@ -314,6 +361,9 @@ impl Route {
 
     /// The shape of a path parameter.
     pub fn path_shape(&self, name: &str) -> Shape {
-        self.path_shapes.iter().find(|field| field.name == name).map_or(Shape::STR, |field| field.shape)
+        self.path_shapes
+            .iter()
+            .find(|field| field.name == name)
+            .map_or(Shape::STR, |field| field.shape)
     }
 }

@@ -129,7 +129,8 @@ impl Server {
 
     /// The OpenAPI document.
     pub(crate) fn document(&self) -> &Document {
-        self.document.get_or_init(|| Document::of(crate::api::routes(), self.core.registry()))
+        self.document
+            .get_or_init(|| Document::of(crate::api::routes(), self.core.registry()))
     }
 
     /// Answers a request.
@@ -145,7 +146,9 @@ impl Server {
             Some(reply) => reply,
             None => self.options.cors.mark(self.answer(&head, body).await, &head.headers),
         };
-        let reply = reply.header("x-request-id", &format!("{:08x}-{number:x}", self.run)).header("x-content-type-options", "nosniff");
+        let reply = reply
+            .header("x-request-id", &format!("{:08x}-{number:x}", self.run))
+            .header("x-content-type-options", "nosniff");
         let microseconds = (self.core.env().monotonic_ns() - begun) / 1000;
         let status = reply.status.as_u16();
         if reply.status.is_server_error() {
@@ -182,9 +185,9 @@ impl Server {
     async fn done(&self, weight: Weight, work: impl FnOnce() -> Reply + Send + 'static) -> Reply {
         match self.lanes.run(weight, work).await {
             Ok(reply) => reply,
-            Err(NotDone::Busy) => {
-                Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server is busy. Try again in a moment.").into_reply().header("retry-after", "1")
-            }
+            Err(NotDone::Busy) => Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server is busy. Try again in a moment.")
+                .into_reply()
+                .header("retry-after", "1"),
             Err(NotDone::Panicked) => Fault::from(Error::internal("answering a request", "it panicked")).into_reply(),
         }
     }
@@ -202,7 +205,10 @@ impl Server {
             return Ok(RawBody::Unread);
         }
         let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        if text(header::CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > limit) {
+        if text(header::CONTENT_LENGTH)
+            .and_then(|text| text.parse::<usize>().ok())
+            .is_some_and(|length| length > limit)
+        {
             return Err(refused(too_large(limit)));
         }
         let pieces = body.map(|piece| piece.map(|mut buf| buf.copy_to_bytes(buf.remaining())));
@@ -210,7 +216,10 @@ impl Server {
             return all(pieces, limit).await.map(RawBody::Bytes).map_err(refused);
         }
         let (server, asker, declared) = (Arc::clone(self), Arc::clone(head), *route);
-        let admitted = self.lanes.run(Weight::Blocking, move || auth::admit(&server, &declared, &asker.headers).map(drop)).await;
+        let admitted = self
+            .lanes
+            .run(Weight::Blocking, move || auth::admit(&server, &declared, &asker.headers).map(drop))
+            .await;
         if let Ok(Err(fault)) = admitted {
             return Err(refused(if route.access.is_account() { fault.with_challenge() } else { fault }));
         }
@@ -244,7 +253,11 @@ impl Server {
             let fault = if route.access.is_account() { fault.with_challenge() } else { fault };
             fault.or_else_told(route.fault).into_reply()
         });
-        let reply = if route.refreshes && reply.status.as_u16() < 400 { auth::prolong(self, &head.headers, reply) } else { reply };
+        let reply = if route.refreshes && reply.status.as_u16() < 400 {
+            auth::prolong(self, &head.headers, reply)
+        } else {
+            reply
+        };
         compress(reply, &head.headers, self.options.compression_level)
     }
 }
@@ -256,7 +269,10 @@ impl std::fmt::Debug for Server {
 }
 
 fn too_large(limit: usize) -> Fault {
-    Fault::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is too large: {} MiB at most", limit >> 20))
+    Fault::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("The body is too large: {} MiB at most", limit >> 20),
+    )
 }
 
 fn too_slow() -> Fault {
@@ -268,8 +284,12 @@ async fn all(pieces: impl Stream<Item = std::result::Result<Bytes, warp::Error>>
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     loop {
-        let piece = tokio::time::timeout(BODY_PATIENCE, pieces.try_next()).await.map_err(|_| too_slow())?;
-        let Some(piece) = piece.map_err(|_| Fault::bad_request("The body could not be read"))? else { break };
+        let piece = tokio::time::timeout(BODY_PATIENCE, pieces.try_next())
+            .await
+            .map_err(|_| too_slow())?;
+        let Some(piece) = piece.map_err(|_| Fault::bad_request("The body could not be read"))? else {
+            break;
+        };
         if first.is_none() && rest.is_empty() {
             first = Some(piece);
         } else {

@@ -34,13 +34,19 @@ impl Table {
     /// Names two routes that exclude each other.
     pub(crate) fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, String> {
         let mut by_pattern: HashMap<String, usize> = HashMap::new();
-        let mut table = Self { paths: matchit::Router::new(), places: Vec::new() };
+        let mut table = Self {
+            paths: matchit::Router::new(),
+            places: Vec::new(),
+        };
         for route in routes {
             let pattern = anonymous(route.path);
             let known = by_pattern.get(&pattern).copied();
             let at = known.unwrap_or(table.places.len());
             if known.is_none() {
-                table.paths.insert(pattern.clone(), at).map_err(|error| format!("{}: {error}", route.path))?;
+                table
+                    .paths
+                    .insert(pattern.clone(), at)
+                    .map_err(|error| format!("{}: {error}", route.path))?;
                 table.places.push(Place::default());
                 by_pattern.insert(pattern, at);
             }
@@ -60,7 +66,10 @@ impl Table {
         let hit = self.paths.at(&path).ok()?;
         let route = self.places[*hit.value].routes.iter().find(|route| route.method == method)?;
         let values = hit.params.iter().map(|(_, value)| value.to_owned());
-        Some(Found { route, path: route.path_parameters().into_iter().zip(values).collect() })
+        Some(Found {
+            route,
+            path: route.path_parameters().into_iter().zip(values).collect(),
+        })
     }
 }
 
@@ -109,9 +118,18 @@ mod tests {
         let find = |method: http::Method, path: &str| table.find(&method, path).map(|f| (f.route.path, f.path));
         assert_eq!(find(http::Method::GET, "/a/"), Some(("/a/", vec![])));
         assert_eq!(find(http::Method::GET, "/a"), None);
-        assert_eq!(find(http::Method::DELETE, "/a/x%20y"), Some(("/a/{name}", vec![("name", "x y".into())])));
-        assert_eq!(find(http::Method::GET, "/a/..%2ffull"), Some(("/a/{id}/full", vec![("id", "..".into())])));
-        assert_eq!(find(http::Method::GET, "/f/b/c.ttf"), Some(("/f/{*path}", vec![("path", "b/c.ttf".into())])));
+        assert_eq!(
+            find(http::Method::DELETE, "/a/x%20y"),
+            Some(("/a/{name}", vec![("name", "x y".into())]))
+        );
+        assert_eq!(
+            find(http::Method::GET, "/a/..%2ffull"),
+            Some(("/a/{id}/full", vec![("id", "..".into())]))
+        );
+        assert_eq!(
+            find(http::Method::GET, "/f/b/c.ttf"),
+            Some(("/f/{*path}", vec![("path", "b/c.ttf".into())]))
+        );
         assert_eq!(find(http::Method::PUT, "/a/x"), None);
         assert_eq!(find(http::Method::OPTIONS, "/a/x"), None);
     }

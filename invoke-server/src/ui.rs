@@ -25,15 +25,23 @@ pub(crate) struct Ui {
 impl Ui {
     /// Serves the client in a folder, or our own page, which is told below which prefix we are served.
     pub(crate) fn new(folder: Option<PathBuf>, base_path: &str) -> Self {
-        let own_page = OWN_PAGE.replace(r#"<meta name="base" content="">"#, &format!(r#"<meta name="base" content="{base_path}">"#));
+        let own_page = OWN_PAGE.replace(
+            r#"<meta name="base" content="">"#,
+            &format!(r#"<meta name="base" content="{base_path}">"#),
+        );
         // The real folder, so that a link out of it can be told from a file in it.
-        Self { folder: folder.and_then(|folder| folder.canonicalize().ok()), own_page }
+        Self {
+            folder: folder.and_then(|folder| folder.canonicalize().ok()),
+            own_page,
+        }
     }
 
     /// Answers a request that no route matches: a file, or the page that finds its own way from the address; nothing but reading is allowed.
     pub(crate) fn answer(&self, method: &Method, path: &str, query: &str) -> Reply {
         if method != Method::GET && method != Method::HEAD {
-            return Fault::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").into_reply().header("allow", "GET, HEAD");
+            return Fault::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+                .into_reply()
+                .header("allow", "GET, HEAD");
         }
         if path == "/" && !query.is_empty() {
             return Reply::empty(StatusCode::TEMPORARY_REDIRECT).header("location", "/");
@@ -44,7 +52,10 @@ impl Ui {
                 .header("content-security-policy", OWN_PAGE_POLICY)
                 .header("referrer-policy", "same-origin"),
         };
-        reply.header("cache-control", "max-age=0, no-cache, no-store, , must-revalidate").header("pragma", "no-cache").header("expires", "0")
+        reply
+            .header("cache-control", "max-age=0, no-cache, no-store, , must-revalidate")
+            .header("pragma", "no-cache")
+            .header("expires", "0")
     }
 }
 
@@ -75,7 +86,11 @@ fn opened(path: &Path) -> Option<Reply> {
 
 /// The content type of a file by its extension.
 pub(crate) fn media_type(path: &Path) -> &'static str {
-    let extension = path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let extension = path
+        .extension()
+        .and_then(|text| text.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     match extension.as_str() {
         "html" => "text/html; charset=utf-8",
         "js" | "mjs" => "text/javascript; charset=utf-8",
@@ -127,7 +142,16 @@ mod tests {
         let ui = Ui::new(Some(web), "");
         let script = ui.answer(&Method::GET, "/assets/a.js", "v=1");
         assert_eq!((text(&script).as_str(), script.media()), ("script", "text/javascript"));
-        for path in ["/", "/boards/7", "/api/v1/no", "/../secret", "/%2e%2e/secret", "/link", "/.hidden", "/assets"] {
+        for path in [
+            "/",
+            "/boards/7",
+            "/api/v1/no",
+            "/../secret",
+            "/%2e%2e/secret",
+            "/link",
+            "/.hidden",
+            "/assets",
+        ] {
             assert_eq!(text(&ui.answer(&Method::GET, path, "")), "index", "{path}");
         }
         assert_eq!(ui.answer(&Method::POST, "/api/v1/no", "").status, StatusCode::METHOD_NOT_ALLOWED);

@@ -42,7 +42,13 @@ pub fn router(server: Arc<Server>) -> impl Filter<Extract = (Response,), Error =
         .and(warp::body::stream())
         .then(move |method, path: FullPath, query, headers: HeaderMap, peer: Option<Peer>, body| {
             let server = Arc::clone(&server);
-            let head = Head { method, path: path.as_str().to_owned(), query, headers, peer: peer.map(|peer| peer.0.ip()) };
+            let head = Head {
+                method,
+                path: path.as_str().to_owned(),
+                query,
+                headers,
+                peer: peer.map(|peer| peer.0.ip()),
+            };
             server.dispatch(head, body)
         })
         // A request whose body something else has taken is the only one that gets here.
@@ -59,7 +65,10 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: impl Fu
     let sweeping = tokio::spawn(Realtime::sweep(Arc::clone(&server)));
     let service = realtime.layer.layer(warp::service(router(Arc::clone(&server))));
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).keep_alive(true);
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .keep_alive(true);
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -91,14 +100,22 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: impl Fu
     }
     drop(listener);
     sweeping.abort();
-    if tokio::time::timeout(STOP_PATIENCE, async { tokio::join!(realtime.close(), connections.shutdown()) }).await.is_err() {
+    if tokio::time::timeout(STOP_PATIENCE, async { tokio::join!(realtime.close(), connections.shutdown()) })
+        .await
+        .is_err()
+    {
         tracing::debug!("some connections were cut");
     }
     Ok(())
 }
 
 /// What every request goes through before it is told whether it is Socket.IO's or the routes'.
-async fn front<S, B>(mut service: S, mut request: Request<Incoming>, peer: SocketAddr, base: String) -> Result<HttpResponse<AnyBody>, Infallible>
+async fn front<S, B>(
+    mut service: S,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    base: String,
+) -> Result<HttpResponse<AnyBody>, Infallible>
 where
     S: Service<Request<Incoming>, Response = HttpResponse<B>, Error = Infallible>,
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -109,7 +126,11 @@ where
         *request.uri_mut() = inner;
     }
     // Socket.IO asks for a token, never for a cookie, so pages of any origin may connect, as they may with the original.
-    let origin = request.headers().get(header::ORIGIN).filter(|_| request.uri().path().starts_with(realtime::PATH)).cloned();
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .filter(|_| request.uri().path().starts_with(realtime::PATH))
+        .cloned();
     if let Some(origin) = origin.as_ref().filter(|_| request.method() == http::Method::OPTIONS) {
         let mut response = HttpResponse::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
         let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
@@ -149,7 +170,10 @@ mod tests {
     #[test]
     fn a_proxys_prefix_is_taken_off() {
         let inner = |uri: &'static str, base: &str| without_base(&Uri::from_static(uri), base).map(|uri| uri.to_string());
-        assert_eq!(inner("/invoke/api/v1/app/version?x=1", "/invoke").as_deref(), Some("/api/v1/app/version?x=1"));
+        assert_eq!(
+            inner("/invoke/api/v1/app/version?x=1", "/invoke").as_deref(),
+            Some("/api/v1/app/version?x=1")
+        );
         assert_eq!(inner("/invoke", "/invoke").as_deref(), Some("/"));
         assert_eq!(inner("/invoke?x=1", "/invoke").as_deref(), Some("/?x=1"));
         assert_eq!(inner("/invoked/api", "/invoke"), None);

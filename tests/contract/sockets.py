@@ -101,7 +101,7 @@ def play(base, transport, tokens, model):
     check(not any(secret in text for secret in SECRETS), f"{transport}: and nothing of what is in them")
     check(not bob.of("invocation_started", "invocation_progress", "invocation_complete"), f"{transport}: nor of the nodes")
 
-    item = enqueue(base, tokens["alice"], model, 2000)
+    item = enqueue(base, tokens["alice"], model, 900)
     wait(lambda: [d for _, d in alice.of("invocation_progress") if d["item_id"] == item and (d["percentage"] or 0) > 0], "the first step")
     begun = time.monotonic()
     call(base, "PUT", f"/api/v1/queue/default/i/{item}/cancel", None, tokens["alice"])

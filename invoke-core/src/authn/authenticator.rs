@@ -76,7 +76,9 @@ pub enum OpenError {
     #[error("the key that tokens are signed with cannot be read: {0}")]
     Sql(#[from] rusqlite::Error),
     /// The stored key is too weak to be used.
-    #[error("the key that tokens are signed with is unusable ({0}); it is the row `jwt_secret` of the table `app_settings`: delete the row and a new key is made, which ends all sessions")]
+    #[error(
+        "the key that tokens are signed with is unusable ({0}); it is the row `jwt_secret` of the table `app_settings`: delete the row and a new key is made, which ends all sessions"
+    )]
     Key(#[from] ShortKey),
 }
 
@@ -104,17 +106,27 @@ impl Authenticator {
             db.write(|tx| settings::get_or_set(tx, settings::TOKEN_KEY, fresh.as_str(), env.now()))?
         };
         let (tokens, hasher) = (Tokens::new(&key)?, Hasher::new(&env));
-        Ok(Self { db, env, tokens, hasher, throttle: Throttle::default(), multiuser })
+        Ok(Self {
+            db,
+            env,
+            tokens,
+            hasher,
+            throttle: Throttle::default(),
+            multiuser,
+        })
     }
 
     /// Who asks, wherever a mode without accounts has an answer too: in single-user mode everybody is its administrator.
     pub fn session(&self, presented: Presented<'_>, intent: Intent) -> Result<Session> {
         if !self.multiuser {
-            return Ok(Session { actor: Actor::single_user_administrator(), user: None, claims: None });
+            return Ok(Session {
+                actor: Actor::single_user_administrator(),
+                user: None,
+                claims: None,
+            });
         }
-        self.identify(presented, intent).map_err(|refused| {
-            refused.worded(["Authentication required", "Invalid or expired token", "User not found or inactive"])
-        })
+        self.identify(presented, intent)
+            .map_err(|refused| refused.worded(["Authentication required", "Invalid or expired token", "User not found or inactive"]))
     }
 
     /// Which account asks, whatever the mode: for the account pages, which are about accounts.
@@ -137,30 +149,47 @@ impl Authenticator {
             Presented::MediaCookie(token) => (token, &[TokenKind::Media, TokenKind::Api]),
         };
         let now = self.env.now();
-        let claims = kinds.iter().find_map(|kind| self.tokens.verify(token, *kind, now)).ok_or(Refused::NotGenuine)?;
+        let claims = kinds
+            .iter()
+            .find_map(|kind| self.tokens.verify(token, *kind, now))
+            .ok_or(Refused::NotGenuine)?;
         let user = self.db.read(|tx| honoured(tx, &claims))?.ok_or(Refused::NotHonoured)?;
-        Ok(Session { actor: Actor::from_account(&user), user: Some(user), claims: Some(claims) })
+        Ok(Session {
+            actor: Actor::from_account(&user),
+            user: Some(user),
+            claims: Some(claims),
+        })
     }
 
     fn by_api_key(&self, text: &str, intent: Intent) -> Result<Session, Refused> {
         let now = self.env.now();
         let found = self.db.read(|tx| -> rusqlite::Result<_> {
-            let Some(key) = api_keys::by_hash(tx, &api_key::digest(text))? else { return Ok(None) };
+            let Some(key) = api_keys::by_hash(tx, &api_key::digest(text))? else {
+                return Ok(None);
+            };
             let user = usable(tx, &key.user_id)?;
             Ok(Some((key, user)))
         })?;
-        let (key, user) = found.filter(|(key, _)| key.expires_at.is_none_or(|end| now < end)).ok_or(Refused::NotGenuine)?;
+        let (key, user) = found
+            .filter(|(key, _)| key.expires_at.is_none_or(|end| now < end))
+            .ok_or(Refused::NotGenuine)?;
         let user = user.ok_or(Refused::NotHonoured)?;
         if intent == Intent::Write && key.scope != KeyScope::Write {
             return Err(Refused::KeyMayOnlyRead);
         }
         self.note_use(&key);
-        Ok(Session { actor: Actor::from_api_key(&user), user: Some(user), claims: None })
+        Ok(Session {
+            actor: Actor::from_api_key(&user),
+            user: Some(user),
+            claims: None,
+        })
     }
 
     fn note_use(&self, key: &ApiKey) {
         let now = self.env.now();
-        if key.last_used_at.is_none_or(|last| now.millis() - last.millis() >= USE_NOTED_EVERY_MS)
+        if key
+            .last_used_at
+            .is_none_or(|last| now.millis() - last.millis() >= USE_NOTED_EVERY_MS)
             && let Err(error) = self.db.write(|tx| api_keys::record_use(tx, &key.key_id, now))
         {
             tracing::warn!("the use of an API key could not be noted: {error}");
@@ -183,7 +212,8 @@ impl Authenticator {
 
     /// A media token that ends with the API token it goes with.
     pub(crate) fn issue_media_for(&self, user: &User, claims: &Claims) -> Issued {
-        self.tokens.issue_until(&self.env, user, TokenKind::Media, claims.remember_me, claims.exp)
+        self.tokens
+            .issue_until(&self.env, user, TokenKind::Media, claims.remember_me, claims.exp)
     }
 
     /// How many requests that hash a password are served at once; see [`Hasher::lanes`].
@@ -234,6 +264,8 @@ impl Refused {
 
 impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authenticator").field("multiuser", &self.multiuser).finish_non_exhaustive()
+        f.debug_struct("Authenticator")
+            .field("multiuser", &self.multiuser)
+            .finish_non_exhaustive()
     }
 }

@@ -17,8 +17,21 @@ const MAX_DOMAIN: usize = 253;
 const MAX_LABEL: usize = 63;
 /// Local parts that mean the same whatever their case (RFC 2142).
 const ROLES: &[&str] = &[
-    "abuse", "ftp", "hostmaster", "info", "marketing", "news", "noc", "postmaster", "sales", "security", "support", "usenet", "uucp",
-    "webmaster", "www",
+    "abuse",
+    "ftp",
+    "hostmaster",
+    "info",
+    "marketing",
+    "news",
+    "noc",
+    "postmaster",
+    "sales",
+    "security",
+    "support",
+    "usenet",
+    "uucp",
+    "webmaster",
+    "www",
 ];
 /// Endings that are never found in the public DNS.
 const PRIVATE_ENDINGS: &[&str] = &["arpa", "invalid", "local", "localhost", "onion", "test"];
@@ -85,7 +98,10 @@ fn normalise(text: &str) -> Result<String, Fault> {
     let domain = normal_domain(domain)?;
     let address = format!("{local}@{domain}");
     if address.len() > MAX_ADDRESS {
-        return syntax(format!("The email address is too long ({} too many).", characters(address.len() - MAX_ADDRESS)));
+        return syntax(format!(
+            "The email address is too long ({} too many).",
+            characters(address.len() - MAX_ADDRESS)
+        ));
     }
     Ok(address)
 }
@@ -152,17 +168,26 @@ fn normal_domain(domain: &str) -> Result<String, Fault> {
     }
     domain_shape(&mapped)?;
     mapping.map_err(|_| not_idna())?;
-    let ascii = idna.to_ascii(mapped.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore).map_err(|_| not_idna())?;
+    let ascii = idna
+        .to_ascii(mapped.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore)
+        .map_err(|_| not_idna())?;
     if let Some(bad) = mapped.char_indices().find(|&(at, c)| !permitted_in_label(&mapped, at, c)) {
         let code = u32::from(bad.1);
-        return syntax(format!("The part after the @-sign is invalid (Codepoint U+{code:04X} not allowed)."));
+        return syntax(format!(
+            "The part after the @-sign is invalid (Codepoint U+{code:04X} not allowed)."
+        ));
     }
     if ascii.len() > MAX_DOMAIN {
-        return syntax(format!("The email address is too long after the @-sign ({} too many).", characters(ascii.len() - MAX_DOMAIN)));
+        return syntax(format!(
+            "The email address is too long after the @-sign ({} too many).",
+            characters(ascii.len() - MAX_DOMAIN)
+        ));
     }
     if let Some(label) = ascii.split('.').find(|label| label.len() > MAX_LABEL) {
         let over = characters(label.len() - MAX_LABEL);
-        return syntax(format!("After the @-sign, periods cannot be separated by so many characters ({over} too many)."));
+        return syntax(format!(
+            "After the @-sign, periods cannot be separated by so many characters ({over} too many)."
+        ));
     }
     if !ascii.contains('.') {
         return Err(Fault::PrivateDomain);
@@ -228,7 +253,9 @@ fn permitted_in_label(domain: &str, at: usize, c: char) -> bool {
         '\u{b7}' => before == Some('l') && after == Some('l'),
         '\u{375}' => after.is_some_and(|next| ('\u{370}'..='\u{3ff}').contains(&next)),
         '\u{5f3}' | '\u{5f4}' => before.is_some_and(|previous| ('\u{590}'..='\u{5ff}').contains(&previous)),
-        '\u{30fb}' => domain.chars().any(|c| matches!(c, '\u{3041}'..='\u{30fa}' | '\u{4e00}'..='\u{9fff}')),
+        '\u{30fb}' => domain
+            .chars()
+            .any(|c| matches!(c, '\u{3041}'..='\u{30fa}' | '\u{4e00}'..='\u{9fff}')),
         _ => matches!(
             category(c),
             G::LowercaseLetter | G::OtherLetter | G::ModifierLetter | G::NonspacingMark | G::SpacingMark | G::DecimalNumber
@@ -245,7 +272,14 @@ fn refuse_unsafe(part: &str) -> Result<(), Fault> {
     use GeneralCategory as G;
     let bad = part.char_indices().filter(|&(at, c)| match category(c) {
         G::NonspacingMark | G::SpacingMark | G::EnclosingMark => at == 0,
-        G::SpaceSeparator | G::LineSeparator | G::ParagraphSeparator | G::Control | G::Format | G::Surrogate | G::PrivateUse | G::Unassigned => true,
+        G::SpaceSeparator
+        | G::LineSeparator
+        | G::ParagraphSeparator
+        | G::Control
+        | G::Format
+        | G::Surrogate
+        | G::PrivateUse
+        | G::Unassigned => true,
         _ => false,
     });
     match listed(bad.map(|(_, c)| c)) {
@@ -279,7 +313,9 @@ mod tests {
     fn bad(text: &str) -> String {
         match Email::parse(text) {
             Ok(address) => panic!("{text:?} became {address}"),
-            Err(EmailError(reason)) => reason.strip_prefix("Invalid email address: ").map_or_else(|| format!("! {reason}"), str::to_owned),
+            Err(EmailError(reason)) => reason
+                .strip_prefix("Invalid email address: ")
+                .map_or_else(|| format!("! {reason}"), str::to_owned),
         }
     }
 
@@ -329,43 +365,88 @@ mod tests {
         for (text, reason) in [
             ("", "An email address must have an @-sign."),
             ("nobody", "An email address must have an @-sign."),
-            ("a b@example.com", "The email address contains invalid characters before the @-sign: SPACE."),
-            ("  a@b.com", "The email address contains invalid characters before the @-sign: SPACE."),
+            (
+                "a b@example.com",
+                "The email address contains invalid characters before the @-sign: SPACE.",
+            ),
+            (
+                "  a@b.com",
+                "The email address contains invalid characters before the @-sign: SPACE.",
+            ),
             ("@example.com", "There must be something before the @-sign."),
             ("a@", "There must be something after the @-sign."),
             ("a@server", "! Email domain must contain a dot or be 'localhost'"),
             ("a@ex_ample.com", "The part after the @-sign contains invalid characters: '_'."),
             ("a..b@example.com", "An email address cannot have two periods in a row."),
             (".a@example.com", "An email address cannot start with a period."),
-            ("a.@example.com", "An email address cannot have a period immediately before the @-sign."),
+            (
+                "a.@example.com",
+                "An email address cannot have a period immediately before the @-sign.",
+            ),
             ("a@-ex.com", "An email address cannot have a hyphen immediately after the @-sign."),
-            ("a@ex-.com", "An email address cannot have a period and a hyphen next to each other."),
+            (
+                "a@ex-.com",
+                "An email address cannot have a period and a hyphen next to each other.",
+            ),
             ("a@.com", "An email address cannot have a period immediately after the @-sign."),
             ("a@com.", "An email address cannot end with a period."),
             ("a@-", "An email address cannot end with a hyphen."),
-            ("a@b.123", "The part after the @-sign is not valid. It is not within a valid top-level domain."),
+            (
+                "a@b.123",
+                "The part after the @-sign is not valid. It is not within a valid top-level domain.",
+            ),
             ("\"q\"@example.com", "Quoting the part before the @-sign is not allowed here."),
             ("a\"b@c.com", "An email address must have an @-sign."),
             ("a@[127.0.0.1]", "A bracketed IP address after the @-sign is not allowed here."),
-            ("Name <a@b.com>", "A display name and angle brackets around the email address are not permitted here."),
+            (
+                "Name <a@b.com>",
+                "A display name and angle brackets around the email address are not permitted here.",
+            ),
             ("a@b@c.com", "The part after the @-sign contains invalid characters: '@'."),
-            ("a;;,b@c.com", "The email address contains invalid characters before the @-sign: ',', ';'."),
-            ("a\u{0}@b.com", "The email address contains invalid characters before the @-sign: U+0000."),
-            ("a\\b@x.com", "The email address contains invalid characters before the @-sign: \"\\\"."),
+            (
+                "a;;,b@c.com",
+                "The email address contains invalid characters before the @-sign: ',', ';'.",
+            ),
+            (
+                "a\u{0}@b.com",
+                "The email address contains invalid characters before the @-sign: U+0000.",
+            ),
+            (
+                "a\\b@x.com",
+                "The email address contains invalid characters before the @-sign: \"\\\".",
+            ),
             ("a@b.com\n", "The part after the @-sign contains invalid characters: U+000A."),
-            ("a@ab--cd.com", "An email address cannot have two letters followed by two dashes immediately after the @-sign or after a period, except Punycode."),
-            ("a\u{ff20}x.com", "The email address has the \"full-width\" at-sign (@) character instead of a regular at-sign."),
+            (
+                "a@ab--cd.com",
+                "An email address cannot have two letters followed by two dashes immediately after the @-sign or after a period, except Punycode.",
+            ),
+            (
+                "a\u{ff20}x.com",
+                "The email address has the \"full-width\" at-sign (@) character instead of a regular at-sign.",
+            ),
             ("a\u{e000}b@c.com", "The email address contains unsafe characters: U+E000."),
         ] {
             assert_eq!(bad(text), reason, "{text:?}");
         }
-        for text in ["a@☺.com", "a@☃.net", "a@a\u{b7}b.com", "a@xn--a.com", "a@1שלום.com", "a@a\u{200d}b.com", "\u{202e}a@b.com", "\u{301}a@x.com"] {
+        for text in [
+            "a@☺.com",
+            "a@☃.net",
+            "a@a\u{b7}b.com",
+            "a@xn--a.com",
+            "a@1שלום.com",
+            "a@a\u{200d}b.com",
+            "\u{202e}a@b.com",
+            "\u{301}a@x.com",
+        ] {
             assert!(Email::parse(text).is_err(), "{text:?}");
         }
         assert_eq!(
             bad(&format!("a@{}.com", "b".repeat(64))),
             "After the @-sign, periods cannot be separated by so many characters (1 character too many)."
         );
-        assert_eq!(bad(&format!("{}@example.com", "x".repeat(243))), "The email address is too long (1 character too many).");
+        assert_eq!(
+            bad(&format!("{}@example.com", "x".repeat(243))),
+            "The email address is too long (1 character too many)."
+        );
     }
 }

@@ -59,7 +59,11 @@ impl<K: Hash + Eq + Clone> Counters<K> {
 
     fn failed(&mut self, key: K, now: Timestamp, free: u32, longest_s: u64) {
         self.make_room(&key, now);
-        let count = self.0.entry(key).or_insert(Count { failures: 0, last: now, blocked_until: now });
+        let count = self.0.entry(key).or_insert(Count {
+            failures: 0,
+            last: now,
+            blocked_until: now,
+        });
         if now.millis() - count.last.millis() > FORGOTTEN_AFTER_MS {
             count.failures = 0;
         }
@@ -78,7 +82,11 @@ impl<K: Hash + Eq + Clone> Counters<K> {
         }
         self.0.retain(|_, count| now.millis() - count.last.millis() <= FORGOTTEN_AFTER_MS);
         if self.0.len() >= REMEMBERED
-            && let Some(least) = self.0.iter().min_by_key(|(_, count)| (count.failures, count.last)).map(|(key, _)| key.clone())
+            && let Some(least) = self
+                .0
+                .iter()
+                .min_by_key(|(_, count)| (count.failures, count.last))
+                .map(|(key, _)| key.clone())
         {
             self.0.remove(&least);
         }
@@ -199,7 +207,10 @@ mod tests {
         assert!(throttle.check("a@x.com", ELSEWHERE, START).is_err());
         assert_eq!(throttle.check("a@x.com", HOME, START), Ok(()));
         fail(&throttle, "a@x.com", HOME, 11);
-        assert!(throttle.check("a@x.com", HOME, START).is_err(), "a known address is counted all the same");
+        assert!(
+            throttle.check("a@x.com", HOME, START).is_err(),
+            "a known address is counted all the same"
+        );
     }
 
     #[test]
@@ -211,7 +222,10 @@ mod tests {
         assert_eq!(throttle.check("fresh@x.com", ELSEWHERE, START), Err(1));
         assert_eq!(throttle.check("fresh@x.com", HOME, START), Ok(()));
         throttle.succeeded("own@x.com", ELSEWHERE, START);
-        assert!(throttle.check("fresh@x.com", ELSEWHERE, START).is_err(), "an account of one's own does not help");
+        assert!(
+            throttle.check("fresh@x.com", ELSEWHERE, START).is_err(),
+            "an account of one's own does not help"
+        );
     }
 
     #[test]
@@ -221,7 +235,11 @@ mod tests {
             let address = format!("2001:db8:1:2::{n:x}").parse().unwrap();
             throttle.failed(&format!("user{n}@x.com"), Some(address), START);
         }
-        assert!(throttle.check("a@x.com", Some("2001:db8:1:2:ffff::1".parse().unwrap()), START).is_err());
+        assert!(
+            throttle
+                .check("a@x.com", Some("2001:db8:1:2:ffff::1".parse().unwrap()), START)
+                .is_err()
+        );
         assert!(throttle.check("a@x.com", Some("2001:db8:1:3::1".parse().unwrap()), START).is_ok());
     }
 

@@ -108,7 +108,11 @@ impl Tokens {
         rules.validate_exp = false;
         rules.validate_aud = false;
         rules.required_spec_claims.clear();
-        Ok(Self { signing: EncodingKey::from_secret(key.as_bytes()), checking: DecodingKey::from_secret(key.as_bytes()), rules })
+        Ok(Self {
+            signing: EncodingKey::from_secret(key.as_bytes()),
+            checking: DecodingKey::from_secret(key.as_bytes()),
+            rules,
+        })
     }
 
     /// A token for this account as it is now.
@@ -134,7 +138,10 @@ impl Tokens {
             jti: Some(env.uuid()),
             nbf: None,
         };
-        Issued { token: self.sign(&claims), expires_in: exp - now }
+        Issued {
+            token: self.sign(&claims),
+            expires_in: exp - now,
+        }
     }
 
     fn sign(&self, claims: &Claims) -> String {
@@ -199,9 +206,14 @@ mod tests {
             let issued = tokens.issue(&env, &alice(), TokenKind::Api, remember_me);
             assert_eq!(issued.expires_in, lifetime);
             let end = NOW.seconds() + lifetime;
-            let claims = tokens.verify(&issued.token, TokenKind::Api, Timestamp::from_millis(end * 1000 - 1)).unwrap();
+            let claims = tokens
+                .verify(&issued.token, TokenKind::Api, Timestamp::from_millis(end * 1000 - 1))
+                .unwrap();
             assert_eq!((claims.token_epoch, claims.remember_me, claims.exp), (3, remember_me, end));
-            assert_eq!(tokens.verify(&issued.token, TokenKind::Api, Timestamp::from_millis(end * 1000)), None);
+            assert_eq!(
+                tokens.verify(&issued.token, TokenKind::Api, Timestamp::from_millis(end * 1000)),
+                None
+            );
         }
     }
 
@@ -248,7 +260,8 @@ mod tests {
             URL_SAFE_NO_PAD.encode(serde_json::to_vec(&base).unwrap())
         );
         let other_key = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &base, &EncodingKey::from_secret(&[7; 64])).unwrap();
-        let other_algorithm = jsonwebtoken::encode(&Header::new(Algorithm::HS512), &base, &EncodingKey::from_secret(KEY.as_bytes())).unwrap();
+        let other_algorithm =
+            jsonwebtoken::encode(&Header::new(Algorithm::HS512), &base, &EncodingKey::from_secret(KEY.as_bytes())).unwrap();
         for (what, token) in [
             ("empty", String::new()),
             ("junk", "junk".into()),

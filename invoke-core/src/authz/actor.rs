@@ -29,7 +29,11 @@ pub struct Actor {
 
 impl Actor {
     const fn new(user_id: UserId, standing: Standing) -> Self {
-        Self { user_id, standing, by_key: false }
+        Self {
+            user_id,
+            standing,
+            by_key: false,
+        }
     }
 
     /// The account's own rights, as its row says at this moment.
@@ -39,7 +43,10 @@ impl Actor {
 
     /// A program that acts for an account with one of its API keys: never an administrator, whatever the account is.
     pub(crate) fn from_api_key(user: &User) -> Self {
-        Self { by_key: true, ..Self::new(user.user_id.clone(), Standing::User) }
+        Self {
+            by_key: true,
+            ..Self::new(user.user_id.clone(), Standing::User)
+        }
     }
 
     /// Nobody: for what anyone may ask before signing in.

@@ -69,7 +69,9 @@ impl<A: Act, T> Deref for Permit<A, T> {
 
 /// Opens a sealed row for an action, or says why not.
 pub fn authorize<A: Act, T: Resource>(actor: &Actor, sealed: Sealed<T>) -> Result<Permit<A, T>, Error> {
-    let Some(thing) = sealed.0 else { return Err(absent(actor, A::ACTION)) };
+    let Some(thing) = sealed.0 else {
+        return Err(absent(actor, A::ACTION));
+    };
     match decide(actor.standing(), A::ACTION, thing.facts(actor)) {
         Decision::Allow => Ok(Permit { thing, act: PhantomData }),
         denied => Err(refusal(denied, A::ACTION)),
@@ -78,9 +80,15 @@ pub fn authorize<A: Act, T: Resource>(actor: &Actor, sealed: Sealed<T>) -> Resul
 
 /// Asks for an action that concerns the server as a whole.
 pub fn authorize_global<A: Act>(actor: &Actor) -> Result<Permit<A, ()>, Error> {
-    let facts = Facts { ownership: Ownership::Other, visibility: Visibility::Private };
+    let facts = Facts {
+        ownership: Ownership::Other,
+        visibility: Visibility::Private,
+    };
     match decide(actor.standing(), A::ACTION, facts) {
-        Decision::Allow => Ok(Permit { thing: (), act: PhantomData }),
+        Decision::Allow => Ok(Permit {
+            thing: (),
+            act: PhantomData,
+        }),
         denied => Err(refusal(denied, A::ACTION)),
     }
 }
@@ -129,17 +137,25 @@ fn absent(actor: &Actor, action: Action) -> Error {
         // Whether a foreign image exists is nobody's business, so a missing one is refused as a foreign one is.
         Action::UpdateImage | Action::MoveImage if !actor.is_admin() => refusal(Decision::Refuse, action),
         Action::ReadImage | Action::UpdateImage | Action::MoveImage => Error::NotFound("Image not found".into()),
-        Action::ReadBoard | Action::WriteBoard | Action::UploadToBoard | Action::UpdateBoard | Action::DeleteBoard => Error::NotFound("Board not found".into()),
+        Action::ReadBoard | Action::WriteBoard | Action::UploadToBoard | Action::UpdateBoard | Action::DeleteBoard => {
+            Error::NotFound("Board not found".into())
+        }
         Action::ManageUsers | Action::ManageSelf => Error::NotFound("User not found".into()),
         Action::ReadWorkflow | Action::UpdateWorkflow | Action::DeleteWorkflow => Error::NotFound("Workflow not found".into()),
         Action::ReadStylePreset | Action::UpdateStylePreset => Error::NotFound("Style preset not found".into()),
-        Action::ReadSystemPrompt | Action::UpdateSystemPrompt | Action::DeleteSystemPrompt => Error::NotFound("System prompt not found".into()),
+        Action::ReadSystemPrompt | Action::UpdateSystemPrompt | Action::DeleteSystemPrompt => {
+            Error::NotFound("System prompt not found".into())
+        }
         _ => Error::NotFound("Not Found".into()),
     }
 }
 
 fn owned_by(actor: &Actor, owner: &UserId) -> Ownership {
-    if actor.user_id() == owner { Ownership::Own } else { Ownership::Other }
+    if actor.user_id() == owner {
+        Ownership::Own
+    } else {
+        Ownership::Other
+    }
 }
 
 impl Resource for Image {
@@ -148,13 +164,19 @@ impl Resource for Image {
         if ownership == Ownership::Other && self.board_owner.as_ref() == Some(actor.user_id()) {
             ownership = Ownership::Container;
         }
-        Facts { ownership, visibility: self.board_visibility.unwrap_or(Visibility::Private) }
+        Facts {
+            ownership,
+            visibility: self.board_visibility.unwrap_or(Visibility::Private),
+        }
     }
 }
 
 /// What everybody may look at once its owner shares it, and the owner alone may change.
 fn library_facts(actor: &Actor, owner: &UserId, is_open: bool) -> Facts {
-    Facts { ownership: owned_by(actor, owner), visibility: if is_open { Visibility::Shared } else { Visibility::Private } }
+    Facts {
+        ownership: owned_by(actor, owner),
+        visibility: if is_open { Visibility::Shared } else { Visibility::Private },
+    }
 }
 
 impl Resource for Workflow {
@@ -177,31 +199,46 @@ impl Resource for SystemPrompt {
 
 impl Resource for QueueItem {
     fn facts(&self, actor: &Actor) -> Facts {
-        Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+        Facts {
+            ownership: owned_by(actor, &self.user_id),
+            visibility: Visibility::Private,
+        }
     }
 }
 
 impl Resource for User {
     fn facts(&self, actor: &Actor) -> Facts {
-        Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+        Facts {
+            ownership: owned_by(actor, &self.user_id),
+            visibility: Visibility::Private,
+        }
     }
 }
 
 impl Resource for ApiKey {
     fn facts(&self, actor: &Actor) -> Facts {
-        Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+        Facts {
+            ownership: owned_by(actor, &self.user_id),
+            visibility: Visibility::Private,
+        }
     }
 }
 
 impl Resource for Download {
     fn facts(&self, actor: &Actor) -> Facts {
-        Facts { ownership: owned_by(actor, &self.user_id), visibility: Visibility::Private }
+        Facts {
+            ownership: owned_by(actor, &self.user_id),
+            visibility: Visibility::Private,
+        }
     }
 }
 
 impl Resource for Board {
     fn facts(&self, actor: &Actor) -> Facts {
-        Facts { ownership: owned_by(actor, &self.user_id), visibility: self.visibility }
+        Facts {
+            ownership: owned_by(actor, &self.user_id),
+            visibility: self.visibility,
+        }
     }
 }
 
@@ -218,6 +255,9 @@ pub struct BoardRights {
 
 impl Resource for BoardRights {
     fn facts(&self, actor: &Actor) -> Facts {
-        Facts { ownership: owned_by(actor, &self.user_id), visibility: self.visibility }
+        Facts {
+            ownership: owned_by(actor, &self.user_id),
+            visibility: self.visibility,
+        }
     }
 }

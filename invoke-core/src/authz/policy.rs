@@ -56,7 +56,12 @@ pub fn decide(standing: Standing, action: Action, facts: Facts) -> Decision {
         (Standing::User, A::ReadBoard | A::WriteBoard | A::UploadToBoard | A::UpdateBoard | A::DeleteBoard, Own, _) => Allow,
         (Standing::User, A::ReadBoard, _, Shared | Public) => Allow,
         (Standing::User, A::WriteBoard | A::UploadToBoard, _, Public) => Allow,
-        (Standing::User, A::ReadBoard | A::WriteBoard | A::UploadToBoard | A::UpdateBoard | A::DeleteBoard, _, Private | Shared | Public) => Refuse,
+        (
+            Standing::User,
+            A::ReadBoard | A::WriteBoard | A::UploadToBoard | A::UpdateBoard | A::DeleteBoard,
+            _,
+            Private | Shared | Public,
+        ) => Refuse,
 
         // The library: everybody looks at what its owner shares and at what ships with the program; the owner alone changes it.
         (
@@ -99,7 +104,8 @@ mod tests {
     use super::*;
 
     fn matrix() -> String {
-        let mut text = String::from("action | standing | own / container / other, each private-shared-public (A allow, R refuse, S sign in)\n");
+        let mut text =
+            String::from("action | standing | own / container / other, each private-shared-public (A allow, R refuse, S sign in)\n");
         for &action in Action::ALL {
             for &standing in Standing::ALL {
                 let _ = write!(text, "{action:?} | {standing:?} |");
@@ -123,13 +129,21 @@ mod tests {
     /// The matrix is kept as a text that a person can read; a change of policy shows up there as a change of letters.
     #[test]
     fn matrix_is_the_golden_one() {
-        assert_eq!(matrix(), include_str!("policy_matrix.txt"), "policy changed; the matrix now is:\n{}", matrix());
+        assert_eq!(
+            matrix(),
+            include_str!("policy_matrix.txt"),
+            "policy changed; the matrix now is:\n{}",
+            matrix()
+        );
     }
 
     #[test]
     fn nobody_is_refused_nothing_silently() {
         for &action in Action::ALL {
-            let facts = Facts { ownership: Ownership::Own, visibility: Visibility::Public };
+            let facts = Facts {
+                ownership: Ownership::Own,
+                visibility: Visibility::Public,
+            };
             assert_eq!(decide(Standing::Anonymous, action, facts), Decision::SignIn);
         }
     }

@@ -11,7 +11,11 @@ impl Environment {
     /// The process's variables; those that are no Unicode are left out.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Self {
-        Self(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect())
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        )
     }
 
     /// These variables and no others.
@@ -21,7 +25,10 @@ impl Environment {
 
     /// A variable by its exact name; an empty one counts as unset.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(n, value)| n == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// `(variable, key, text)` of every non-empty `INVOKEAI_<KEY>`; the case of the name does not matter.

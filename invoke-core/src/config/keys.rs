@@ -356,7 +356,10 @@ mod tests {
             ("remote_api_tokens", json!([{"url_regex": "a"}])),
         ];
         for (key, value) in cases {
-            assert!(matches!(settings.set(key, &value), Err(Refused::Expected(text)) if !text.is_empty()), "{key} {value}");
+            assert!(
+                matches!(settings.set(key, &value), Err(Refused::Expected(text)) if !text.is_empty()),
+                "{key} {value}"
+            );
         }
         assert_eq!(settings.set("hots", &json!("x")), Err(Refused::Unknown));
     }
@@ -364,7 +367,12 @@ mod tests {
     #[test]
     fn texts_of_variables_are_read_by_kind() {
         let mut settings = Settings::default();
-        for (key, text) in [("port", "9100"), ("multiuser", "YES"), ("allow_origins", r#"["http://a"]"#), ("generation_devices", r#"["cuda:0"]"#)] {
+        for (key, text) in [
+            ("port", "9100"),
+            ("multiuser", "YES"),
+            ("allow_origins", r#"["http://a"]"#),
+            ("generation_devices", r#"["cuda:0"]"#),
+        ] {
             assert_eq!(settings.set_text(key, text), Ok(()), "{key}");
         }
         assert_eq!((settings.port, settings.multiuser), (9100, true));
@@ -378,7 +386,9 @@ mod tests {
     fn secrets_are_masked_by_their_kind() {
         let mut settings = Settings::default();
         settings.set("external_openai_api_key", &json!("sk-1")).unwrap();
-        settings.set("remote_api_tokens", &json!([{"url_regex": "a", "token": "sk-2"}])).unwrap();
+        settings
+            .set("remote_api_tokens", &json!([{"url_regex": "a", "token": "sk-2"}]))
+            .unwrap();
         settings.set("download_proxy", &json!("http://me:sk-3@proxy")).unwrap();
         let shown = Json::Object(settings.redacted()).to_string();
         assert!(!shown.contains("sk-") && shown.contains("\"url_regex\":\"a\""), "{shown}");

@@ -23,8 +23,10 @@ pub struct Layout {
     workflow_thumbnails: PathBuf,
 }
 
-const MODELS_README: &str = "Installed models lie here, each in a folder named by its key. Add and remove them with the program, not by hand.\n";
-const NODES_README: &str = "# Nodes added by hand\n\nNothing in this folder is run. It is kept so that an installation can be taken over and handed back.\n";
+const MODELS_README: &str =
+    "Installed models lie here, each in a folder named by its key. Add and remove them with the program, not by hand.\n";
+const NODES_README: &str =
+    "# Nodes added by hand\n\nNothing in this folder is run. It is kept so that an installation can be taken over and handed back.\n";
 const FONTS_README: &str = "Put .ttf, .otf, .woff or .woff2 files here to write with them on the canvas.\n";
 
 impl Layout {
@@ -144,12 +146,22 @@ impl Layout {
             self.workflow_thumbnails.clone(),
         ];
         for folder in &folders {
-            fs::create_dir_all(folder).map_err(|source| ConfigError::Folder { folder: folder.clone(), source })?;
+            fs::create_dir_all(folder).map_err(|source| ConfigError::Folder {
+                folder: folder.clone(),
+                source,
+            })?;
         }
         for folder in [&self.root, &self.databases, &self.images_dir()] {
-            probe(folder).map_err(|source| ConfigError::Folder { folder: folder.clone(), source })?;
+            probe(folder).map_err(|source| ConfigError::Folder {
+                folder: folder.clone(),
+                source,
+            })?;
         }
-        let texts = [(&self.models, "README.txt", MODELS_README), (&self.nodes, "README.md", NODES_README), (&self.fonts, "README.txt", FONTS_README)];
+        let texts = [
+            (&self.models, "README.txt", MODELS_README),
+            (&self.nodes, "README.md", NODES_README),
+            (&self.fonts, "README.txt", FONTS_README),
+        ];
         for (folder, name, text) in texts {
             let file = folder.join(name);
             if !file.exists() {
@@ -175,9 +187,22 @@ mod tests {
     fn the_folders_are_made_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("deep/root");
-        let layout = Layout::new(&root, &Settings { db_dir: dir.path().join("db"), ..Settings::default() });
+        let layout = Layout::new(
+            &root,
+            &Settings {
+                db_dir: dir.path().join("db"),
+                ..Settings::default()
+            },
+        );
         layout.create().unwrap();
-        for folder in ["models/.download_cache", "outputs/images/thumbnails", "style_presets/images", "workflow_thumbnails", "nodes", "fonts"] {
+        for folder in [
+            "models/.download_cache",
+            "outputs/images/thumbnails",
+            "style_presets/images",
+            "workflow_thumbnails",
+            "nodes",
+            "fonts",
+        ] {
             assert!(root.join(folder).is_dir(), "{folder}");
         }
         assert_eq!(layout.database(), dir.path().join("db/invokeai.db"));
@@ -192,6 +217,9 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let error = Layout::new(&file, &Settings::default()).create().unwrap_err().to_string();
-        assert!(error.starts_with(&format!("cannot use the folder {}", file.display())) && error.lines().count() == 1, "{error}");
+        assert!(
+            error.starts_with(&format!("cannot use the folder {}", file.display())) && error.lines().count() == 1,
+            "{error}"
+        );
     }
 }

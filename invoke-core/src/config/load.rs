@@ -93,7 +93,10 @@ impl Config {
         let port = flags.port.map(|port| port.to_string());
         for (key, text) in [("host", &flags.host), ("port", &port), ("log_level", &flags.log_level)] {
             if let Some(text) = text {
-                state.settings.set_text(key, text).map_err(|why| refused(&format!("--{}", key.replace('_', "-")), key, why))?;
+                state
+                    .settings
+                    .set_text(key, text)
+                    .map_err(|why| refused(&format!("--{}", key.replace('_', "-")), key, why))?;
                 state.mark(key);
             }
         }
@@ -108,8 +111,17 @@ impl Config {
 
     /// A configuration made by hand; changes to it are kept in memory only.
     pub fn from_settings(root: impl Into<PathBuf>, settings: Settings) -> Self {
-        let state = State { settings: Arc::new(settings), set: Vec::new() };
-        Self { root: root.into(), files: None, web_dir: None, state: RwLock::new(state), changing: Mutex::default() }
+        let state = State {
+            settings: Arc::new(settings),
+            set: Vec::new(),
+        };
+        Self {
+            root: root.into(),
+            files: None,
+            web_dir: None,
+            state: RwLock::new(state),
+            changing: Mutex::default(),
+        }
     }
 
     /// Writes `invokeai.yaml` if there is none, and `invokeai.example.yaml` with every key and its default. The root must exist.
@@ -149,7 +161,11 @@ impl Config {
     /// Whose queue item runs next. With a single user the oldest item always does.
     pub fn queue_mode(&self) -> QueueMode {
         let settings = self.settings();
-        if settings.multiuser { settings.session_queue_mode } else { QueueMode::Fifo }
+        if settings.multiuser {
+            settings.session_queue_mode
+        } else {
+            QueueMode::Fifo
+        }
     }
 
     /// Whether `session_queue_mode` is `round_robin`.
@@ -202,20 +218,34 @@ impl Config {
     fn apply(&self, changes: &Map<String, Json>, file: Option<&Path>, private: bool) -> Result<(), ConfigError> {
         let _turn = self.changing.lock();
         let now = self.state.read().clone();
-        let mut draft = Draft { settings: (*now.settings).clone(), set: now.set };
+        let mut draft = Draft {
+            settings: (*now.settings).clone(),
+            set: now.set,
+        };
         for (key, value) in changes {
             draft.settings.set(key, value).map_err(|why| refused("request", key, why))?;
             draft.mark(key);
         }
         if let Some(file) = file {
-            let text = yaml::text(file)?.unwrap_or_else(|| if private { String::new() } else { format!("schema_version: {SCHEMA_VERSION}\n") });
-            let values: Vec<(&str, Json)> =
-                changes.keys().map(|key| (key.as_str(), draft.settings.written(key).unwrap_or(Json::Null))).collect();
+            let text = yaml::text(file)?.unwrap_or_else(|| {
+                if private {
+                    String::new()
+                } else {
+                    format!("schema_version: {SCHEMA_VERSION}\n")
+                }
+            });
+            let values: Vec<(&str, Json)> = changes
+                .keys()
+                .map(|key| (key.as_str(), draft.settings.written(key).unwrap_or(Json::Null)))
+                .collect();
             let changed = yaml::with_keys(&text, &values);
             // What was written must read back, whatever the file looked like.
             let back = yaml::parse(file, &changed)?;
             if let Some((key, _)) = values.iter().find(|(key, value)| back.get(*key) != Some(value)) {
-                return Err(ConfigError::Syntax { file: file.to_owned(), reason: format!("`{key}` cannot be changed in it by this program") });
+                return Err(ConfigError::Syntax {
+                    file: file.to_owned(),
+                    reason: format!("`{key}` cannot be changed in it by this program"),
+                });
             }
             yaml::replace(file, &changed, private)?;
         }
@@ -234,7 +264,9 @@ struct Draft {
 impl Draft {
     fn take(&mut self, file: &Path, map: &Map<String, Json>) -> Result<(), ConfigError> {
         for (key, value) in map {
-            self.settings.set(key, value).map_err(|why| refused(&file.display().to_string(), key, why))?;
+            self.settings
+                .set(key, value)
+                .map_err(|why| refused(&file.display().to_string(), key, why))?;
             self.mark(key);
         }
         Ok(())
@@ -247,18 +279,36 @@ impl Draft {
     }
 
     fn done(self) -> State {
-        let set = Settings::KEYS.iter().map(|key| key.name).filter(|name| self.set.contains(name)).collect();
-        State { settings: Arc::new(self.settings), set }
+        let set = Settings::KEYS
+            .iter()
+            .map(|key| key.name)
+            .filter(|name| self.set.contains(name))
+            .collect();
+        State {
+            settings: Arc::new(self.settings),
+            set,
+        }
     }
 }
 
 fn refused(place: &str, key: &str, why: Refused) -> ConfigError {
     match why {
-        Refused::Expected(expected) => ConfigError::Value { place: place.into(), key: key.into(), expected: expected.into() },
+        Refused::Expected(expected) => ConfigError::Value {
+            place: place.into(),
+            key: key.into(),
+            expected: expected.into(),
+        },
         Refused::Unknown => {
             let alike = Settings::KEYS.iter().map(|known| (distance(known.name, key), known.name)).min();
-            let hint = alike.filter(|(n, _)| *n <= 3).map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
-            ConfigError::UnknownKey { place: place.into(), key: key.into(), hint }
+            let hint = alike
+                .filter(|(n, _)| *n <= 3)
+                .map(|(_, name)| format!("; did you mean `{name}`?"))
+                .unwrap_or_default();
+            ConfigError::UnknownKey {
+                place: place.into(),
+                key: key.into(),
+                hint,
+            }
         }
     }
 }
@@ -283,7 +333,11 @@ fn distance(a: &str, b: &str) -> usize {
 fn of_this_version(file: &Path, mut map: Map<String, Json>) -> Result<Map<String, Json>, ConfigError> {
     if map.contains_key("InvokeAI") {
         let hint = "; start InvokeAI 6.14.2 on it once, which brings the file up to date";
-        return Err(ConfigError::SchemaVersion { file: file.to_owned(), found: "3".into(), hint });
+        return Err(ConfigError::SchemaVersion {
+            file: file.to_owned(),
+            found: "3".into(),
+            hint,
+        });
     }
     let version = match map.get("schema_version") {
         Some(Json::String(version)) => version.clone(),
@@ -291,7 +345,11 @@ fn of_this_version(file: &Path, mut map: Map<String, Json>) -> Result<Map<String
         None => return Err(ConfigError::NoSchemaVersion { file: file.to_owned() }),
     };
     if !["4.0.0", "4.0.1", "4.0.2", SCHEMA_VERSION].contains(&version.as_str()) {
-        return Err(ConfigError::SchemaVersion { file: file.to_owned(), found: version, hint: "" });
+        return Err(ConfigError::SchemaVersion {
+            file: file.to_owned(),
+            found: version,
+            hint: "",
+        });
     }
     if version == "4.0.0" && map.get("precision").and_then(Json::as_str) == Some("autocast") {
         map.insert("precision".into(), "auto".into());
@@ -320,7 +378,13 @@ mod tests {
     use super::*;
 
     fn load(root: &Path, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::load(&Flags { root: Some(root.to_owned()), ..Flags::default() }, &Environment::of(variables.iter().copied()))
+        Config::load(
+            &Flags {
+                root: Some(root.to_owned()),
+                ..Flags::default()
+            },
+            &Environment::of(variables.iter().copied()),
+        )
     }
 
     #[test]
@@ -328,12 +392,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let yaml = "schema_version: 4.0.3\nhost: file\nport: 1\nlog_level: error\nexternal_openai_api_key: file\nmax_queue_size: 5\n";
         std::fs::write(dir.path().join("invokeai.yaml"), yaml).unwrap();
-        std::fs::write(dir.path().join("api_keys.yaml"), "external_openai_api_key: keys\nexternal_gemini_api_key: keys\n").unwrap();
-        let flags = Flags { root: Some(dir.path().to_owned()), host: Some("flag".into()), ..Flags::default() };
-        let variables = [("INVOKEAI_HOST", "variable"), ("InvokeAI_port", "2"), ("INVOKEAI_EXTERNAL_GEMINI_API_KEY", "variable"), ("INVOKEAI_NOISE", "x"), ("INVOKEAI_LOG_LEVEL", "")];
+        std::fs::write(
+            dir.path().join("api_keys.yaml"),
+            "external_openai_api_key: keys\nexternal_gemini_api_key: keys\n",
+        )
+        .unwrap();
+        let flags = Flags {
+            root: Some(dir.path().to_owned()),
+            host: Some("flag".into()),
+            ..Flags::default()
+        };
+        let variables = [
+            ("INVOKEAI_HOST", "variable"),
+            ("InvokeAI_port", "2"),
+            ("INVOKEAI_EXTERNAL_GEMINI_API_KEY", "variable"),
+            ("INVOKEAI_NOISE", "x"),
+            ("INVOKEAI_LOG_LEVEL", ""),
+        ];
         let config = Config::load(&flags, &Environment::of(variables)).unwrap();
         let settings = config.settings();
-        assert_eq!((settings.host.as_str(), settings.port, settings.log_level.as_str()), ("flag", 2, "error"));
+        assert_eq!(
+            (settings.host.as_str(), settings.port, settings.log_level.as_str()),
+            ("flag", 2, "error")
+        );
         assert_eq!(settings.external_openai_api_key.as_ref().unwrap().expose(), "keys");
         assert_eq!(settings.external_gemini_api_key.as_ref().unwrap().expose(), "variable");
         assert_eq!((config.max_queue_size(), settings.http_compression_level), (5, 9));
@@ -344,7 +425,11 @@ mod tests {
     #[test]
     fn g05_g06_a_line_anywhere_in_the_file_counts() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("invokeai.yaml"), "# top\nmultiuser: true\nschema_version: 4.0.3\nhost: 0.0.0.0\n").unwrap();
+        std::fs::write(
+            dir.path().join("invokeai.yaml"),
+            "# top\nmultiuser: true\nschema_version: 4.0.3\nhost: 0.0.0.0\n",
+        )
+        .unwrap();
         let config = load(dir.path(), &[]).unwrap();
         assert!(config.multiuser());
         assert_eq!(config.settings().host, "0.0.0.0");
@@ -360,11 +445,17 @@ mod tests {
             load(dir.path(), variables).unwrap_err().to_string()
         };
         let unknown = failure("schema_version: 4.0.3\nmultiusr: true\n", &[]);
-        assert!(unknown.contains("invokeai.yaml") && unknown.contains("`multiusr`") && unknown.contains("`multiuser`"), "{unknown}");
+        assert!(
+            unknown.contains("invokeai.yaml") && unknown.contains("`multiusr`") && unknown.contains("`multiuser`"),
+            "{unknown}"
+        );
         let value = failure("schema_version: 4.0.3\nport: many\n", &[]);
         assert!(value.contains("invokeai.yaml") && value.contains("`port` must be a"), "{value}");
         let variable = failure("schema_version: 4.0.3\n", &[("INVOKEAI_ALLOW_ORIGINS", "[oops")]);
-        assert!(variable.contains("INVOKEAI_ALLOW_ORIGINS") && variable.contains("a list of texts"), "{variable}");
+        assert!(
+            variable.contains("INVOKEAI_ALLOW_ORIGINS") && variable.contains("a list of texts"),
+            "{variable}"
+        );
         assert!(failure("multiuser: true\n", &[]).contains("schema_version: 4.0.3"));
         assert!(failure("InvokeAI:\n  Web: {}\n", &[]).contains("6.14.2"));
         assert!(failure("schema_version: 9.9.9\n", &[]).contains("9.9.9"));
@@ -376,7 +467,11 @@ mod tests {
     #[test]
     fn older_layouts_of_version_4_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("invokeai.yaml"), "schema_version: 4.0.0\nprecision: autocast\nconvert_cache: 20\n").unwrap();
+        std::fs::write(
+            dir.path().join("invokeai.yaml"),
+            "schema_version: 4.0.0\nprecision: autocast\nconvert_cache: 20\n",
+        )
+        .unwrap();
         assert_eq!(load(dir.path(), &[]).unwrap().settings().precision, "auto");
     }
 
@@ -398,17 +493,28 @@ mod tests {
         std::fs::write(dir.path().join("invokeai.yaml"), "# mine\nschema_version: 4.0.3\n").unwrap();
         let config = load(dir.path(), &[]).unwrap();
         let changes = |value: Json| value.as_object().unwrap().clone();
-        config.change(&changes(json!({"max_queue_history": 100, "image_subfolder_strategy": "date"}))).unwrap();
+        config
+            .change(&changes(json!({"max_queue_history": 100, "image_subfolder_strategy": "date"})))
+            .unwrap();
         for config in [&config, &load(dir.path(), &[]).unwrap()] {
             assert_eq!(config.settings().max_queue_history, Some(100));
             assert_eq!(config.image_subfolder_strategy(), SubfolderStrategy::Date);
         }
-        assert!(std::fs::read_to_string(dir.path().join("invokeai.yaml")).unwrap().starts_with("# mine\n"));
+        assert!(
+            std::fs::read_to_string(dir.path().join("invokeai.yaml"))
+                .unwrap()
+                .starts_with("# mine\n")
+        );
         let half = config.change(&changes(json!({"max_queue_history": 5, "image_subfolder_strategy": "zigzag"})));
         assert!(matches!(half, Err(ConfigError::Value { .. })));
         assert_eq!(config.settings().max_queue_history, Some(100));
-        assert!(matches!(config.change(&changes(json!({"multiuser": true}))), Err(ConfigError::Fixed(_))));
-        config.change_providers(&changes(json!({"external_openai_api_key": "sk-1"}))).unwrap();
+        assert!(matches!(
+            config.change(&changes(json!({"multiuser": true}))),
+            Err(ConfigError::Fixed(_))
+        ));
+        config
+            .change_providers(&changes(json!({"external_openai_api_key": "sk-1"})))
+            .unwrap();
         assert!(load(dir.path(), &[]).unwrap().settings().external_openai_api_key.is_some());
         config.change_providers(&changes(json!({"external_openai_api_key": null}))).unwrap();
         assert!(config.settings().external_openai_api_key.is_none());

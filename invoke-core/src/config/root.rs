@@ -7,7 +7,10 @@ use super::{ConfigError, Environment};
 /// The root folder: the flag, else `INVOKEAI_ROOT`, else the folder that holds the active virtual environment, else `invokeai` in the
 /// home folder. Absolute; a leading `~/` stands for the home folder.
 pub fn resolve_root(flag: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
-    let home = environment.get("HOME").or_else(|| environment.get("USERPROFILE")).map(PathBuf::from);
+    let home = environment
+        .get("HOME")
+        .or_else(|| environment.get("USERPROFILE"))
+        .map(PathBuf::from);
     let root = if let Some(flag) = flag {
         flag.to_owned()
     } else if let Some(root) = environment.get("INVOKEAI_ROOT") {
@@ -30,7 +33,11 @@ mod tests {
 
     #[test]
     fn g17_root_is_flag_then_variable_then_virtual_environment_then_home() {
-        let all = [("HOME", "/home/ann"), ("INVOKEAI_ROOT", "/data/invoke"), ("VIRTUAL_ENV", "/opt/invoke/.venv")];
+        let all = [
+            ("HOME", "/home/ann"),
+            ("INVOKEAI_ROOT", "/data/invoke"),
+            ("VIRTUAL_ENV", "/opt/invoke/.venv"),
+        ];
         let root = |flag: Option<&str>, variables: &[(&str, &str)]| {
             resolve_root(flag.map(Path::new), &Environment::of(variables.iter().copied())).unwrap()
         };

@@ -43,7 +43,9 @@ impl Setting for PathBuf {
     const EXPECTED: &'static str = "a path";
 
     fn read(json: &Json) -> Option<Self> {
-        json.as_str().filter(|text| !text.is_empty() && !text.contains('\0')).map(Self::from)
+        json.as_str()
+            .filter(|text| !text.is_empty() && !text.contains('\0'))
+            .map(Self::from)
     }
 
     fn show(&self) -> Json {
@@ -81,9 +83,9 @@ impl Setting for i64 {
 
     fn read(json: &Json) -> Option<Self> {
         match json {
-            Json::Number(number) => {
-                number.as_i64().or_else(|| number.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as Self))
-            }
+            Json::Number(number) => number
+                .as_i64()
+                .or_else(|| number.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as Self)),
             Json::String(text) => text.trim().parse().ok(),
             _ => None,
         }
@@ -108,7 +110,11 @@ impl Setting for f64 {
 
     fn show(&self) -> Json {
         // Whole numbers are shown without a fraction, as they are written in the file.
-        if self.fract() == 0.0 && self.abs() < 9e15 { json!(*self as i64) } else { json!(self) }
+        if self.fract() == 0.0 && self.abs() < 9e15 {
+            json!(*self as i64)
+        } else {
+            json!(self)
+        }
     }
 }
 
@@ -174,17 +180,24 @@ impl Setting for Vec<UrlToken> {
     fn read(json: &Json) -> Option<Self> {
         let one = |entry: &Json| {
             let fields = entry.as_object().filter(|fields| fields.len() == 2)?;
-            Some(UrlToken { url_regex: String::read(fields.get("url_regex")?)?, token: Secret::read(fields.get("token")?)? })
+            Some(UrlToken {
+                url_regex: String::read(fields.get("url_regex")?)?,
+                token: Secret::read(fields.get("token")?)?,
+            })
         };
         json.as_array()?.iter().map(one).collect()
     }
 
     fn show(&self) -> Json {
-        self.iter().map(|entry| json!({"url_regex": entry.url_regex, "token": entry.token.expose()})).collect()
+        self.iter()
+            .map(|entry| json!({"url_regex": entry.url_regex, "token": entry.token.expose()}))
+            .collect()
     }
 
     fn redacted(&self) -> Json {
-        self.iter().map(|entry| json!({"url_regex": entry.url_regex, "token": MASK})).collect()
+        self.iter()
+            .map(|entry| json!({"url_regex": entry.url_regex, "token": MASK}))
+            .collect()
     }
 }
 

@@ -28,7 +28,9 @@ pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// A newer program wrote it.
-    #[error("it is newer than this program (its schema is version {found}, this program knows {known}); use the program that wrote it, or a newer one")]
+    #[error(
+        "it is newer than this program (its schema is version {found}, this program knows {known}); use the program that wrote it, or a newer one"
+    )]
     Newer {
         /// Version of the file.
         found: i64,
@@ -56,7 +58,10 @@ pub enum MigrateError {
 pub(super) fn run(connection: &mut Connection, path: Option<&Path>, now: Timestamp) -> Result<(), MigrateError> {
     let mut version = current_version(connection)?;
     if version > SCHEMA_VERSION {
-        return Err(MigrateError::Newer { found: version, known: SCHEMA_VERSION });
+        return Err(MigrateError::Newer {
+            found: version,
+            known: SCHEMA_VERSION,
+        });
     }
     if version == 0 && is_from_invokeai(connection)? {
         version = 1;
@@ -70,9 +75,8 @@ pub(super) fn run(connection: &mut Connection, path: Option<&Path>, now: Timesta
         back_up(connection, path, now).map_err(MigrateError::Backup)?;
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(
-        "CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT",
-    )?;
+    transaction
+        .execute_batch("CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT")?;
     for number in 1..=SCHEMA_VERSION {
         if number > version {
             transaction.execute_batch(MIGRATIONS[number as usize - 1])?;
@@ -84,11 +88,15 @@ pub(super) fn run(connection: &mut Connection, path: Option<&Path>, now: Timesta
 }
 
 fn has_table(connection: &Connection, name: &str) -> Result<bool, rusqlite::Error> {
-    connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([name])
+    connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
+        .exists([name])
 }
 
 fn is_empty(connection: &Connection) -> Result<bool, rusqlite::Error> {
-    Ok(!connection.prepare("SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?.exists([])?)
+    Ok(!connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")?
+        .exists([])?)
 }
 
 fn current_version(connection: &Connection) -> Result<i64, rusqlite::Error> {
@@ -104,7 +112,11 @@ fn is_from_invokeai(connection: &Connection) -> Result<bool, MigrateError> {
     }
     let found: Option<String> = if has_table(connection, "applied_migrations")? {
         connection
-            .query_row("SELECT migration_id FROM applied_migrations ORDER BY rowid DESC LIMIT 1", [], |row| row.get(0))
+            .query_row(
+                "SELECT migration_id FROM applied_migrations ORDER BY rowid DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
             .optional()?
     } else {
         None
@@ -112,11 +124,19 @@ fn is_from_invokeai(connection: &Connection) -> Result<bool, MigrateError> {
     if found.as_deref() == Some(LAST_FOREIGN_MIGRATION) {
         return Ok(true);
     }
-    Err(MigrateError::UnknownInvokeAi { found: found.unwrap_or_else(|| "before 6.14".into()) })
+    Err(MigrateError::UnknownInvokeAi {
+        found: found.unwrap_or_else(|| "before 6.14".into()),
+    })
 }
 
 fn back_up(connection: &Connection, path: &Path, now: Timestamp) -> Result<(), rusqlite::Error> {
-    let stamp: String = now.sql().chars().take(19).map(|c| if c == ' ' { '-' } else { c }).filter(|c| c.is_ascii_digit() || *c == '-').collect();
+    let stamp: String = now
+        .sql()
+        .chars()
+        .take(19)
+        .map(|c| if c == ' ' { '-' } else { c })
+        .filter(|c| c.is_ascii_digit() || *c == '-')
+        .collect();
     let (date, time) = stamp.rsplit_once('-').unwrap_or((stamp.as_str(), ""));
     let name = format!("invokeai_backup_{}-{time}.db", date.replace('-', ""));
     let copy = path.with_file_name(name);
@@ -137,7 +157,9 @@ mod tests {
     }
 
     fn schema(connection: &Connection) -> Vec<String> {
-        let mut statement = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        let mut statement = connection
+            .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+            .unwrap();
         let rows = statement.query_map([], |row| row.get(0)).unwrap();
         rows.map(Result::unwrap).collect()
     }
@@ -147,10 +169,16 @@ mod tests {
         let whole = schema(&migrated());
         for stop in 0..=MIGRATIONS.len() {
             let mut connection = Connection::open_in_memory().unwrap();
-            connection.execute_batch("CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT").unwrap();
+            connection
+                .execute_batch(
+                    "CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT",
+                )
+                .unwrap();
             for (index, sql) in MIGRATIONS.iter().enumerate().take(stop) {
                 connection.execute_batch(sql).unwrap();
-                connection.execute("INSERT INTO invoke_migrations VALUES (?1, 'then')", [index as i64 + 1]).unwrap();
+                connection
+                    .execute("INSERT INTO invoke_migrations VALUES (?1, 'then')", [index as i64 + 1])
+                    .unwrap();
             }
             if stop == 0 {
                 connection.execute_batch("DROP TABLE invoke_migrations").unwrap();
@@ -173,7 +201,9 @@ mod tests {
     #[test]
     fn a_newer_file_is_refused_and_left_alone() {
         let mut connection = migrated();
-        connection.execute("INSERT INTO invoke_migrations VALUES (999, 'tomorrow')", []).unwrap();
+        connection
+            .execute("INSERT INTO invoke_migrations VALUES (999, 'tomorrow')", [])
+            .unwrap();
         let error = run(&mut connection, None, NOW).unwrap_err();
         assert!(matches!(error, MigrateError::Newer { found: 999, .. }), "{error}");
     }
@@ -183,7 +213,9 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE recipes (name TEXT)").unwrap();
         assert!(matches!(run(&mut connection, None, NOW), Err(MigrateError::Foreign)));
-        connection.execute_batch("CREATE TABLE applied_migrations (migration_id TEXT); INSERT INTO applied_migrations VALUES ('migration_30')").unwrap();
+        connection
+            .execute_batch("CREATE TABLE applied_migrations (migration_id TEXT); INSERT INTO applied_migrations VALUES ('migration_30')")
+            .unwrap();
         assert!(matches!(run(&mut connection, None, NOW), Err(MigrateError::UnknownInvokeAi { .. })));
     }
 

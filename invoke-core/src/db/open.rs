@@ -51,29 +51,59 @@ struct Readers {
 impl Db {
     /// Opens a file (made if absent) and brings its schema up to date, keeping a copy of the file before any change.
     pub fn open(path: &Path, now: Timestamp) -> Result<Self, DbError> {
-        let failed = |source| DbError::Open { path: path.to_owned(), source };
+        let failed = |source| DbError::Open {
+            path: path.to_owned(),
+            source,
+        };
         let mut writer = Connection::open(path).map_err(failed)?;
         configure(&writer).map_err(failed)?;
-        migrate::run(&mut writer, Some(path), now).map_err(|source| DbError::Migrate { path: path.to_owned(), source })?;
-        Ok(Self { path: Some(path.to_owned()), writer: Mutex::new(writer), readers: Mutex::default(), returned: Condvar::new() })
+        migrate::run(&mut writer, Some(path), now).map_err(|source| DbError::Migrate {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: Some(path.to_owned()),
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+            returned: Condvar::new(),
+        })
     }
 
     /// A database that lives and dies with the process.
     pub fn in_memory(now: Timestamp) -> Result<Self, DbError> {
         let path = PathBuf::from(":memory:");
-        let mut writer = Connection::open_in_memory().map_err(|source| DbError::Open { path: path.clone(), source })?;
-        configure(&writer).map_err(|source| DbError::Open { path: path.clone(), source })?;
+        let mut writer = Connection::open_in_memory().map_err(|source| DbError::Open {
+            path: path.clone(),
+            source,
+        })?;
+        configure(&writer).map_err(|source| DbError::Open {
+            path: path.clone(),
+            source,
+        })?;
         migrate::run(&mut writer, None, now).map_err(|source| DbError::Migrate { path, source })?;
-        Ok(Self { path: None, writer: Mutex::new(writer), readers: Mutex::default(), returned: Condvar::new() })
+        Ok(Self {
+            path: None,
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+            returned: Condvar::new(),
+        })
     }
 
     /// Runs a closure on one snapshot.
     pub fn read<T, E: From<rusqlite::Error>>(&self, work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>) -> Result<T, E> {
         let Some(path) = &self.path else {
-            return work(&ReadTx { connection: &self.writer.lock() });
+            return work(&ReadTx {
+                connection: &self.writer.lock(),
+            });
         };
-        let reader = Lent { db: self, connection: Some(self.borrow(path)?) };
-        let connection = reader.connection.as_ref().expect("a lent reader holds its connection until it is dropped");
+        let reader = Lent {
+            db: self,
+            connection: Some(self.borrow(path)?),
+        };
+        let connection = reader
+            .connection
+            .as_ref()
+            .expect("a lent reader holds its connection until it is dropped");
         let transaction = connection.unchecked_transaction()?;
         let result = work(&ReadTx { connection: &transaction })?;
         transaction.finish()?;
@@ -84,7 +114,9 @@ impl Db {
     pub fn write<T, E: From<rusqlite::Error>>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>) -> Result<T, E> {
         let mut writer = self.writer.lock();
         let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let result = work(&mut WriteTx { read: ReadTx { connection: &transaction } })?;
+        let result = work(&mut WriteTx {
+            read: ReadTx { connection: &transaction },
+        })?;
         transaction.commit()?;
         Ok(result)
     }
@@ -169,7 +201,12 @@ mod tests {
             Err(rusqlite::Error::InvalidQuery)
         });
         assert!(outcome.is_err());
-        let n: i64 = db.read(|tx| tx.sql().query_row("SELECT COUNT(*) FROM app_settings WHERE key = 'a'", [], |r| r.get(0))).unwrap();
+        let n: i64 = db
+            .read(|tx| {
+                tx.sql()
+                    .query_row("SELECT COUNT(*) FROM app_settings WHERE key = 'a'", [], |r| r.get(0))
+            })
+            .unwrap();
         assert_eq!(n, 0);
     }
 

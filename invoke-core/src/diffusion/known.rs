@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
+use super::error::Result;
 use super::text::ClipConfig;
 use super::unet::UNetConfig;
 use super::vae::VaeConfig;
 use super::weights::TextPart;
-use super::error::Result;
 
 /// A family of models with one shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

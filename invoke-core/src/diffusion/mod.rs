@@ -5,8 +5,8 @@
 
 mod blocks;
 pub mod control;
-mod error;
 pub mod denoise;
+mod error;
 mod known;
 pub mod latents;
 pub mod lora;

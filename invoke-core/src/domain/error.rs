@@ -57,7 +57,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Wraps a fault with the step that met it.
     pub fn internal(step: &'static str, source: impl Into<Cause>) -> Self {
-        Self::Internal { step, source: source.into() }
+        Self::Internal {
+            step,
+            source: source.into(),
+        }
     }
 }
 
@@ -81,6 +84,9 @@ impl From<serde_json::Error> for Error {
 
 /// The text of a panic.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "an internal fault".into())
 }

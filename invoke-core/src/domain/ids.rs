@@ -151,7 +151,17 @@ mod tests {
 
     #[test]
     fn image_names_cannot_leave_their_folder() {
-        for bad in ["", ".", "..", "../x.png", "a/b.png", "a\\b.png", ".hidden", "a\0.png", &"x".repeat(256)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "../x.png",
+            "a/b.png",
+            "a\\b.png",
+            ".hidden",
+            "a\0.png",
+            &"x".repeat(256),
+        ] {
             assert!(ImageName::parse(bad).is_err(), "{bad:?}");
         }
         assert_eq!(ImageName::parse("0f8c.png").unwrap().as_str(), "0f8c.png");

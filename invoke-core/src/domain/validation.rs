@@ -51,11 +51,20 @@ pub struct Issue {
 impl Issue {
     /// An issue without context.
     pub fn new(kind: impl Into<String>, loc: Vec<Step>, msg: impl Into<String>, input: Value) -> Self {
-        Self { kind: kind.into(), loc, msg: msg.into(), input, ctx: None }
+        Self {
+            kind: kind.into(),
+            loc,
+            msg: msg.into(),
+            input,
+            ctx: None,
+        }
     }
 
     /// A rule broken that no single type expresses.
     pub fn value_error(loc: Vec<Step>, text: impl std::fmt::Display, input: Value) -> Self {
-        Self { ctx: Some(serde_json::json!({"error": {}})), ..Self::new("value_error", loc, format!("Value error, {text}"), input) }
+        Self {
+            ctx: Some(serde_json::json!({"error": {}})),
+            ..Self::new("value_error", loc, format!("Value error, {text}"), input)
+        }
     }
 }

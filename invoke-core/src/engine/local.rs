@@ -23,7 +23,12 @@ use crate::{
         session::{Prepared, missing_input},
     },
     models::ModelCache,
-    nodes::{self, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, cache::{CacheKey, NodeCache}, store::ObjectStore, workbench::Workbench},
+    nodes::{
+        self, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage,
+        cache::{CacheKey, NodeCache},
+        store::ObjectStore,
+        workbench::Workbench,
+    },
 };
 
 /// Room for tensors that pass between nodes: hundreds of latents and encoded prompts.
@@ -42,10 +47,17 @@ impl LocalEngine {
     /// An engine on the CPU whose models take at most so many bytes. `results` may be shared by several engines.
     pub fn on_cpu(registry: Arc<Registry>, env: Env, model_bytes: u64, results: Arc<NodeCache>) -> Self {
         Self {
-            device: Device { id: "cpu".into(), name: "CPU".into() },
+            device: Device {
+                id: "cpu".into(),
+                name: "CPU".into(),
+            },
             registry,
             env,
-            workbench: Workbench { device: ComputeDevice::Cpu, cache: ModelCache::new(model_bytes), store: ObjectStore::new(STORE_BYTES) },
+            workbench: Workbench {
+                device: ComputeDevice::Cpu,
+                cache: ModelCache::new(model_bytes),
+                store: ObjectStore::new(STORE_BYTES),
+            },
             results,
         }
     }
@@ -56,12 +68,19 @@ impl LocalEngine {
     }
 
     fn failed(session: Value, failure: Failure) -> Finished {
-        Finished { ending: Ending::Failed(failure), session }
+        Finished {
+            ending: Ending::Failed(failure),
+            session,
+        }
     }
 }
 
 fn failure(error_type: &str, message: &str) -> Failure {
-    Failure { error_type: error_type.into(), error_message: message.into(), error_traceback: format!("{error_type}: {message}") }
+    Failure {
+        error_type: error_type.into(),
+        error_message: message.into(),
+        error_traceback: format!("{error_type}: {message}"),
+    }
 }
 
 impl Engine for LocalEngine {
@@ -89,8 +108,14 @@ impl Engine for LocalEngine {
                 Ok(None) => break Ending::Completed,
                 Err(wrong) => {
                     let failure = failure("NodeInputError", &wrong.to_string());
-                    session.fail(&wrong.prepared.exec_id, format!("{}: {}", failure.error_type, failure.error_message));
-                    host.event(NodeEvent::Error { node: node_ref(&wrong.prepared), failure: failure.clone() });
+                    session.fail(
+                        &wrong.prepared.exec_id,
+                        format!("{}: {}", failure.error_type, failure.error_message),
+                    );
+                    host.event(NodeEvent::Error {
+                        node: node_ref(&wrong.prepared),
+                        failure: failure.clone(),
+                    });
                     break Ending::Failed(failure);
                 }
             };
@@ -115,28 +140,46 @@ impl Engine for LocalEngine {
                 Err(NodeError::Failed { error_type, message }) => {
                     let failure = failure(&error_type, &message);
                     session.fail(&prepared.exec_id, format!("{error_type}: {message}"));
-                    host.event(NodeEvent::Error { node, failure: failure.clone() });
+                    host.event(NodeEvent::Error {
+                        node,
+                        failure: failure.clone(),
+                    });
                     break Ending::Failed(failure);
                 }
             }
         };
-        let ending = if ending == Ending::Completed && !host.owner_is_active() { Ending::Canceled } else { ending };
-        Finished { ending, session: session.to_stored() }
+        let ending = if ending == Ending::Completed && !host.owner_is_active() {
+            Ending::Canceled
+        } else {
+            ending
+        };
+        Finished {
+            ending,
+            session: session.to_stored(),
+        }
     }
 }
 
 fn node_ref(prepared: &Prepared) -> NodeRef {
-    NodeRef { invocation: prepared.event_node(), source_id: prepared.source_id.clone() }
+    NodeRef {
+        invocation: prepared.event_node(),
+        source_id: prepared.source_id.clone(),
+    }
 }
 
 fn run_node(prepared: &Prepared, cx: &Cx<'_>) -> Result<Value, NodeError> {
     if let Some((error_type, text)) = missing_input(prepared.meta, &prepared.node) {
         return Err(NodeError::new(error_type, text));
     }
-    let entry = nodes::find(prepared.meta.id).ok_or_else(|| NodeError::new("ValueError", format!("no node of type {}", prepared.meta.id)))?;
+    let entry =
+        nodes::find(prepared.meta.id).ok_or_else(|| NodeError::new("ValueError", format!("no node of type {}", prepared.meta.id)))?;
     let results = &cx.engine.results;
     let key = (prepared.node["use_cache"] == Value::Bool(true)).then(|| CacheKey::of(&cx.job.user_id, &prepared.node));
-    if let Some(output) = key.as_ref().and_then(|key| results.get(key)).filter(|output| cx.still_there(output)) {
+    if let Some(output) = key
+        .as_ref()
+        .and_then(|key| results.get(key))
+        .filter(|output| cx.still_there(output))
+    {
         return Ok(output);
     }
     let outcome = catch_unwind(AssertUnwindSafe(|| (entry.run)(prepared.node.clone(), cx))).unwrap_or_else(|panic| {
@@ -164,7 +207,13 @@ struct Cx<'a> {
 impl Cx<'_> {
     /// Whether everything that a result names can still be had: pictures may have been deleted, tensors may have made room for others.
     fn still_there(&self, output: &Value) -> bool {
-        const OBJECTS: &[&str] = &["latents_name", "conditioning_name", "tensor_name", "mask_name", "masked_latents_name"];
+        const OBJECTS: &[&str] = &[
+            "latents_name",
+            "conditioning_name",
+            "tensor_name",
+            "mask_name",
+            "masked_latents_name",
+        ];
         match output {
             Value::Object(map) => map.iter().all(|(key, value)| match value.as_str() {
                 Some(name) if OBJECTS.contains(&key.as_str()) => self.engine.workbench.store.has(&self.job.user_id, name),
@@ -189,11 +238,20 @@ impl NodeCx for Cx<'_> {
     }
 
     fn check_canceled(&self) -> Result<(), NodeError> {
-        if self.job.cancel.is_set() { Err(NodeError::Canceled) } else { Ok(()) }
+        if self.job.cancel.is_set() {
+            Err(NodeError::Canceled)
+        } else {
+            Ok(())
+        }
     }
 
     fn progress(&self, message: &str, percentage: Option<f64>, image: Option<Preview>) {
-        self.host.event(NodeEvent::Progress { node: self.node.clone(), message: message.into(), percentage, image });
+        self.host.event(NodeEvent::Progress {
+            node: self.node.clone(),
+            message: message.into(),
+            percentage,
+            image,
+        });
     }
 
     fn save_image(&self, picture: Picture) -> Result<SavedImage, NodeError> {
@@ -217,7 +275,9 @@ impl NodeCx for Cx<'_> {
 
     fn load_image(&self, name: &str) -> Result<Arc<DynamicImage>, NodeError> {
         let bytes = self.host.load_image(name)?;
-        decode_picture(&bytes).map(Arc::new).map_err(|error| NodeError::new("UnidentifiedImageError", error.to_string()))
+        decode_picture(&bytes)
+            .map(Arc::new)
+            .map_err(|error| NodeError::new("UnidentifiedImageError", error.to_string()))
     }
 
     fn image_metadata(&self, name: &str) -> Result<Option<Value>, NodeError> {

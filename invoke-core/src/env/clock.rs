@@ -51,7 +51,9 @@ impl Timestamp {
         let with_fraction = if text.contains('.') { text } else { format!("{text}.0") };
         let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond]");
         let parsed = PrimitiveDateTime::parse(&with_fraction, format).ok()?;
-        i64::try_from(parsed.assume_offset(UtcOffset::UTC).unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+        i64::try_from(parsed.assume_offset(UtcOffset::UTC).unix_timestamp_nanos() / 1_000_000)
+            .ok()
+            .map(Self)
     }
 }
 
@@ -116,7 +118,12 @@ mod tests {
         let t = Timestamp::from_millis(1_790_000_000_123);
         assert_eq!(t.sql(), "2026-09-21 14:13:20.123");
         assert_eq!(t.iso_micros(), "2026-09-21T14:13:20.123000");
-        for text in [t.sql(), t.iso_micros(), format!("{}Z", t.iso_micros()), format!("{}+00:00", t.iso_micros())] {
+        for text in [
+            t.sql(),
+            t.iso_micros(),
+            format!("{}Z", t.iso_micros()),
+            format!("{}+00:00", t.iso_micros()),
+        ] {
             assert_eq!(Timestamp::parse(&text), Some(t), "{text}");
         }
         assert_eq!(Timestamp::parse("2026-09-21 14:13:20").map(Timestamp::seconds), Some(t.seconds()));

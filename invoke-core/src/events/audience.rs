@@ -42,12 +42,20 @@ pub fn told(event: &Event, telling: &Telling) -> Option<Map<String, Value>> {
     match (telling, event) {
         (Telling::Whole, _) => Some(event.payload()),
         (Telling::Companion, _) => Some(companion(event)),
-        (Telling::Items(items), Event::QueueItemsRetried { queue_id, .. }) => {
-            Some(Event::QueueItemsRetried { queue_id: queue_id.clone(), items: items.clone() }.payload())
-        }
-        (Telling::Items(items), Event::QueueItemsCanceled { queue_id, .. }) => {
-            Some(Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: items.clone() }.payload())
-        }
+        (Telling::Items(items), Event::QueueItemsRetried { queue_id, .. }) => Some(
+            Event::QueueItemsRetried {
+                queue_id: queue_id.clone(),
+                items: items.clone(),
+            }
+            .payload(),
+        ),
+        (Telling::Items(items), Event::QueueItemsCanceled { queue_id, .. }) => Some(
+            Event::QueueItemsCanceled {
+                queue_id: queue_id.clone(),
+                items: items.clone(),
+            }
+            .payload(),
+        ),
         // No other event has items to tell of.
         (Telling::Items(_) | Telling::Nothing, _) => None,
     }
@@ -68,7 +76,11 @@ pub fn telling(event: &Event, viewer: &Viewer) -> Telling {
             return Telling::Whole;
         }
         let own = items.narrowed(&viewer.user_id);
-        if own.0.is_empty() && !listens(queue) { Telling::Nothing } else { Telling::Items(own) }
+        if own.0.is_empty() && !listens(queue) {
+            Telling::Nothing
+        } else {
+            Telling::Items(own)
+        }
     };
     match event {
         Event::InvocationStarted(base) | Event::InvocationComplete { base, .. } | Event::InvocationError { base, .. } => {
@@ -78,18 +90,22 @@ pub fn telling(event: &Event, viewer: &Viewer) -> Telling {
         Event::QueueItemStatusChanged(change) => owner_admin_or_companion(&change.user_id, &change.queue_id),
         Event::QueueItemsRetried { queue_id, items: all } | Event::QueueItemsCanceled { queue_id, items: all } => items(queue_id, all),
         Event::QueueCleared { queue_id, user_id: None } => whole_if(listens(queue_id)),
-        Event::BatchEnqueued { user_id, queue_id, .. } | Event::QueueCleared { queue_id, user_id: Some(user_id) } => {
-            owner_admin_or_companion(user_id, queue_id)
-        }
+        Event::BatchEnqueued { user_id, queue_id, .. }
+        | Event::QueueCleared {
+            queue_id,
+            user_id: Some(user_id),
+        } => owner_admin_or_companion(user_id, queue_id),
         Event::ModelLoadStarted(load) | Event::ModelLoadComplete(load) => whole_if(owns(&load.user_id)),
         Event::Download { .. } | Event::ModelInstall { .. } => whole_if(viewer.is_admin),
-        Event::BulkDownloadStarted(download)
-        | Event::BulkDownloadComplete(download)
-        | Event::BulkDownloadError { download, .. } => owner_or_admin(&download.user_id),
+        Event::BulkDownloadStarted(download) | Event::BulkDownloadComplete(download) | Event::BulkDownloadError { download, .. } => {
+            owner_or_admin(&download.user_id)
+        }
         Event::WorkflowCreated(change) | Event::WorkflowDeleted(change) => {
             whole_if(change.is_public || viewer.is_admin || owns(&change.user_id))
         }
-        Event::WorkflowUpdated { user_id, new_is_public, .. } => whole_if(*new_is_public || viewer.is_admin || owns(user_id)),
+        Event::WorkflowUpdated {
+            user_id, new_is_public, ..
+        } => whole_if(*new_is_public || viewer.is_admin || owns(user_id)),
         // Everybody could see it until now.
         Event::WorkflowAccessRevoked { .. } => Telling::Whole,
         Event::RecallParametersUpdated { user_id, .. }
@@ -141,7 +157,11 @@ mod tests {
 
     fn viewer(name: &str, is_admin: bool, listens: bool) -> Viewer {
         let queues = if listens { vec![QueueId::new("default")] } else { vec![] };
-        Viewer { user_id: UserId::new(name), is_admin, queues }
+        Viewer {
+            user_id: UserId::new(name),
+            is_admin,
+            queues,
+        }
     }
 
     fn status_changed() -> Event {
@@ -172,7 +192,10 @@ mod tests {
         let seen = view(&status_changed(), &viewer("bob", false, true)).unwrap();
         let text = Value::Object(seen.clone()).to_string();
         assert!(!text.contains("secret") && !text.contains("alice"), "{text}");
-        assert_eq!((&seen["item_id"], &seen["status"], &seen["user_id"]), (&json!(7), &json!("failed"), &json!("redacted")));
+        assert_eq!(
+            (&seen["item_id"], &seen["status"], &seen["user_id"]),
+            (&json!(7), &json!("failed"), &json!("redacted"))
+        );
         assert_eq!(seen["queue_status"]["pending"], json!(4));
         assert_eq!(view(&status_changed(), &viewer("bob", false, false)), None);
         for whole in [viewer("alice", false, false), viewer("root", true, false)] {
@@ -193,7 +216,13 @@ mod tests {
             invocation: json!({}),
             invocation_source_id: "n".into(),
         };
-        let event = Event::InvocationProgress { base, message: "Denoising".into(), percentage: Some(0.5), image: None, device: None };
+        let event = Event::InvocationProgress {
+            base,
+            message: "Denoising".into(),
+            percentage: Some(0.5),
+            image: None,
+            device: None,
+        };
         assert!(view(&event, &viewer("alice", false, false)).is_some());
         assert!(view(&event, &viewer("root", true, true)).is_none());
         assert!(view(&event, &viewer("bob", false, true)).is_none());
@@ -202,7 +231,10 @@ mod tests {
     #[test]
     fn bulk_lists_are_narrowed_to_their_reader() {
         let items = ItemsByOwner(vec![(UserId::new("alice"), vec![1, 2]), (UserId::new("bob"), vec![3])]);
-        let event = Event::QueueItemsCanceled { queue_id: QueueId::new("default"), items };
+        let event = Event::QueueItemsCanceled {
+            queue_id: QueueId::new("default"),
+            items,
+        };
         let ids = |v: Viewer| view(&event, &v).map(|p| p["canceled_item_ids"].clone());
         assert_eq!(ids(viewer("bob", false, false)), Some(json!([3])));
         assert_eq!(ids(viewer("carol", false, true)), Some(json!([])));

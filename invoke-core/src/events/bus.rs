@@ -44,7 +44,10 @@ pub struct Subscription {
 impl Bus {
     /// Tells everyone, in order. Publishers take turns, so all listeners see one order.
     pub fn publish(&self, at: Timestamp, event: Event) {
-        let published = Published { at, event: Arc::new(event) };
+        let published = Published {
+            at,
+            event: Arc::new(event),
+        };
         for (_, listener) in self.inner.listeners.lock().iter() {
             listener(&published);
         }
@@ -54,7 +57,10 @@ impl Bus {
     pub fn subscribe(&self, listener: impl Fn(&Published) + Send + Sync + 'static) -> Subscription {
         let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
         self.inner.listeners.lock().push((id, Box::new(listener)));
-        Subscription { id, bus: Arc::downgrade(&self.inner) }
+        Subscription {
+            id,
+            bus: Arc::downgrade(&self.inner),
+        }
     }
 }
 
@@ -84,7 +90,10 @@ mod tests {
         let subscription = bus.subscribe(move |_| {
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        let event = || Event::QueueCleared { queue_id: QueueId::new("default"), user_id: None };
+        let event = || Event::QueueCleared {
+            queue_id: QueueId::new("default"),
+            user_id: None,
+        };
         bus.publish(Timestamp::from_millis(0), event());
         drop(subscription);
         bus.publish(Timestamp::from_millis(0), event());

@@ -443,8 +443,14 @@ impl Event {
             self,
             Self::InvocationProgress { .. }
                 | Self::LlmTaskProgress { .. }
-                | Self::Download { stage: DownloadStage::Progress { .. }, .. }
-                | Self::ModelInstall { stage: InstallStage::DownloadProgress { .. }, .. }
+                | Self::Download {
+                    stage: DownloadStage::Progress { .. },
+                    ..
+                }
+                | Self::ModelInstall {
+                    stage: InstallStage::DownloadProgress { .. },
+                    ..
+                }
         )
     }
 
@@ -452,16 +458,36 @@ impl Event {
     pub(super) fn payload(&self) -> Map<String, Value> {
         let value = match self {
             Self::InvocationStarted(base) => json!(base),
-            Self::InvocationProgress { base, message, percentage, image, device } => {
-                with(base, json!({"message": message, "percentage": percentage, "image": image, "device": device}))
-            }
+            Self::InvocationProgress {
+                base,
+                message,
+                percentage,
+                image,
+                device,
+            } => with(
+                base,
+                json!({"message": message, "percentage": percentage, "image": image, "device": device}),
+            ),
             Self::InvocationComplete { base, result } => with(base, json!({ "result": result })),
-            Self::InvocationError { base, error_type, error_message, error_traceback } => with(
+            Self::InvocationError {
+                base,
+                error_type,
+                error_message,
+                error_traceback,
+            } => with(
                 base,
                 json!({"error_type": error_type, "error_message": error_message, "error_traceback": error_traceback}),
             ),
             Self::QueueItemStatusChanged(change) => json!(change),
-            Self::BatchEnqueued { queue_id, batch_id, enqueued, requested, priority, origin, user_id } => json!({
+            Self::BatchEnqueued {
+                queue_id,
+                batch_id,
+                enqueued,
+                requested,
+                priority,
+                origin,
+                user_id,
+            } => json!({
                 "queue_id": queue_id, "batch_id": batch_id, "enqueued": enqueued, "requested": requested, "priority": priority,
                 "origin": origin, "user_id": user_id,
             }),
@@ -474,16 +500,27 @@ impl Event {
             Self::BulkDownloadStarted(download) | Self::BulkDownloadComplete(download) => json!(download),
             Self::BulkDownloadError { download, error } => with(download, json!({ "error": error })),
             Self::WorkflowCreated(change) | Self::WorkflowDeleted(change) => json!(change),
-            Self::WorkflowUpdated { workflow_id, user_id, old_is_public, new_is_public } => json!({
+            Self::WorkflowUpdated {
+                workflow_id,
+                user_id,
+                old_is_public,
+                new_is_public,
+            } => json!({
                 "workflow_id": workflow_id, "user_id": user_id, "old_is_public": old_is_public, "new_is_public": new_is_public,
             }),
             Self::WorkflowAccessRevoked { workflow_id, user_id } => json!({"workflow_id": workflow_id, "user_id": user_id}),
-            Self::RecallParametersUpdated { queue_id, user_id, parameters } => {
+            Self::RecallParametersUpdated {
+                queue_id,
+                user_id,
+                parameters,
+            } => {
                 json!({"queue_id": queue_id, "user_id": user_id, "parameters": parameters})
             }
-            Self::LlmTaskProgress { task_id, user_id, progress } => {
-                extended(json!({"task_id": task_id, "user_id": user_id}), json!(progress))
-            }
+            Self::LlmTaskProgress {
+                task_id,
+                user_id,
+                progress,
+            } => extended(json!({"task_id": task_id, "user_id": user_id}), json!(progress)),
             Self::LlmTaskComplete { task_id, user_id } => json!({"task_id": task_id, "user_id": user_id}),
             Self::LlmTaskError { task_id, user_id, error } => json!({"task_id": task_id, "user_id": user_id, "error": error}),
             Self::UserAccessChanged(_) => json!({}),
@@ -499,10 +536,17 @@ impl DownloadStage {
     fn payload(&self) -> Value {
         match self {
             Self::Started(path) => json!({ "download_path": path }),
-            Self::Progress { download_path, current_bytes, total_bytes } => {
+            Self::Progress {
+                download_path,
+                current_bytes,
+                total_bytes,
+            } => {
                 json!({"download_path": download_path, "current_bytes": current_bytes, "total_bytes": total_bytes})
             }
-            Self::Complete { download_path, total_bytes } => json!({"download_path": download_path, "total_bytes": total_bytes}),
+            Self::Complete {
+                download_path,
+                total_bytes,
+            } => json!({"download_path": download_path, "total_bytes": total_bytes}),
             Self::Cancelled => json!({}),
             Self::Failed { error_type, error } => json!({"error_type": error_type, "error": error}),
         }
@@ -512,7 +556,12 @@ impl DownloadStage {
 impl InstallStage {
     fn payload(&self) -> Value {
         match self {
-            Self::DownloadProgress { local_path, bytes, total_bytes, parts } => {
+            Self::DownloadProgress {
+                local_path,
+                bytes,
+                total_bytes,
+                parts,
+            } => {
                 json!({"local_path": local_path, "bytes": bytes, "total_bytes": total_bytes, "parts": parts})
             }
             Self::DownloadsComplete | Self::Started | Self::Cancelled => json!({}),

@@ -35,7 +35,9 @@ pub enum DecodeError {
 
 /// A PNG, JPEG or WebP picture's pixels. The format is told by the content, not by a name.
 pub fn decode_picture(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|_| DecodeError::Format)?;
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|_| DecodeError::Format)?;
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) {
         return Err(DecodeError::Format);
     }
@@ -73,7 +75,10 @@ mod tests {
             bomb[20..24].copy_from_slice(&height.to_be_bytes());
             let checksum = crc32(&bomb[12..29]);
             bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
-            assert!(matches!(decode_picture(&bomb), Err(DecodeError::TooLarge { .. } | DecodeError::Header)), "{width}x{height}");
+            assert!(
+                matches!(decode_picture(&bomb), Err(DecodeError::TooLarge { .. } | DecodeError::Header)),
+                "{width}x{height}"
+            );
         }
         assert!(decode_picture(&png[..png.len() / 2]).is_err());
         assert_eq!(decode_picture(&png).unwrap().width(), 4);
@@ -81,7 +86,9 @@ mod tests {
 
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(u32::MAX, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 })
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 }
+            })
         })
     }
 }

@@ -111,7 +111,12 @@ impl DiskStore {
             Ok(victims) => victims,
             // Without a list nothing has been moved yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(StoreError::Io { step: "reading a list of pictures set aside", source }),
+            Err(source) => {
+                return Err(StoreError::Io {
+                    step: "reading a list of pictures set aside",
+                    source,
+                });
+            }
         };
         for (index, victim) in victims.iter().enumerate() {
             if keep(&victim.name) {
@@ -161,7 +166,11 @@ fn open(path: &Path) -> Result<StoredFile, StoreError> {
     let failed = StoreError::at("opening a picture");
     let file = File::open(path).map_err(&failed)?;
     let found = file.metadata().map_err(&failed)?;
-    let millis = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |age| age.as_millis());
+    let millis = found
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .map_or(0, |age| age.as_millis());
     let modified = Timestamp::from_millis(i64::try_from(millis).unwrap_or(0));
     Ok(StoredFile::new(found.len(), modified, file))
 }
@@ -169,7 +178,8 @@ fn open(path: &Path) -> Result<StoredFile, StoreError> {
 impl ImageStore for DiskStore {
     fn put(&self, name: &ImageName, subfolder: &str, png: &[u8], webp: &[u8]) -> Result<(), StoreError> {
         let place = self.place(name, subfolder)?;
-        self.write(&place.thumbnail, webp, false).map_err(StoreError::at("writing a thumbnail"))?;
+        self.write(&place.thumbnail, webp, false)
+            .map_err(StoreError::at("writing a thumbnail"))?;
         self.write(&place.full, png, true).map_err(|error| {
             let _ = fs::remove_file(&place.thumbnail);
             StoreError::at("writing a picture")(error)
@@ -191,13 +201,16 @@ impl ImageStore for DiskStore {
         let png = fs::read(&place.full).map_err(StoreError::at("reading a picture"))?;
         let picture = decode_picture(&png).map_err(|error| StoreError::Thumbnail(error.to_string()))?;
         let webp = thumbnail_webp(&picture).map_err(|error| StoreError::Thumbnail(error.to_string()))?;
-        self.write(&place.thumbnail, &webp, false).map_err(StoreError::at("writing a thumbnail"))?;
+        self.write(&place.thumbnail, &webp, false)
+            .map_err(StoreError::at("writing a thumbnail"))?;
         Ok(StoredFile::of_bytes(webp, self.env.now()))
     }
 
     fn delete(&self, name: &ImageName, subfolder: &str) -> Result<(), StoreError> {
         let place = self.place(name, subfolder)?;
-        remove_if_there(&place.full).and_then(|()| remove_if_there(&place.thumbnail)).map_err(StoreError::at("removing a picture"))
+        remove_if_there(&place.full)
+            .and_then(|()| remove_if_there(&place.thumbnail))
+            .map_err(StoreError::at("removing a picture"))
     }
 
     fn stage_delete(&self, victims: Vec<Victim>) -> Result<Staged, StoreError> {
@@ -205,15 +218,27 @@ impl ImageStore for DiskStore {
         let folder = self.staged(&id);
         let failed = StoreError::at("setting pictures aside");
         fs::create_dir_all(&folder).map_err(&failed)?;
-        let entries = victims.iter().map(|victim| Entry { name: victim.name.clone(), subfolder: victim.subfolder.clone() }).collect();
+        let entries = victims
+            .iter()
+            .map(|victim| Entry {
+                name: victim.name.clone(),
+                subfolder: victim.subfolder.clone(),
+            })
+            .collect();
         let manifest = serde_json::to_vec(&Manifest { victims: entries }).expect("names and folders are JSON");
         // The list is on the disk before any file moves; without it, nobody would know where they belong.
         self.write(&folder.join(MANIFEST), &manifest, true).map_err(&failed)?;
-        let mut staged = Staged { id, moved: Vec::with_capacity(victims.len()), failed: Vec::new() };
+        let mut staged = Staged {
+            id,
+            moved: Vec::with_capacity(victims.len()),
+            failed: Vec::new(),
+        };
         for (index, victim) in victims.into_iter().enumerate() {
             let moved = self.place(&victim.name, &victim.subfolder).and_then(|place| {
                 let (full, thumbnail) = set_aside(&folder, index);
-                rename_if_there(&place.full, &full).and_then(|()| rename_if_there(&place.thumbnail, &thumbnail)).map_err(&failed)
+                rename_if_there(&place.full, &full)
+                    .and_then(|()| rename_if_there(&place.thumbnail, &thumbnail))
+                    .map_err(&failed)
             });
             match moved {
                 Ok(()) => staged.moved.push(victim),
@@ -255,7 +280,14 @@ impl ImageStore for DiskStore {
 
 fn read_manifest(folder: &Path) -> io::Result<Vec<Victim>> {
     let manifest: Manifest = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
-    Ok(manifest.victims.into_iter().map(|entry| Victim { name: entry.name, subfolder: entry.subfolder }).collect())
+    Ok(manifest
+        .victims
+        .into_iter()
+        .map(|entry| Victim {
+            name: entry.name,
+            subfolder: entry.subfolder,
+        })
+        .collect())
 }
 
 #[cfg(test)]
@@ -280,7 +312,10 @@ mod tests {
     }
 
     fn victim(text: &str) -> Victim {
-        Victim { name: name(text), subfolder: String::new() }
+        Victim {
+            name: name(text),
+            subfolder: String::new(),
+        }
     }
 
     #[test]
@@ -292,7 +327,11 @@ mod tests {
             let mut file = store.open_full(&name("a.png"), subfolder).unwrap();
             assert_eq!((file.len(), file.read_all().unwrap()), (4, b"full".to_vec()));
             let mut text = String::new();
-            store.open_thumbnail(&name("a.png"), subfolder).unwrap().read_to_string(&mut text).unwrap();
+            store
+                .open_thumbnail(&name("a.png"), subfolder)
+                .unwrap()
+                .read_to_string(&mut text)
+                .unwrap();
             assert_eq!(text, "small");
             store.delete(&name("a.png"), subfolder).unwrap();
             assert!(store.open_full(&name("a.png"), subfolder).unwrap_err().is_absent());
@@ -305,7 +344,12 @@ mod tests {
     fn a_lost_thumbnail_is_made_again() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path());
-        let png = encode_png(&DynamicImage::new_rgb8(300, 200), &Chunks::default(), EncodeOptions { compression: 1 }).unwrap();
+        let png = encode_png(
+            &DynamicImage::new_rgb8(300, 200),
+            &Chunks::default(),
+            EncodeOptions { compression: 1 },
+        )
+        .unwrap();
         store.put(&name("a.png"), "", &png, b"").unwrap();
         for _ in 0..2 {
             let webp = store.open_thumbnail(&name("a.png"), "").unwrap().read_all().unwrap();
@@ -340,7 +384,10 @@ mod tests {
         for text in ["kept.png", "gone.png"] {
             first.put(&name(text), "x", b"full", b"small").unwrap();
         }
-        let victims = ["kept.png", "gone.png"].map(|text| Victim { name: name(text), subfolder: "x".into() });
+        let victims = ["kept.png", "gone.png"].map(|text| Victim {
+            name: name(text),
+            subfolder: "x".into(),
+        });
         // The crash: what was staged is forgotten. And one more, before a list was written.
         drop(first.stage_delete(victims.to_vec()).unwrap());
         fs::create_dir(dir.path().join(STAGED).join("early")).unwrap();
@@ -360,7 +407,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path());
         store.put(&name("a.png"), "", b"full", b"small").unwrap();
-        let bad = Victim { name: name("b.png"), subfolder: "../up".into() };
+        let bad = Victim {
+            name: name("b.png"),
+            subfolder: "../up".into(),
+        };
         let staged = store.stage_delete(vec![victim("a.png"), bad]).unwrap();
         assert_eq!((staged.moved.len(), &staged.failed), (1, &vec![name("b.png")]));
     }

@@ -36,29 +36,44 @@ struct State {
 impl MemoryStore {
     /// An empty store.
     pub fn new(config: Arc<Config>, env: Env) -> Self {
-        Self { config, env, state: Mutex::default() }
+        Self {
+            config,
+            env,
+            state: Mutex::default(),
+        }
     }
 
     fn find(&self, name: &ImageName, subfolder: &str) -> Result<Picture, StoreError> {
         subfolder::path(subfolder)?;
-        self.state.lock().pictures.get(&(subfolder.to_owned(), name.clone())).cloned().ok_or(StoreError::Absent)
+        self.state
+            .lock()
+            .pictures
+            .get(&(subfolder.to_owned(), name.clone()))
+            .cloned()
+            .ok_or(StoreError::Absent)
     }
 }
 
 impl ImageStore for MemoryStore {
     fn put(&self, name: &ImageName, subfolder: &str, png: &[u8], webp: &[u8]) -> Result<(), StoreError> {
         subfolder::path(subfolder)?;
-        let picture = Picture { full: png.into(), thumbnail: webp.into(), at: self.env.now() };
+        let picture = Picture {
+            full: png.into(),
+            thumbnail: webp.into(),
+            at: self.env.now(),
+        };
         self.state.lock().pictures.insert((subfolder.to_owned(), name.clone()), picture);
         Ok(())
     }
 
     fn open_full(&self, name: &ImageName, subfolder: &str) -> Result<StoredFile, StoreError> {
-        self.find(name, subfolder).map(|picture| StoredFile::of_bytes(picture.full, picture.at))
+        self.find(name, subfolder)
+            .map(|picture| StoredFile::of_bytes(picture.full, picture.at))
     }
 
     fn open_thumbnail(&self, name: &ImageName, subfolder: &str) -> Result<StoredFile, StoreError> {
-        self.find(name, subfolder).map(|picture| StoredFile::of_bytes(picture.thumbnail, picture.at))
+        self.find(name, subfolder)
+            .map(|picture| StoredFile::of_bytes(picture.thumbnail, picture.at))
     }
 
     fn delete(&self, name: &ImageName, subfolder: &str) -> Result<(), StoreError> {
@@ -74,7 +89,11 @@ impl ImageStore for MemoryStore {
             .filter_map(|victim| state.pictures.remove_entry(&(victim.subfolder.clone(), victim.name.clone())))
             .collect();
         state.staged.insert(id.clone(), aside);
-        Ok(Staged { id, moved: victims, failed: Vec::new() })
+        Ok(Staged {
+            id,
+            moved: victims,
+            failed: Vec::new(),
+        })
     }
 
     fn settle_delete(&self, staged: Staged, keep: &mut dyn FnMut(&ImageName) -> bool) -> Result<(), StoreError> {
@@ -104,7 +123,10 @@ mod tests {
         let store = MemoryStore::new(Arc::new(Config::from_settings("/", Settings::default())), Env::system());
         let name = ImageName::parse("a.png").unwrap();
         store.put(&name, "x", b"full", b"small").unwrap();
-        let victims = vec![Victim { name: name.clone(), subfolder: "x".into() }];
+        let victims = vec![Victim {
+            name: name.clone(),
+            subfolder: "x".into(),
+        }];
         let staged = store.stage_delete(victims.clone()).unwrap();
         assert!(store.open_full(&name, "x").unwrap_err().is_absent());
         store.settle_delete(staged, &mut |_| true).unwrap();

@@ -95,7 +95,13 @@ pub fn encode_png(picture: &DynamicImage, chunks: &Chunks, options: EncodeOption
 
 /// The texts of a PNG, which is read from its beginning; the picture itself is skipped. Texts that are broken or too long are left out.
 pub fn read_chunks(file: &mut (impl Read + Seek)) -> Result<Chunks, ChunkError> {
-    let early = |error: io::Error| if error.kind() == io::ErrorKind::UnexpectedEof { ChunkError::NotPng } else { error.into() };
+    let early = |error: io::Error| {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            ChunkError::NotPng
+        } else {
+            error.into()
+        }
+    };
     file.seek(SeekFrom::Start(0))?;
     let mut signature = [0; 8];
     file.read_exact(&mut signature).map_err(early)?;
@@ -135,7 +141,11 @@ fn take_text(kind: &[u8], data: &[u8], chunks: &mut Chunks) {
     };
     let text = match kind {
         b"tEXt" => Some(latin1(rest)),
-        b"zTXt" => rest.split_first().filter(|(method, _)| **method == 0).and_then(|(_, packed)| inflate(packed)).map(|bytes| latin1(&bytes)),
+        b"zTXt" => rest
+            .split_first()
+            .filter(|(method, _)| **method == 0)
+            .and_then(|(_, packed)| inflate(packed))
+            .map(|bytes| latin1(&bytes)),
         _ => international(rest),
     };
     if text.is_some() {
@@ -181,7 +191,11 @@ mod tests {
 
     #[test]
     fn texts_and_pixels_come_back() {
-        let chunks = Chunks { metadata: Some("{\"seed\":7,\"p\":\"é\"}".into()), workflow: Some("{\"name\":\"日本\"}".into()), graph: None };
+        let chunks = Chunks {
+            metadata: Some("{\"seed\":7,\"p\":\"é\"}".into()),
+            workflow: Some("{\"name\":\"日本\"}".into()),
+            graph: None,
+        };
         for compression in 0..=9 {
             let png = encode_png(&picture(), &chunks, EncodeOptions { compression }).unwrap();
             assert_eq!(read_chunks(&mut Cursor::new(&png)).unwrap(), chunks);
@@ -200,17 +214,36 @@ mod tests {
         let mut chunks = Chunks::default();
         take_text(b"zTXt", &packed, &mut chunks);
         take_text(b"zTXt", &bomb, &mut chunks);
-        assert_eq!(chunks, Chunks { graph: Some("{\"nodes\":{}}".into()), ..Chunks::default() });
+        assert_eq!(
+            chunks,
+            Chunks {
+                graph: Some("{\"nodes\":{}}".into()),
+                ..Chunks::default()
+            }
+        );
     }
 
     #[test]
     fn broken_files_are_errors_and_broken_texts_are_left_out() {
-        let png = encode_png(&picture(), &Chunks { metadata: Some("{}".into()), ..Chunks::default() }, EncodeOptions { compression: 1 }).unwrap();
+        let png = encode_png(
+            &picture(),
+            &Chunks {
+                metadata: Some("{}".into()),
+                ..Chunks::default()
+            },
+            EncodeOptions { compression: 1 },
+        )
+        .unwrap();
         for end in 0..png.len() - 12 {
             assert!(read_chunks(&mut Cursor::new(&png[..end])).is_err(), "{end}");
         }
         let mut chunks = Chunks::default();
-        for (kind, data) in [(&b"tEXt"[..], &b"invokeai_metadata"[..]), (b"zTXt", b"invokeai_metadata\0\0junk"), (b"iTXt", b"invokeai_metadata\0\0"), (b"iTXt", b"invokeai_metadata\0\0\0\0\0\xff")] {
+        for (kind, data) in [
+            (&b"tEXt"[..], &b"invokeai_metadata"[..]),
+            (b"zTXt", b"invokeai_metadata\0\0junk"),
+            (b"iTXt", b"invokeai_metadata\0\0"),
+            (b"iTXt", b"invokeai_metadata\0\0\0\0\0\xff"),
+        ] {
             take_text(kind, data, &mut chunks);
         }
         assert_eq!(chunks, Chunks::default());
@@ -218,11 +251,21 @@ mod tests {
 
     #[test]
     fn every_kind_of_pixel_is_stored() {
-        let all = [DynamicImage::new_luma8(3, 2), DynamicImage::new_luma_a8(3, 2), DynamicImage::new_rgba8(3, 2), DynamicImage::new_luma16(3, 2), DynamicImage::new_rgb16(3, 2), DynamicImage::new_rgba16(3, 2)];
+        let all = [
+            DynamicImage::new_luma8(3, 2),
+            DynamicImage::new_luma_a8(3, 2),
+            DynamicImage::new_rgba8(3, 2),
+            DynamicImage::new_luma16(3, 2),
+            DynamicImage::new_rgb16(3, 2),
+            DynamicImage::new_rgba16(3, 2),
+        ];
         for picture in all {
             let png = encode_png(&picture, &Chunks::default(), EncodeOptions { compression: 1 }).unwrap();
             let back = image::load_from_memory(&png).unwrap();
-            assert_eq!((back.width(), back.height(), back.color().has_alpha()), (3, 2, picture.color().has_alpha()));
+            assert_eq!(
+                (back.width(), back.height(), back.color().has_alpha()),
+                (3, 2, picture.color().has_alpha())
+            );
         }
     }
 }

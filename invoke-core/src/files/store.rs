@@ -37,7 +37,13 @@ impl StoreError {
 
     /// Wraps a fault with the step that met it; a missing file is [`Self::Absent`].
     pub(super) fn at(step: &'static str) -> impl Fn(io::Error) -> Self {
-        move |source| if source.kind() == io::ErrorKind::NotFound { Self::Absent } else { Self::Io { step, source } }
+        move |source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                Self::Absent
+            } else {
+                Self::Io { step, source }
+            }
+        }
     }
 }
 
@@ -56,7 +62,11 @@ pub struct StoredFile {
 impl StoredFile {
     /// Wraps an open file of this length.
     pub(crate) fn new(len: u64, modified: Timestamp, reader: impl Read + Seek + Send + Sync + 'static) -> Self {
-        Self { len, modified, reader: Box::new(reader) }
+        Self {
+            len,
+            modified,
+            reader: Box::new(reader),
+        }
     }
 
     /// Wraps bytes in memory.

@@ -10,7 +10,13 @@ use crate::{
 };
 
 /// The subfolder for a new picture. A day is a day in UTC, as in the pictures' records.
-pub(super) fn choose(strategy: SubfolderStrategy, name: &ImageName, is_intermediate: bool, category: ImageCategory, now: Timestamp) -> String {
+pub(super) fn choose(
+    strategy: SubfolderStrategy,
+    name: &ImageName,
+    is_intermediate: bool,
+    category: ImageCategory,
+    now: Timestamp,
+) -> String {
     match strategy {
         SubfolderStrategy::Flat => String::new(),
         SubfolderStrategy::Date => now.sql()[..10].replace('-', "/"),
@@ -48,7 +54,12 @@ mod tests {
         assert_eq!(chosen(SubfolderStrategy::Type, true), "intermediate");
         assert_eq!(chosen(SubfolderStrategy::Type, false), "mask");
         assert_eq!(chosen(SubfolderStrategy::Hash, false), "0f");
-        for strategy in [SubfolderStrategy::Flat, SubfolderStrategy::Date, SubfolderStrategy::Type, SubfolderStrategy::Hash] {
+        for strategy in [
+            SubfolderStrategy::Flat,
+            SubfolderStrategy::Date,
+            SubfolderStrategy::Type,
+            SubfolderStrategy::Hash,
+        ] {
             assert!(path(&chosen(strategy, false)).is_ok());
         }
     }

@@ -28,21 +28,30 @@ fn fitted(width: u32, height: u32, side: u32) -> (u32, u32) {
     if aspect <= 1.0 {
         (nearer(long * aspect, &|n| (aspect - n / long).abs()), side)
     } else {
-        (side, nearer(long / aspect, &|n| if n == 0.0 { 0.0 } else { (aspect - long / n).abs() }))
+        (
+            side,
+            nearer(long / aspect, &|n| if n == 0.0 { 0.0 } else { (aspect - long / n).abs() }),
+        )
     }
 }
 
 /// The picture as a lossy WebP, fitted into [`THUMBNAIL_SIDE`] both ways; its transparency is kept.
 pub fn thumbnail_webp(picture: &DynamicImage) -> Result<Vec<u8>, ThumbnailError> {
     let (width, height) = fitted(picture.width(), picture.height(), THUMBNAIL_SIDE);
-    let small = if (width, height) == (picture.width(), picture.height()) { None } else { Some(picture.thumbnail_exact(width, height)) };
+    let small = if (width, height) == (picture.width(), picture.height()) {
+        None
+    } else {
+        Some(picture.thumbnail_exact(width, height))
+    };
     let small = small.as_ref().unwrap_or(picture);
     let encoded = if small.color().has_alpha() {
         webp::Encoder::from_rgba(&small.to_rgba8(), width, height).encode_simple(false, QUALITY)
     } else {
         webp::Encoder::from_rgb(&small.to_rgb8(), width, height).encode_simple(false, QUALITY)
     };
-    encoded.map(|bytes| bytes.to_vec()).map_err(|error| ThumbnailError(format!("{error:?}")))
+    encoded
+        .map(|bytes| bytes.to_vec())
+        .map_err(|error| ThumbnailError(format!("{error:?}")))
 }
 
 #[cfg(test)]
@@ -53,7 +62,13 @@ mod tests {
 
     #[test]
     fn thumbnails_keep_shape_and_do_not_grow() {
-        let cases = [((64, 48), (64, 48)), ((300, 200), (256, 171)), ((200, 300), (171, 256)), ((512, 512), (256, 256)), ((10_000, 3), (256, 1))];
+        let cases = [
+            ((64, 48), (64, 48)),
+            ((300, 200), (256, 171)),
+            ((200, 300), (171, 256)),
+            ((512, 512), (256, 256)),
+            ((10_000, 3), (256, 1)),
+        ];
         for ((width, height), expected) in cases {
             assert_eq!(fitted(width, height, 256), expected, "{width}x{height}");
         }

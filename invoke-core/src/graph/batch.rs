@@ -9,8 +9,16 @@ use crate::domain::{
     validation::{Issue, Step},
 };
 
-const IMAGE: Shape = Shape::Object(&ObjectShape { name: "ImageField", fields: &[Field::required("image_name", Shape::STR)], extra: Extra::Ignore });
-const VIDEO: Shape = Shape::Object(&ObjectShape { name: "VideoField", fields: &[Field::required("video_name", Shape::STR)], extra: Extra::Ignore });
+const IMAGE: Shape = Shape::Object(&ObjectShape {
+    name: "ImageField",
+    fields: &[Field::required("image_name", Shape::STR)],
+    extra: Extra::Ignore,
+});
+const VIDEO: Shape = Shape::Object(&ObjectShape {
+    name: "VideoField",
+    fields: &[Field::required("video_name", Shape::STR)],
+    extra: Extra::Ignore,
+});
 const SCALARS: &[Shape] = &[Shape::STR, Shape::FLOAT, Shape::INT, IMAGE, VIDEO];
 const SCALAR_LIST: Shape = Shape::List(&Shape::Union(SCALARS), Length::ANY);
 const ITEM: Shape = Shape::Union(&[Shape::STR, Shape::FLOAT, Shape::INT, IMAGE, VIDEO, SCALAR_LIST]);
@@ -143,7 +151,10 @@ impl Batch {
     /// The batch as clients read it, nulls included.
     pub fn to_value(&self) -> Value {
         let datum = |d: &Datum| json!({"node_path": d.node_path, "field_name": d.field_name, "items": d.items});
-        let data: Option<Vec<Vec<Value>>> = self.data.as_ref().map(|groups| groups.iter().map(|g| g.iter().map(datum).collect()).collect());
+        let data: Option<Vec<Vec<Value>>> = self
+            .data
+            .as_ref()
+            .map(|groups| groups.iter().map(|g| g.iter().map(datum).collect()).collect());
         json!({
             "batch_id": self.batch_id, "origin": self.origin, "destination": self.destination, "data": data,
             "graph": self.graph.to_value(), "workflow": self.workflow, "runs": self.runs,
@@ -157,7 +168,10 @@ impl Batch {
 
     /// How many sessions it asks for.
     pub fn requested(&self) -> u64 {
-        let combinations = self.groups().iter().map(|group| group.first().map_or(0, |datum| datum.items.len() as u64));
+        let combinations = self
+            .groups()
+            .iter()
+            .map(|group| group.first().map_or(0, |datum| datum.items.len() as u64));
         combinations.fold(self.runs, u64::saturating_mul)
     }
 
@@ -167,7 +181,11 @@ impl Batch {
 
     /// The values of each session, in order: runs outermost, then the first group, the last group changing fastest.
     pub fn sessions(&self) -> impl Iterator<Item = Vec<FieldValue>> + '_ {
-        let sizes: Vec<u64> = self.groups().iter().map(|group| group.first().map_or(0, |datum| datum.items.len() as u64)).collect();
+        let sizes: Vec<u64> = self
+            .groups()
+            .iter()
+            .map(|group| group.first().map_or(0, |datum| datum.items.len() as u64))
+            .collect();
         let combinations: u64 = sizes.iter().fold(1, |n, size| n.saturating_mul(*size));
         (0..self.requested()).map(move |number| {
             let mut rest = number % combinations.max(1);
@@ -176,7 +194,11 @@ impl Batch {
                 *place = rest % size;
                 rest /= size;
             }
-            let chosen = self.groups().iter().zip(places).flat_map(|(group, place)| group.iter().map(move |datum| (datum, place as usize)));
+            let chosen = self
+                .groups()
+                .iter()
+                .zip(places)
+                .flat_map(|(group, place)| group.iter().map(move |datum| (datum, place as usize)));
             chosen
                 .map(|(datum, place)| FieldValue {
                     node_path: datum.node_path.clone(),
@@ -204,7 +226,10 @@ fn group(value: &Value) -> Vec<Datum> {
 
 fn check_data(data: &[Vec<Datum>]) -> Result<(), &'static str> {
     let first_length = |group: &[Datum]| group.first().map_or(0, |datum| datum.items.len());
-    if data.iter().any(|group| group.iter().any(|datum| datum.items.len() != first_length(group))) {
+    if data
+        .iter()
+        .any(|group| group.iter().any(|datum| datum.items.len() != first_length(group)))
+    {
         return Err("Zipped batch items must all have the same length");
     }
     let mixed = |datum: &Datum| datum.items.iter().any(|item| kind(item) != kind(&datum.items[0]));
@@ -212,7 +237,11 @@ fn check_data(data: &[Vec<Datum>]) -> Result<(), &'static str> {
         return Err("All items in a batch must have the same type");
     }
     let mut seen = std::collections::HashSet::new();
-    if data.iter().flatten().any(|datum| !seen.insert((&datum.node_path, &datum.field_name))) {
+    if data
+        .iter()
+        .flatten()
+        .any(|datum| !seen.insert((&datum.node_path, &datum.field_name)))
+    {
         return Err("Each batch data must have unique node_id and field_name");
     }
     Ok(())
@@ -220,7 +249,10 @@ fn check_data(data: &[Vec<Datum>]) -> Result<(), &'static str> {
 
 fn check_targets(data: &[Vec<Datum>], graph: &Graph) -> Result<(), String> {
     for datum in data.iter().flatten() {
-        let node = graph.nodes.get(&datum.node_path).ok_or_else(|| format!("Node {} not found in graph", datum.node_path))?;
+        let node = graph
+            .nodes
+            .get(&datum.node_path)
+            .ok_or_else(|| format!("Node {} not found in graph", datum.node_path))?;
         if node.meta.field(&datum.field_name).is_none() && !node.values.contains_key(&datum.field_name) {
             return Err(format!("Field {} not found in node {}", datum.field_name, datum.node_path));
         }
@@ -230,7 +262,9 @@ fn check_targets(data: &[Vec<Datum>], graph: &Graph) -> Result<(), String> {
 
 /// Puts a session's values into its graph.
 pub fn put_values(graph: &mut Map<String, Value>, values: &[FieldValue]) {
-    let Some(Value::Object(nodes)) = graph.get_mut("nodes") else { return };
+    let Some(Value::Object(nodes)) = graph.get_mut("nodes") else {
+        return;
+    };
     for value in values {
         if let Some(Value::Object(node)) = nodes.get_mut(&value.node_path) {
             node.insert(value.field_name.clone(), value.value.clone());
@@ -246,10 +280,15 @@ mod tests {
         let mut batch = json!({"graph": {"nodes": {"a": {"id": "a", "type": "add"}, "t": {"id": "t", "type": "string"}}, "edges": []}});
         batch.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let mut n = 0;
-        Batch::read(&crate::nodes::registry(None, None), batch, &["body".into(), "batch".into()], &mut || {
-            n += 1;
-            format!("id{n}")
-        })
+        Batch::read(
+            &crate::nodes::registry(None, None),
+            batch,
+            &["body".into(), "batch".into()],
+            &mut || {
+                n += 1;
+                format!("id{n}")
+            },
+        )
     }
 
     fn datum(node: &str, field: &str, items: Value) -> Value {
@@ -260,14 +299,23 @@ mod tests {
     fn runs_are_outermost_and_the_last_group_changes_fastest() {
         let batch = read(json!({"runs": 2, "data": [[datum("a", "a", json!([1, 2]))], [datum("t", "value", json!(["x", "y", "z"])), datum("a", "b", json!([7, 8, 9]))]]})).unwrap();
         assert_eq!(batch.requested(), 12);
-        let flat: Vec<String> = batch.sessions().map(|s| s.iter().map(|v| v.value.to_string()).collect::<Vec<_>>().join(" ")).collect();
-        assert_eq!(flat[..6], ["1 \"x\" 7", "1 \"y\" 8", "1 \"z\" 9", "2 \"x\" 7", "2 \"y\" 8", "2 \"z\" 9"]);
+        let flat: Vec<String> = batch
+            .sessions()
+            .map(|s| s.iter().map(|v| v.value.to_string()).collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(
+            flat[..6],
+            ["1 \"x\" 7", "1 \"y\" 8", "1 \"z\" 9", "2 \"x\" 7", "2 \"y\" 8", "2 \"z\" 9"]
+        );
         assert_eq!(flat[..6], flat[6..]);
     }
 
     #[test]
     fn without_data_there_is_one_session_a_run_and_with_empty_data_none() {
-        assert_eq!(read(json!({"runs": 3})).unwrap().sessions().collect::<Vec<_>>(), vec![vec![], vec![], vec![]]);
+        assert_eq!(
+            read(json!({"runs": 3})).unwrap().sessions().collect::<Vec<_>>(),
+            vec![vec![], vec![], vec![]]
+        );
         assert_eq!(read(json!({"data": []})).unwrap().requested(), 1);
         assert_eq!(read(json!({"data": [[]]})).unwrap().sessions().count(), 0);
         assert_eq!(read(json!({"data": [[datum("a", "a", json!([]))]]})).unwrap().sessions().count(), 0);
@@ -282,9 +330,19 @@ mod tests {
         let zipped = wrong(json!([[datum("a", "a", json!([1, 2])), datum("a", "b", json!([1]))]]));
         assert_eq!(zipped, (3, "Value error, Zipped batch items must all have the same length".into()));
         assert!(wrong(json!([[datum("a", "a", json!([1, "x"]))]])).1.ends_with("the same type"));
-        assert!(wrong(json!([[datum("a", "a", json!([1]))], [datum("a", "a", json!([2]))]])).1.ends_with("unique node_id and field_name"));
-        assert_eq!(wrong(json!([[datum("zz", "a", json!([1]))]])), (2, "Value error, Node zz not found in graph".into()));
-        assert_eq!(wrong(json!([[datum("a", "zz", json!([1]))]])), (2, "Value error, Field zz not found in node a".into()));
+        assert!(
+            wrong(json!([[datum("a", "a", json!([1]))], [datum("a", "a", json!([2]))]]))
+                .1
+                .ends_with("unique node_id and field_name")
+        );
+        assert_eq!(
+            wrong(json!([[datum("zz", "a", json!([1]))]])),
+            (2, "Value error, Node zz not found in graph".into())
+        );
+        assert_eq!(
+            wrong(json!([[datum("a", "zz", json!([1]))]])),
+            (2, "Value error, Field zz not found in node a".into())
+        );
         assert!(read(json!({"data": [[datum("a", "a", json!([1, 2.5]))]]})).is_ok());
     }
 }

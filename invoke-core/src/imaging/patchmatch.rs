@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_pattern_is_continued_through_a_hole() {
         let (width, height) = (64, 48);
-        let stripe = |x: usize| if x / 4 % 2 == 0 { [200, 40, 40] } else { [30, 60, 220] };
+        let stripe = |x: usize| if (x / 4).is_multiple_of(2) { [200, 40, 40] } else { [30, 60, 220] };
         let data: Vec<u8> = (0..height).flat_map(|_| (0..width).flat_map(stripe)).collect();
         let whole = Picture::from_samples(Mode::Rgb, width, height, data).unwrap();
         let mut hole = Picture::new(Mode::L, width, height);

@@ -59,7 +59,10 @@ pub struct ModelCache {
 impl ModelCache {
     /// An empty cache that holds at most `budget` bytes, or one part if that is larger.
     pub fn new(budget: u64) -> Self {
-        Self { budget, state: Mutex::default() }
+        Self {
+            budget,
+            state: Mutex::default(),
+        }
     }
 
     /// The part of this key, loaded by `load` unless it is in memory. `load` returns the part and its bytes; room is made before it runs for as many as `expected`.
@@ -106,7 +109,11 @@ impl ModelCache {
     fn make_room(&self, bytes: u64) {
         let mut state = self.state.lock();
         while state.bytes + bytes > self.budget {
-            let idle = state.entries.iter().filter(|(_, entry)| Arc::strong_count(&entry.value) == 1).min_by_key(|(_, entry)| entry.used);
+            let idle = state
+                .entries
+                .iter()
+                .filter(|(_, entry)| Arc::strong_count(&entry.value) == 1)
+                .min_by_key(|(_, entry)| entry.used);
             let Some(key) = idle.map(|(key, _)| key.clone()) else { return };
             state.drop_entry(&key);
             state.stats.cleared += 1;
@@ -116,7 +123,12 @@ impl ModelCache {
     /// Drops every part of a model: its record or its files changed.
     pub fn forget(&self, model: &str) {
         let mut state = self.state.lock();
-        let keys: Vec<PartKey> = state.entries.keys().filter(|key| key.model == model || key.variant.contains(model)).cloned().collect();
+        let keys: Vec<PartKey> = state
+            .entries
+            .keys()
+            .filter(|key| key.model == model || key.variant.contains(model))
+            .cloned()
+            .collect();
         for key in keys {
             state.drop_entry(&key);
         }
@@ -132,9 +144,18 @@ impl ModelCache {
     /// What it did and holds.
     pub fn stats(&self) -> CacheStats {
         let state = self.state.lock();
-        let mut sizes: Vec<_> = state.entries.iter().map(|(key, entry)| (format!("{}:{}", key.model, key.part), entry.bytes)).collect();
+        let mut sizes: Vec<_> = state
+            .entries
+            .iter()
+            .map(|(key, entry)| (format!("{}:{}", key.model, key.part), entry.bytes))
+            .collect();
         sizes.sort();
-        CacheStats { in_cache: state.entries.len() as u64, bytes: state.bytes, sizes, ..state.stats.clone() }
+        CacheStats {
+            in_cache: state.entries.len() as u64,
+            bytes: state.bytes,
+            sizes,
+            ..state.stats.clone()
+        }
     }
 
     /// Keys of the models that are in memory.
@@ -159,11 +180,17 @@ mod tests {
     use super::*;
 
     fn key(model: &str) -> PartKey {
-        PartKey { model: model.into(), part: "unet", variant: "f32".into() }
+        PartKey {
+            model: model.into(),
+            part: "unet",
+            variant: "f32".into(),
+        }
     }
 
     fn load(cache: &ModelCache, model: &str, bytes: u64) -> Arc<String> {
-        cache.get_or_load(key(model), bytes, || Ok::<_, ()>((model.to_owned(), bytes))).unwrap()
+        cache
+            .get_or_load(key(model), bytes, || Ok::<_, ()>((model.to_owned(), bytes)))
+            .unwrap()
     }
 
     #[test]

@@ -15,5 +15,5 @@ pub use cache::{CacheStats, ModelCache, PartKey};
 pub use hash::{HashError, hash_path};
 pub use probe::{Identified, ProbeError, identify};
 pub use record::{MODEL_BASES, MODEL_FORMATS, MODEL_TYPES, ModelRecord, Origin};
-pub use shipped::{MODEL_DESCRIPTION, MODEL_NAME, MODEL_SIDE, write_shipped};
 pub use scan::{ScanError, find_models, size_of};
+pub use shipped::{MODEL_DESCRIPTION, MODEL_NAME, MODEL_SIDE, write_shipped};

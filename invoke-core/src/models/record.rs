@@ -8,21 +8,74 @@ use crate::domain::validation::Issue;
 
 /// Families of models that share a latent space, as the wire names them.
 pub const MODEL_BASES: &[&str] = &[
-    "any", "sd-1", "sd-2", "sd-3", "sdxl", "sdxl-refiner", "flux", "flux2", "cogview4", "z-image", "ernie-image", "external", "qwen-image", "anima", "krea-2", "wan",
-    "ideogram-4", "unknown",
+    "any",
+    "sd-1",
+    "sd-2",
+    "sd-3",
+    "sdxl",
+    "sdxl-refiner",
+    "flux",
+    "flux2",
+    "cogview4",
+    "z-image",
+    "ernie-image",
+    "external",
+    "qwen-image",
+    "anima",
+    "krea-2",
+    "wan",
+    "ideogram-4",
+    "unknown",
 ];
 
 /// Kinds of models, as the wire names them.
 pub const MODEL_TYPES: &[&str] = &[
-    "onnx", "main", "vae", "lora", "control_lora", "controlnet", "embedding", "ip_adapter", "clip_vision", "clip_embed", "t2i_adapter", "t5_encoder", "qwen3_encoder",
-    "qwen3_vl_encoder", "qwen_vl_encoder", "mistral_encoder", "gemma2_encoder", "wan_t5_encoder", "pid_decoder", "spandrel_image_to_image", "siglip", "flux_redux",
-    "llava_onevision", "text_llm", "external_image_generator", "unknown",
+    "onnx",
+    "main",
+    "vae",
+    "lora",
+    "control_lora",
+    "controlnet",
+    "embedding",
+    "ip_adapter",
+    "clip_vision",
+    "clip_embed",
+    "t2i_adapter",
+    "t5_encoder",
+    "qwen3_encoder",
+    "qwen3_vl_encoder",
+    "qwen_vl_encoder",
+    "mistral_encoder",
+    "gemma2_encoder",
+    "wan_t5_encoder",
+    "pid_decoder",
+    "spandrel_image_to_image",
+    "siglip",
+    "flux_redux",
+    "llava_onevision",
+    "text_llm",
+    "external_image_generator",
+    "unknown",
 ];
 
 /// Formats of models, as the wire names them.
 pub const MODEL_FORMATS: &[&str] = &[
-    "omi", "diffusers", "checkpoint", "lycoris", "onnx", "olive", "embedding_file", "embedding_folder", "invokeai", "t5_encoder", "qwen3_encoder", "bnb_quantized_int8b",
-    "bnb_quantized_nf4b", "gguf_quantized", "external_api", "unknown",
+    "omi",
+    "diffusers",
+    "checkpoint",
+    "lycoris",
+    "onnx",
+    "olive",
+    "embedding_file",
+    "embedding_folder",
+    "invokeai",
+    "t5_encoder",
+    "qwen3_encoder",
+    "bnb_quantized_int8b",
+    "bnb_quantized_nf4b",
+    "gguf_quantized",
+    "external_api",
+    "unknown",
 ];
 
 /// Where a model came from.
@@ -148,13 +201,21 @@ impl ModelRecord {
             let fits = allowed.is_none_or(|texts| value.as_str().is_some_and(|text| texts.contains(&text)));
             if !fits {
                 let expected = allowed.unwrap_or_default().join(", ");
-                issues.push(Issue::new("enum", vec!["body".into(), key.as_str().into()], format!("Input should be one of {expected}"), value.clone()));
+                issues.push(Issue::new(
+                    "enum",
+                    vec!["body".into(), key.as_str().into()],
+                    format!("Input should be one of {expected}"),
+                    value.clone(),
+                ));
                 continue;
             }
             let Some(old) = self.0.get_mut(key) else { continue };
             match (old.as_object(), value) {
                 (Some(shape), Value::Object(new)) => {
-                    *old = shape.keys().map(|k| (k.clone(), new.get(k).cloned().unwrap_or(Value::Null))).collect();
+                    *old = shape
+                        .keys()
+                        .map(|k| (k.clone(), new.get(k).cloned().unwrap_or(Value::Null)))
+                        .collect();
                 }
                 _ => *old = value.clone(),
             }

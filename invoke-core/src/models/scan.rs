@@ -7,7 +7,14 @@ const MOST_ENTRIES: usize = 200_000;
 /// Extensions of files that may be models by themselves.
 const FILES: &[&str] = &["safetensors", "ckpt", "pt", "pth", "bin", "gguf", "onnx"];
 /// Files whose presence makes a folder a model.
-const MARKERS: &[&str] = &["model_index.json", "config.json", "learned_embeds.bin", "pytorch_lora_weights.bin", "pytorch_lora_weights.safetensors", "image_encoder.txt"];
+const MARKERS: &[&str] = &[
+    "model_index.json",
+    "config.json",
+    "learned_embeds.bin",
+    "pytorch_lora_weights.bin",
+    "pytorch_lora_weights.safetensors",
+    "image_encoder.txt",
+];
 
 /// Why a folder could not be scanned.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +26,10 @@ pub struct ScanError {
 
 /// Files and folders below `root` that look like models. A folder that is one is not looked into.
 pub fn find_models(root: &Path) -> Result<Vec<PathBuf>, ScanError> {
-    let fail = |path: &Path, reason: String| ScanError { path: path.to_owned(), reason };
+    let fail = |path: &Path, reason: String| ScanError {
+        path: path.to_owned(),
+        reason,
+    };
     let mut found = Vec::new();
     let mut seen = 0_usize;
     let mut waiting = vec![root.to_owned()];

@@ -19,15 +19,25 @@ fn the_shipped_model_and_the_add_ons_are_recognised() {
     ];
     for (path, kind, format) in cases {
         let found = identify(&repository(path)).unwrap();
-        assert_eq!((&found.class["type"], &found.class["format"], &found.class["base"]), (&json!(kind), &json!(format), &json!("sd-1")), "{path}");
+        assert_eq!(
+            (&found.class["type"], &found.class["format"], &found.class["base"]),
+            (&json!(kind), &json!(format), &json!("sd-1")),
+            "{path}"
+        );
     }
 }
 
 #[test]
 fn hashes_are_those_of_the_original() {
     for (path, hash) in [
-        ("tests/contract/pictures/addons/tiny-lora.safetensors", "blake3:5887025b2ad51ea1acdc62b6dc4ade6b86652fbdf5f1c2b6d6e01a989da03974"),
-        ("tests/contract/pictures/addons/tiny-control", "blake3:93e501772698bf8efa4a4ac8a5a5108ef3de98487330e86c44ab99bbc404bcc8"),
+        (
+            "tests/contract/pictures/addons/tiny-lora.safetensors",
+            "blake3:5887025b2ad51ea1acdc62b6dc4ade6b86652fbdf5f1c2b6d6e01a989da03974",
+        ),
+        (
+            "tests/contract/pictures/addons/tiny-control",
+            "blake3:93e501772698bf8efa4a4ac8a5a5108ef3de98487330e86c44ab99bbc404bcc8",
+        ),
     ] {
         assert_eq!(hash_path(&repository(path)).unwrap(), hash);
     }

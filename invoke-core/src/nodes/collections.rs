@@ -10,7 +10,12 @@ use super::{
 };
 use crate::{graph::meta::BrokenRule, numeric_rng::DefaultRng};
 
-pub(super) const NODES: &[NodeEntry] = &[entry::<FloatLinearRange>(), entry::<Range>(), entry::<RangeOfSize>(), entry::<RandomRange>()];
+pub(super) const NODES: &[NodeEntry] = &[
+    entry::<FloatLinearRange>(),
+    entry::<Range>(),
+    entry::<RangeOfSize>(),
+    entry::<RandomRange>(),
+];
 
 /// Longest series; each element may become a run of many nodes.
 const MOST: usize = 1_000_000;
@@ -159,8 +164,16 @@ mod tests {
             ),
             ("float_range", json!({"start": 0.0, "stop": 1.0, "steps": 1}), Some(json!([0.0]))),
             ("float_range", json!({"steps": -1}), None),
-            ("random_range", json!({"high": 100, "size": 6, "seed": 42}), Some(json!([8, 77, 65, 43, 43, 85]))),
-            ("random_range", json!({"low": -5, "high": 1_i64 << 40, "size": 1, "seed": 7}), Some(json!([687_299_734_000_i64]))),
+            (
+                "random_range",
+                json!({"high": 100, "size": 6, "seed": 42}),
+                Some(json!([8, 77, 65, 43, 43, 85])),
+            ),
+            (
+                "random_range",
+                json!({"low": -5, "high": 1_i64 << 40, "size": 1, "seed": 7}),
+                Some(json!([687_299_734_000_i64])),
+            ),
             ("random_range", json!({"low": 5, "high": 5}), None),
         ];
         for (id, inputs, expected) in table {

@@ -267,7 +267,7 @@ impl Invoke for RandomInt {
             return Err(NodeError::value("low >= high"));
         }
         let chance = (i128::from(cx.random_u32()) << 32) | i128::from(cx.random_u32());
-        Ok((self.low + (chance * span >> 64) as i64).into())
+        Ok((self.low + ((chance * span) >> 64) as i64).into())
     }
 }
 

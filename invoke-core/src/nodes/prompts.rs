@@ -66,8 +66,16 @@ impl Invoke for PromptsFromFile {
         let text = cx.text_file(&self.file_path)?;
         let (before, behind) = (self.pre_prompt.unwrap_or_default(), self.post_prompt.unwrap_or_default());
         let first = usize::try_from(self.start_line).unwrap_or(1).saturating_sub(1);
-        let most = usize::try_from(self.max_prompts).ok().filter(|most| *most > 0).unwrap_or(MOST).min(MOST);
-        let lines = text.lines().skip(first).take(most).map(|line| format!("{before}{}{behind}", line.trim()));
+        let most = usize::try_from(self.max_prompts)
+            .ok()
+            .filter(|most| *most > 0)
+            .unwrap_or(MOST)
+            .min(MOST);
+        let lines = text
+            .lines()
+            .skip(first)
+            .take(most)
+            .map(|line| format!("{before}{}{behind}", line.trim()));
         Ok(lines.collect::<Vec<_>>().into())
     }
 }
@@ -86,7 +94,9 @@ struct PromptTemplate {
 impl Invoke for PromptTemplate {
     fn invoke(self, cx: &dyn NodeCx) -> Result<PromptTemplateOutput, NodeError> {
         let id = &self.style_preset.style_preset_id;
-        let (positive, negative) = cx.style_preset(id)?.ok_or_else(|| NodeError::new("StylePresetNotFoundError", format!("there is no style preset {id}")))?;
+        let (positive, negative) = cx
+            .style_preset(id)?
+            .ok_or_else(|| NodeError::new("StylePresetNotFoundError", format!("there is no style preset {id}")))?;
         Ok(PromptTemplateOutput {
             positive_prompt: positive.replace("{prompt}", &self.positive_prompt),
             negative_prompt: negative.replace("{prompt}", &self.negative_prompt),
@@ -103,27 +113,48 @@ mod tests {
     #[test]
     fn templates() {
         let inputs = json!({"prompt": "a {red|blue} cat", "max_prompts": 5, "combinatorial": true});
-        assert_eq!(run("dynamic_prompt", inputs).unwrap()["collection"], json!(["a red cat", "a blue cat"]));
-        assert_eq!(run("dynamic_prompt", json!({"prompt": "{a|a}", "max_prompts": 2})).unwrap()["collection"], json!(["a", "a"]));
+        assert_eq!(
+            run("dynamic_prompt", inputs).unwrap()["collection"],
+            json!(["a red cat", "a blue cat"])
+        );
+        assert_eq!(
+            run("dynamic_prompt", json!({"prompt": "{a|a}", "max_prompts": 2})).unwrap()["collection"],
+            json!(["a", "a"])
+        );
         let error = run("dynamic_prompt", json!({"prompt": "a {", "combinatorial": true})).unwrap_err();
         assert!(error.to_string().starts_with("ParseException: Expected end of text"), "{error}");
     }
 
     #[test]
     fn lines_of_a_file() {
-        let cx = TestCx { text: Some("one\n two \nthree\n".into()), ..TestCx::default() };
+        let cx = TestCx {
+            text: Some("one\n two \nthree\n".into()),
+            ..TestCx::default()
+        };
         let inputs = json!({"file_path": "p.txt", "pre_prompt": "<", "post_prompt": ">", "start_line": 2, "max_prompts": 0});
-        assert_eq!(run_in(&cx, "prompt_from_file", inputs).unwrap()["collection"], json!(["<two>", "<three>"]));
-        assert_eq!(run_in(&cx, "prompt_from_file", json!({"file_path": "p.txt"})).unwrap()["collection"], json!(["one"]));
+        assert_eq!(
+            run_in(&cx, "prompt_from_file", inputs).unwrap()["collection"],
+            json!(["<two>", "<three>"])
+        );
+        assert_eq!(
+            run_in(&cx, "prompt_from_file", json!({"file_path": "p.txt"})).unwrap()["collection"],
+            json!(["one"])
+        );
         assert!(run("prompt_from_file", json!({"file_path": "p.txt"})).is_err());
     }
 
     #[test]
     fn presets() {
-        let cx = TestCx { preset: Some(("photo of {prompt}".into(), "{prompt}, bad".into())), ..TestCx::default() };
+        let cx = TestCx {
+            preset: Some(("photo of {prompt}".into(), "{prompt}, bad".into())),
+            ..TestCx::default()
+        };
         let inputs = json!({"style_preset": {"style_preset_id": "p"}, "positive_prompt": "cat", "negative_prompt": "dog"});
         let output = run_in(&cx, "prompt_template", inputs.clone()).unwrap();
-        assert_eq!((&output["positive_prompt"], &output["negative_prompt"]), (&json!("photo of cat"), &json!("dog, bad")));
+        assert_eq!(
+            (&output["positive_prompt"], &output["negative_prompt"]),
+            (&json!("photo of cat"), &json!("dog, bad"))
+        );
         assert!(run("prompt_template", inputs).is_err());
     }
 }

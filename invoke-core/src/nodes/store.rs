@@ -35,7 +35,10 @@ pub struct ObjectStore {
 impl ObjectStore {
     /// An empty store that keeps at most so many bytes, or one object if that is larger.
     pub fn new(budget: usize) -> Self {
-        Self { budget, state: Mutex::default() }
+        Self {
+            budget,
+            state: Mutex::default(),
+        }
     }
 
     /// Keeps an object under a fresh name.
@@ -49,7 +52,14 @@ impl ObjectStore {
         }
         state.bytes += bytes;
         state.order.push_back(name.clone());
-        state.kept.insert(name, Kept { owner: owner.clone(), value: Arc::new(value), bytes });
+        state.kept.insert(
+            name,
+            Kept {
+                owner: owner.clone(),
+                value: Arc::new(value),
+                bytes,
+            },
+        );
     }
 
     /// The object of this name, if this owner has one of that kind.

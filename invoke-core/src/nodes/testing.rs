@@ -6,7 +6,9 @@ use image::DynamicImage;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{store::ObjectStore, workbench::Workbench, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, cx::Preview};
+use super::{
+    Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, cx::Preview, store::ObjectStore, workbench::Workbench,
+};
 use crate::{
     domain::{UserId, shape::Shape},
     models::ModelCache,
@@ -119,7 +121,11 @@ pub(crate) struct TestBench(Workbench);
 
 impl Default for TestBench {
     fn default() -> Self {
-        Self(Workbench { device: candle_core::Device::Cpu, cache: ModelCache::new(1 << 30), store: ObjectStore::new(1 << 30) })
+        Self(Workbench {
+            device: candle_core::Device::Cpu,
+            cache: ModelCache::new(1 << 30),
+            store: ObjectStore::new(1 << 30),
+        })
     }
 }
 

@@ -44,7 +44,8 @@ pub fn keep_object<T: Send + Sync + 'static>(cx: &dyn NodeCx, value: T, bytes: u
 /// A kept tensor.
 pub fn tensor(cx: &dyn NodeCx, name: &str) -> Result<Tensor, NodeError> {
     let kept = cx.workbench().store.get::<Tensor>(cx.owner(), name);
-    kept.map(|tensor| tensor.as_ref().clone()).ok_or_else(|| NodeError::new("FileNotFoundError", format!("there is no tensor named {name}")))
+    kept.map(|tensor| tensor.as_ref().clone())
+        .ok_or_else(|| NodeError::new("FileNotFoundError", format!("there is no tensor named {name}")))
 }
 
 /// A fault of the arithmetic.

@@ -69,7 +69,10 @@ struct State {
 impl Processor {
     /// Workers that are not started yet.
     pub fn new() -> Self {
-        Self { shared: Arc::default(), threads: Mutex::default() }
+        Self {
+            shared: Arc::default(),
+            threads: Mutex::default(),
+        }
     }
 
     /// Starts a worker for each engine.
@@ -77,7 +80,9 @@ impl Processor {
         for engine in engines {
             let (shared, engine, ledger) = (Arc::clone(&self.shared), Arc::clone(engine), Arc::clone(ledger));
             let name = format!("worker {}", engine.device().id);
-            let thread = std::thread::Builder::new().name(name).spawn(move || work(&shared, engine.as_ref(), ledger.as_ref()))?;
+            let thread = std::thread::Builder::new()
+                .name(name)
+                .spawn(move || work(&shared, engine.as_ref(), ledger.as_ref()))?;
             self.threads.lock().push(thread);
         }
         Ok(())
@@ -181,8 +186,15 @@ fn run(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger, work: Work, ca
         let finished = catch_unwind(AssertUnwindSafe(|| engine.run(work.job, work.host))).unwrap_or_else(|panic| {
             let text = panic_text(&*panic);
             tracing::error!(item_id, "a session panicked: {text}");
-            let failure = Failure { error_type: "RuntimeError".into(), error_message: text.clone(), error_traceback: text };
-            Finished { ending: Ending::Failed(failure), session }
+            let failure = Failure {
+                error_type: "RuntimeError".into(),
+                error_message: text.clone(),
+                error_traceback: text,
+            };
+            Finished {
+                ending: Ending::Failed(failure),
+                session,
+            }
         });
         let stopping = shared.state.lock().stopping;
         ledger.finish(item_id, finished, stopping);
@@ -204,7 +216,10 @@ mod tests {
     impl Host for NoHost {
         fn event(&self, _: NodeEvent) {}
         fn save_image(&self, _: ImageToSave) -> Result<SavedImage, HostError> {
-            Err(HostError { error_type: "RuntimeError".into(), message: "no images here".into() })
+            Err(HostError {
+                error_type: "RuntimeError".into(),
+                message: "no images here".into(),
+            })
         }
         fn export_file(&self, _: &str, _: &str, _: &[u8]) -> Result<(), HostError> {
             Ok(())
@@ -225,7 +240,10 @@ mod tests {
             Ok(None)
         }
         fn text_file(&self, path: &str) -> Result<String, HostError> {
-            Err(HostError { error_type: "FileNotFoundError".into(), message: path.into() })
+            Err(HostError {
+                error_type: "FileNotFoundError".into(),
+                message: path.into(),
+            })
         }
         fn model_loading(&self, _: &str, _: Option<&str>, _: bool) {}
         fn random_u32(&self) -> u32 {
@@ -248,7 +266,10 @@ mod tests {
                 std::thread::yield_now();
             }
             let ending = if job.cancel.is_set() { Ending::Canceled } else { Ending::Completed };
-            Finished { ending, session: job.session }
+            Finished {
+                ending,
+                session: job.session,
+            }
         }
         fn is_healthy(&self) -> bool {
             true
@@ -265,9 +286,20 @@ mod tests {
     impl Ledger for Book {
         fn claim(&self, _: &Device, cancel: CancelFlag) -> Claim {
             self.claims.fetch_add(1, Ordering::SeqCst);
-            let Some(item_id) = self.waiting.lock().pop() else { return Claim::Nothing };
-            let job = Job { item_id, session_id: SessionId::new("s"), user_id: UserId::system(), session: serde_json::Value::Null, cancel };
-            Claim::Work(Box::new(Work { job, host: Arc::new(NoHost) }))
+            let Some(item_id) = self.waiting.lock().pop() else {
+                return Claim::Nothing;
+            };
+            let job = Job {
+                item_id,
+                session_id: SessionId::new("s"),
+                user_id: UserId::system(),
+                session: serde_json::Value::Null,
+                cancel,
+            };
+            Claim::Work(Box::new(Work {
+                job,
+                host: Arc::new(NoHost),
+            }))
         }
         fn is_running(&self, _: ItemId) -> bool {
             true
@@ -292,10 +324,16 @@ mod tests {
         let book = Arc::new(Book::default());
         *book.waiting.lock() = vec![3, 1];
         let (processor, ledger) = (Processor::new(), Arc::clone(&book) as Arc<dyn Ledger>);
-        let engine: Arc<dyn Engine> = Arc::new(Odd(Device { id: "cpu".into(), name: "CPU".into() }));
+        let engine: Arc<dyn Engine> = Arc::new(Odd(Device {
+            id: "cpu".into(),
+            name: "CPU".into(),
+        }));
         processor.start(&[engine], &ledger).unwrap();
         let ended = book.wait_for(2);
-        assert!(matches!(&ended[0], (1, Ending::Failed(f)) if f.error_message == "one is unlucky"), "{ended:?}");
+        assert!(
+            matches!(&ended[0], (1, Ending::Failed(f)) if f.error_message == "one is unlucky"),
+            "{ended:?}"
+        );
         assert_eq!(ended[1], (3, Ending::Completed));
 
         book.waiting.lock().push(2);

@@ -18,7 +18,10 @@ const KEY: &str = "key_id, user_id, name, scope, created_at, expires_at, last_us
 fn key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     let scope: String = row.get(3)?;
     let created_at: String = row.get(4)?;
-    let later = |index| row.get::<_, Option<String>>(index).map(|text| text.as_deref().and_then(Timestamp::parse));
+    let later = |index| {
+        row.get::<_, Option<String>>(index)
+            .map(|text| text.as_deref().and_then(Timestamp::parse))
+    };
     Ok(ApiKey {
         key_id: row.get(0)?,
         user_id: row.get(1)?,
@@ -33,18 +36,27 @@ fn key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
 
 /// The key of this hash: for finding out who asks.
 pub(crate) fn by_hash(tx: &ReadTx<'_>, hash: &[u8; 32]) -> rusqlite::Result<Option<ApiKey>> {
-    tx.sql().prepare_cached(&format!("SELECT {KEY} FROM api_keys WHERE key_hash = ?1"))?.query_row([hash], key).optional()
+    tx.sql()
+        .prepare_cached(&format!("SELECT {KEY} FROM api_keys WHERE key_hash = ?1"))?
+        .query_row([hash], key)
+        .optional()
 }
 
 /// Notes when a key was used.
 pub(crate) fn record_use(tx: &mut WriteTx<'_>, key_id: &str, now: Timestamp) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1")?.execute((key_id, now.sql()))?;
+    tx.sql()
+        .prepare_cached("UPDATE api_keys SET last_used_at = ?2 WHERE key_id = ?1")?
+        .execute((key_id, now.sql()))?;
     Ok(())
 }
 
 /// The key of this id, sealed.
 pub fn find(tx: &ReadTx<'_>, key_id: &str) -> rusqlite::Result<Sealed<ApiKey>> {
-    let found = tx.sql().prepare_cached(&format!("SELECT {KEY} FROM api_keys WHERE key_id = ?1"))?.query_row([key_id], key).optional()?;
+    let found = tx
+        .sql()
+        .prepare_cached(&format!("SELECT {KEY} FROM api_keys WHERE key_id = ?1"))?
+        .query_row([key_id], key)
+        .optional()?;
     Ok(Sealed::new(found))
 }
 
@@ -74,16 +86,22 @@ pub fn insert(tx: &mut WriteTx<'_>, own: &Permit<acts::ManageSelf, User>, key: &
 
 /// How many keys somebody has.
 pub fn count_of(tx: &ReadTx<'_>, own: &Permit<acts::ManageSelf, User>) -> rusqlite::Result<i64> {
-    tx.sql().prepare_cached("SELECT COUNT(*) FROM api_keys WHERE user_id = ?1")?.query_row([&own.user_id], |row| row.get(0))
+    tx.sql()
+        .prepare_cached("SELECT COUNT(*) FROM api_keys WHERE user_id = ?1")?
+        .query_row([&own.user_id], |row| row.get(0))
 }
 
 /// Ends a key.
 pub fn delete(tx: &mut WriteTx<'_>, of: &Permit<acts::ManageSelf, ApiKey>) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM api_keys WHERE key_id = ?1")?.execute([&of.key_id])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM api_keys WHERE key_id = ?1")?
+        .execute([&of.key_id])?;
     Ok(())
 }
 
 /// Ends all keys of an account.
 pub fn delete_all_of(tx: &mut WriteTx<'_>, user_id: &UserId, _of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<usize> {
-    tx.sql().prepare_cached("DELETE FROM api_keys WHERE user_id = ?1")?.execute([user_id])
+    tx.sql()
+        .prepare_cached("DELETE FROM api_keys WHERE user_id = ?1")?
+        .execute([user_id])
 }

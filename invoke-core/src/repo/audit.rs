@@ -35,9 +35,19 @@ pub struct NewEntry<'a> {
 pub fn insert(tx: &mut WriteTx<'_>, new: &NewEntry<'_>) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached("INSERT INTO audit_log (at, actor_id, door, act, subject_id, address, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(rusqlite::params![new.at.sql(), new.actor_id, new.door, new.act, new.subject_id, new.address, new.detail])?;
+        .execute(rusqlite::params![
+            new.at.sql(),
+            new.actor_id,
+            new.door,
+            new.act,
+            new.subject_id,
+            new.address,
+            new.detail
+        ])?;
     let newest = tx.sql().last_insert_rowid();
-    tx.sql().prepare_cached("DELETE FROM audit_log WHERE entry_id <= ?1")?.execute([newest - KEPT])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM audit_log WHERE entry_id <= ?1")?
+        .execute([newest - KEPT])?;
     Ok(())
 }
 
@@ -60,7 +70,8 @@ pub fn page(
     offset: i64,
     limit: i64,
 ) -> rusqlite::Result<(Vec<Entry>, i64)> {
-    const WHERE: &str = "(?1 IS NULL OR actor_id = ?1 OR subject_id = ?1) AND (?2 IS NULL OR substr(act, 1, length(?2)) = ?2) AND (?3 IS NULL OR at >= ?3)";
+    const WHERE: &str =
+        "(?1 IS NULL OR actor_id = ?1 OR subject_id = ?1) AND (?2 IS NULL OR substr(act, 1, length(?2)) = ?2) AND (?3 IS NULL OR at >= ?3)";
     let since = filter.since.map(Timestamp::sql);
     let total = tx
         .sql()
@@ -83,6 +94,8 @@ pub fn page(
         })
     };
     let mut statement = tx.sql().prepare_cached(&sql)?;
-    let items = statement.query_map((&filter.user_id, &filter.act, &since, limit, offset), entry)?.collect::<Result<_, _>>()?;
+    let items = statement
+        .query_map((&filter.user_id, &filter.act, &since, limit, offset), entry)?
+        .collect::<Result<_, _>>()?;
     Ok((items, total))
 }

@@ -45,8 +45,11 @@ fn board(row: &Row<'_>) -> rusqlite::Result<Board> {
 
 /// This board, sealed.
 pub fn find(tx: &ReadTx<'_>, board_id: &BoardId) -> rusqlite::Result<Sealed<Board>> {
-    let found =
-        tx.sql().prepare_cached(&format!("SELECT {BOARD} FROM boards b WHERE b.board_id = ?1"))?.query_row([board_id], board).optional()?;
+    let found = tx
+        .sql()
+        .prepare_cached(&format!("SELECT {BOARD} FROM boards b WHERE b.board_id = ?1"))?
+        .query_row([board_id], board)
+        .optional()?;
     Ok(Sealed::new(found))
 }
 
@@ -81,7 +84,14 @@ pub struct BoardFilter {
 
 /// Boards in a scope: everybody's, or one's own with those that others share with all or with one. With `owner_names`, each owner's
 /// display name or e-mail is told. A negative limit is none.
-pub fn list(tx: &ReadTx<'_>, scope: &Scope, filter: BoardFilter, owner_names: bool, offset: i64, limit: i64) -> rusqlite::Result<Vec<Board>> {
+pub fn list(
+    tx: &ReadTx<'_>,
+    scope: &Scope,
+    filter: BoardFilter,
+    owner_names: bool,
+    offset: i64,
+    limit: i64,
+) -> rusqlite::Result<Vec<Board>> {
     let direction = filter.direction.sql();
     let column = match (filter.order, filter.ignore_case) {
         (BoardOrder::CreatedAt, _) => "b.created_at",
@@ -97,9 +107,15 @@ pub fn list(tx: &ReadTx<'_>, scope: &Scope, filter: BoardFilter, owner_names: bo
     );
     tx.sql()
         .prepare_cached(&sql)?
-        .query_map((scope.owner_parameter(), filter.include_archived, owner_names, offset.max(0), limit), |row| {
-            Ok(Board { owner_name: row.get(10)?, ..board(row)? })
-        })?
+        .query_map(
+            (scope.owner_parameter(), filter.include_archived, owner_names, offset.max(0), limit),
+            |row| {
+                Ok(Board {
+                    owner_name: row.get(10)?,
+                    ..board(row)?
+                })
+            },
+        )?
         .collect()
 }
 
@@ -119,7 +135,12 @@ pub fn insert(
 }
 
 /// Changes a board. Its time of change is in whole seconds, as clients of the original have it.
-pub fn update(tx: &mut WriteTx<'_>, board: &Permit<acts::UpdateBoard, Board>, changes: &BoardChanges, now: Timestamp) -> rusqlite::Result<()> {
+pub fn update(
+    tx: &mut WriteTx<'_>,
+    board: &Permit<acts::UpdateBoard, Board>,
+    changes: &BoardChanges,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached(
             "UPDATE boards SET board_name = COALESCE(?2, board_name), cover_image_name = COALESCE(?3, cover_image_name),
@@ -139,7 +160,9 @@ pub fn update(tx: &mut WriteTx<'_>, board: &Permit<acts::UpdateBoard, Board>, ch
 
 /// Deletes a board; what lay on it lies on none from then on.
 pub fn delete(tx: &mut WriteTx<'_>, board: &Permit<acts::DeleteBoard, Board>) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM boards WHERE board_id = ?1")?.execute([&board.board_id])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM boards WHERE board_id = ?1")?
+        .execute([&board.board_id])?;
     Ok(())
 }
 
@@ -156,8 +179,11 @@ pub enum Whereabouts {
 
 /// The board that an image lies on.
 pub fn of_image(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<Whereabouts> {
-    let board: Option<BoardId> =
-        tx.sql().prepare_cached("SELECT gallery_board FROM images WHERE image_name = ?1")?.query_row([name], |row| row.get(0)).optional()?;
+    let board: Option<BoardId> = tx
+        .sql()
+        .prepare_cached("SELECT gallery_board FROM images WHERE image_name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
     Ok(match board {
         None => Whereabouts::Nowhere,
         Some(board) if board.as_str().is_empty() => Whereabouts::Uncategorised,
@@ -166,7 +192,12 @@ pub fn of_image(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<Whereabou
 }
 
 /// Puts a new image on a board.
-pub fn put_image<A: FillsBoard>(tx: &mut WriteTx<'_>, board: &Permit<A, BoardRights>, image: &ImageName, now: Timestamp) -> rusqlite::Result<()> {
+pub fn put_image<A: FillsBoard>(
+    tx: &mut WriteTx<'_>,
+    board: &Permit<A, BoardRights>,
+    image: &ImageName,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     put(tx, &board.board_id, image, now)
 }
 

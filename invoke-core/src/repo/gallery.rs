@@ -150,8 +150,14 @@ impl Query {
             query.row_only("created_at BETWEEN ?# AND ?# || '\u{10ffff}'", Box::new(day));
         }
         if let Some(term) = filter.search_term.as_deref().filter(|term| !term.is_empty()) {
-            let pattern = format!("%{}%", term.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-            query.row_only("(metadata LIKE ?# ESCAPE '\\' OR created_at LIKE ?# ESCAPE '\\')", Box::new(pattern));
+            let pattern = format!(
+                "%{}%",
+                term.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+            );
+            query.row_only(
+                "(metadata LIKE ?# ESCAPE '\\' OR created_at LIKE ?# ESCAPE '\\')",
+                Box::new(pattern),
+            );
         }
         query
     }
@@ -161,7 +167,9 @@ impl Query {
         self.parameters.push(parameter);
         let number = format!("?{}", self.parameters.len());
         self.conditions.push(row.replace("?#", &number));
-        self.counted.iter_mut().for_each(|conditions| conditions.push(counted.replace("?#", &number)));
+        self.counted
+            .iter_mut()
+            .for_each(|conditions| conditions.push(counted.replace("?#", &number)));
     }
 
     /// A condition that only rows can answer.
@@ -189,10 +197,17 @@ impl Query {
     fn names(&self, starred: &[bool]) -> String {
         let mut ranges = Vec::new();
         for &starred in starred {
-            ranges.extend(self.intermediate.iter().map(|&intermediate| self.range("image_name, created_at", starred, intermediate)));
+            ranges.extend(
+                self.intermediate
+                    .iter()
+                    .map(|&intermediate| self.range("image_name, created_at", starred, intermediate)),
+            );
         }
         let direction = self.direction.sql();
-        format!("{} ORDER BY created_at {direction}, image_name {direction}", ranges.join(" UNION ALL "))
+        format!(
+            "{} ORDER BY created_at {direction}, image_name {direction}",
+            ranges.join(" UNION ALL ")
+        )
     }
 
     fn totals(&self, tx: &ReadTx<'_>) -> rusqlite::Result<Totals> {
@@ -200,7 +215,11 @@ impl Query {
         if let Some(counted) = &self.counted {
             let mut sql = String::from("SELECT starred, SUM(n) FROM gallery_counts WHERE TRUE");
             if let [only] = self.intermediate {
-                sql.push_str(if *only { " AND is_intermediate = 1" } else { " AND is_intermediate = 0" });
+                sql.push_str(if *only {
+                    " AND is_intermediate = 1"
+                } else {
+                    " AND is_intermediate = 0"
+                });
             }
             for condition in counted {
                 sql.push_str(" AND ");
@@ -210,7 +229,11 @@ impl Query {
             let mut statement = tx.sql().prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(self.parameters.iter()))?;
             while let Some(row) = rows.next()? {
-                if row.get(0)? { totals.starred = row.get(1)? } else { totals.plain = row.get(1)? }
+                if row.get(0)? {
+                    totals.starred = row.get(1)?;
+                } else {
+                    totals.plain = row.get(1)?;
+                }
             }
             return Ok(totals);
         }
@@ -218,7 +241,10 @@ impl Query {
             let n = if starred { &mut totals.starred } else { &mut totals.plain };
             for &intermediate in self.intermediate {
                 let sql = self.range("COUNT(*)", starred, intermediate);
-                *n += tx.sql().prepare_cached(&sql)?.query_row(params_from_iter(self.parameters.iter()), |row| row.get::<_, i64>(0))?;
+                *n += tx
+                    .sql()
+                    .prepare_cached(&sql)?
+                    .query_row(params_from_iter(self.parameters.iter()), |row| row.get::<_, i64>(0))?;
             }
         }
         Ok(totals)
@@ -282,7 +308,11 @@ pub fn page_names(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter, offset: 
 /// One window of a list, and the length of the whole.
 pub fn page(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter, offset: i64, limit: i64) -> rusqlite::Result<(Vec<Image>, i64)> {
     let total = totals(tx, scope, filter)?.all();
-    let names = if limit > 0 { page_names(tx, scope, filter, offset, limit)? } else { Vec::new() };
+    let names = if limit > 0 {
+        page_names(tx, scope, filter, offset, limit)?
+    } else {
+        Vec::new()
+    };
     Ok((images::listed(tx, &names)?, total))
 }
 
@@ -307,4 +337,3 @@ pub fn days(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec<Day>> {
         .query_map([scope.owner_parameter()], |row| Ok(Day { day: row.get(0)?, image_count: row.get(1)?, asset_count: row.get(2)? }))?
         .collect()
 }
-

@@ -13,12 +13,14 @@ use crate::{
 };
 
 /// What a row of [`FROM`] is read from.
-const IMAGE: &str = "i.image_name, i.user_id, i.image_origin, i.image_category, i.width, i.height, i.created_at, i.updated_at, i.is_intermediate,
+const IMAGE: &str =
+    "i.image_name, i.user_id, i.image_origin, i.image_category, i.width, i.height, i.created_at, i.updated_at, i.is_intermediate,
     i.session_id, i.node_id, i.starred, i.has_workflow, i.image_subfolder, b.board_id, b.board_visibility, b.user_id";
 const FROM: &str = "images i LEFT JOIN boards b ON b.board_id = i.gallery_board";
 
 fn parsed<T: std::str::FromStr<Err = String>>(index: usize, text: &str) -> rusqlite::Result<T> {
-    text.parse().map_err(|error: String| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error.into()))
+    text.parse()
+        .map_err(|error: String| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error.into()))
 }
 
 fn timestamp(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
@@ -53,15 +55,20 @@ fn image(row: &Row<'_>) -> rusqlite::Result<Image> {
 
 /// The image of this name, sealed.
 pub fn find(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<Sealed<Image>> {
-    let found =
-        tx.sql().prepare_cached(&format!("SELECT {IMAGE} FROM {FROM} WHERE i.image_name = ?1"))?.query_row([name], image).optional()?;
+    let found = tx
+        .sql()
+        .prepare_cached(&format!("SELECT {IMAGE} FROM {FROM} WHERE i.image_name = ?1"))?
+        .query_row([name], image)
+        .optional()?;
     Ok(Sealed::new(found))
 }
 
 fn rows(tx: &ReadTx<'_>, names: &[ImageName]) -> rusqlite::Result<Vec<Image>> {
     let list = serde_json::to_string(names).expect("names are JSON texts");
     tx.sql()
-        .prepare_cached(&format!("SELECT {IMAGE} FROM json_each(?1) n CROSS JOIN {FROM} WHERE i.image_name = n.value ORDER BY n.key"))?
+        .prepare_cached(&format!(
+            "SELECT {IMAGE} FROM json_each(?1) n CROSS JOIN {FROM} WHERE i.image_name = n.value ORDER BY n.key"
+        ))?
         .query_map([list], image)?
         .collect()
 }
@@ -78,7 +85,9 @@ pub(super) fn listed(tx: &ReadTx<'_>, names: &[ImageName]) -> rusqlite::Result<V
 
 /// An image's metadata as the JSON text it was stored with.
 pub fn metadata(tx: &ReadTx<'_>, image: &Permit<acts::ReadImage, Image>) -> rusqlite::Result<Option<String>> {
-    tx.sql().prepare_cached("SELECT metadata FROM images WHERE image_name = ?1")?.query_row([&image.image_name], |row| row.get(0))
+    tx.sql()
+        .prepare_cached("SELECT metadata FROM images WHERE image_name = ?1")?
+        .query_row([&image.image_name], |row| row.get(0))
 }
 
 /// A new image's record.
@@ -138,7 +147,12 @@ pub fn insert(tx: &mut WriteTx<'_>, _leave: &Permit<acts::UseServer, ()>, new: &
 }
 
 /// Changes a record; what is `None` stays.
-pub fn update(tx: &mut WriteTx<'_>, image: &Permit<acts::UpdateImage, Image>, changes: &ImageChanges, now: Timestamp) -> rusqlite::Result<()> {
+pub fn update(
+    tx: &mut WriteTx<'_>,
+    image: &Permit<acts::UpdateImage, Image>,
+    changes: &ImageChanges,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached(
             "UPDATE images SET image_category = COALESCE(?2, image_category), session_id = COALESCE(?3, session_id),
@@ -158,11 +172,15 @@ pub fn update(tx: &mut WriteTx<'_>, image: &Permit<acts::UpdateImage, Image>, ch
 
 /// Deletes a record.
 pub fn delete(tx: &mut WriteTx<'_>, image: &Permit<acts::UpdateImage, Image>) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM images WHERE image_name = ?1")?.execute([&image.image_name])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM images WHERE image_name = ?1")?
+        .execute([&image.image_name])?;
     Ok(())
 }
 
 /// Whether an image of this name has a record; for putting the files right after a crash.
 pub fn exists(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<bool> {
-    tx.sql().prepare_cached("SELECT 1 FROM images WHERE image_name = ?1")?.exists([name])
+    tx.sql()
+        .prepare_cached("SELECT 1 FROM images WHERE image_name = ?1")?
+        .exists([name])
 }

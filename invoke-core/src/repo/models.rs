@@ -11,7 +11,10 @@ use crate::{
 
 /// The record of this key, as JSON.
 pub fn get(tx: &ReadTx<'_>, _leave: &Permit<acts::ReadModels, ()>, key: &ModelKey) -> rusqlite::Result<Option<String>> {
-    tx.sql().prepare_cached("SELECT config FROM models WHERE id = ?1")?.query_row([key], |row| row.get(0)).optional()
+    tx.sql()
+        .prepare_cached("SELECT config FROM models WHERE id = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
 }
 
 /// What a list of models covers.
@@ -62,12 +65,20 @@ pub fn list(
     let bases = serde_json::to_string(&filter.bases).expect("a list of texts is JSON");
     tx.sql()
         .prepare_cached(&sql)?
-        .query_map((bases, &filter.model_type, &filter.name, &filter.format, &filter.hash), |row| row.get(0))?
+        .query_map((bases, &filter.model_type, &filter.name, &filter.format, &filter.hash), |row| {
+            row.get(0)
+        })?
         .collect()
 }
 
 /// Adds a record.
-pub fn insert(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key: &str, config: &str, now: Timestamp) -> rusqlite::Result<()> {
+pub fn insert(
+    tx: &mut WriteTx<'_>,
+    _leave: &Permit<acts::ManageModels, ()>,
+    key: &str,
+    config: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached("INSERT INTO models (id, config, created_at, updated_at) VALUES (?1, ?2, ?3, ?3)")?
         .execute((key, config, now.sql()))?;
@@ -76,7 +87,10 @@ pub fn insert(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key
 
 /// The record of this key, to be changed.
 pub fn find(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key: &str) -> rusqlite::Result<Option<String>> {
-    tx.sql().prepare_cached("SELECT config FROM models WHERE id = ?1")?.query_row([key], |row| row.get(0)).optional()
+    tx.sql()
+        .prepare_cached("SELECT config FROM models WHERE id = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
 }
 
 /// Whether a model lies at this path.
@@ -86,12 +100,23 @@ pub fn path_is_taken(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, p
 
 /// Sources and paths of all models.
 pub fn places(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>) -> rusqlite::Result<Vec<(String, String)>> {
-    tx.sql().prepare_cached("SELECT source, path FROM models")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    tx.sql()
+        .prepare_cached("SELECT source, path FROM models")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 /// Replaces a record.
-pub fn replace(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key: &str, config: &str, now: Timestamp) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("UPDATE models SET config = ?2, updated_at = ?3 WHERE id = ?1")?.execute((key, config, now.sql()))?;
+pub fn replace(
+    tx: &mut WriteTx<'_>,
+    _leave: &Permit<acts::ManageModels, ()>,
+    key: &str,
+    config: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached("UPDATE models SET config = ?2, updated_at = ?3 WHERE id = ?1")?
+        .execute((key, config, now.sql()))?;
     Ok(())
 }
 
@@ -101,7 +126,13 @@ pub fn delete(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key
 }
 
 /// Relates two models, in either order once.
-pub fn relate(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, one: &str, other: &str, now: Timestamp) -> rusqlite::Result<()> {
+pub fn relate(
+    tx: &mut WriteTx<'_>,
+    _leave: &Permit<acts::ManageModels, ()>,
+    one: &str,
+    other: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let (first, second) = if one <= other { (one, other) } else { (other, one) };
     tx.sql()
         .prepare_cached("INSERT OR IGNORE INTO model_relationships (model_key_1, model_key_2, created_at) VALUES (?1, ?2, ?3)")?
@@ -112,7 +143,9 @@ pub fn relate(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, one
 /// Ends the relation of two models.
 pub fn unrelate(tx: &mut WriteTx<'_>, _leave: &Permit<acts::ManageModels, ()>, one: &str, other: &str) -> rusqlite::Result<()> {
     let (first, second) = if one <= other { (one, other) } else { (other, one) };
-    tx.sql().prepare_cached("DELETE FROM model_relationships WHERE model_key_1 = ?1 AND model_key_2 = ?2")?.execute((first, second))?;
+    tx.sql()
+        .prepare_cached("DELETE FROM model_relationships WHERE model_key_1 = ?1 AND model_key_2 = ?2")?
+        .execute((first, second))?;
     Ok(())
 }
 

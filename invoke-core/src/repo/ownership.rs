@@ -25,7 +25,9 @@ pub type Counts = Vec<(&'static str, usize)>;
 /// Counts what an account owns.
 pub fn count(tx: &ReadTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<Counts> {
     let rows = |table: &str| {
-        tx.sql().prepare_cached(&format!("SELECT COUNT(*) FROM {table} WHERE user_id = ?1"))?.query_row([&of.user_id], |row| row.get(0))
+        tx.sql()
+            .prepare_cached(&format!("SELECT COUNT(*) FROM {table} WHERE user_id = ?1"))?
+            .query_row([&of.user_id], |row| row.get(0))
     };
     OWNED.iter().map(|&(table, name)| Ok((name, rows(table)?))).collect()
 }
@@ -48,7 +50,9 @@ pub fn transfer(
              ON CONFLICT (queue_id, user_id, status) DO UPDATE SET n = n + excluded.n",
         )?
         .execute((&from.user_id, &to.user_id))?;
-    tx.sql().prepare_cached("DELETE FROM queue_counts WHERE user_id = ?1")?.execute([&from.user_id])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM queue_counts WHERE user_id = ?1")?
+        .execute([&from.user_id])?;
     Ok(counts)
 }
 
@@ -68,15 +72,23 @@ pub fn images(tx: &ReadTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite
 
 /// Identifiers of an account's workflows and of its style presets, beside which small pictures lie.
 pub fn with_small_pictures(tx: &ReadTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<(Vec<String>, Vec<String>)> {
-    let ids = |sql| -> rusqlite::Result<Vec<String>> { tx.sql().prepare_cached(sql)?.query_map([&of.user_id], |row| row.get(0))?.collect() };
-    Ok((ids("SELECT workflow_id FROM workflow_library WHERE user_id = ?1")?, ids("SELECT id FROM style_presets WHERE user_id = ?1")?))
+    let ids =
+        |sql| -> rusqlite::Result<Vec<String>> { tx.sql().prepare_cached(sql)?.query_map([&of.user_id], |row| row.get(0))?.collect() };
+    Ok((
+        ids("SELECT workflow_id FROM workflow_library WHERE user_id = ?1")?,
+        ids("SELECT id FROM style_presets WHERE user_id = ?1")?,
+    ))
 }
 
 /// Removes everything but pictures and what runs at this moment. Other people's pictures on the account's boards lose their board.
 pub fn remove_all_but_images(tx: &mut WriteTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<Counts> {
     let mut counts = Counts::new();
     for &(table, name) in OWNED.iter().filter(|(table, _)| *table != "images") {
-        let but = if table == "session_queue" { " AND status <> 'in_progress'" } else { "" };
+        let but = if table == "session_queue" {
+            " AND status <> 'in_progress'"
+        } else {
+            ""
+        };
         let sql = format!("DELETE FROM {table} WHERE user_id = ?1{but}");
         counts.push((name, tx.sql().prepare_cached(&sql)?.execute([&of.user_id])?));
     }

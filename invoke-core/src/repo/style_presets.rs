@@ -22,7 +22,11 @@ fn preset(row: &Row<'_>) -> rusqlite::Result<StylePreset> {
         id: row.get(0)?,
         user_id: row.get::<_, Option<UserId>>(1)?.unwrap_or_else(UserId::system),
         is_public: row.get(2)?,
-        origin: if row.get::<_, String>(3)? == Origin::Default.as_str() { Origin::Default } else { Origin::User },
+        origin: if row.get::<_, String>(3)? == Origin::Default.as_str() {
+            Origin::Default
+        } else {
+            Origin::User
+        },
         name: row.get(4)?,
         positive_prompt: text("positive_prompt"),
         negative_prompt: text("negative_prompt"),
@@ -41,7 +45,9 @@ pub fn find(tx: &ReadTx<'_>, id: &str) -> rusqlite::Result<Sealed<StylePreset>> 
 
 /// Whether a preset ships with the program.
 pub fn is_default(tx: &ReadTx<'_>, id: &str) -> rusqlite::Result<bool> {
-    tx.sql().prepare_cached("SELECT EXISTS (SELECT 1 FROM style_presets WHERE id = ?1 AND type = 'default')")?.query_row([id], |row| row.get(0))
+    tx.sql()
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM style_presets WHERE id = ?1 AND type = 'default')")?
+        .query_row([id], |row| row.get(0))
 }
 
 /// Presets in a scope, those that others share and those that ship with the program, by name.
@@ -50,7 +56,10 @@ pub fn list(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec<StylePreset>
         "SELECT {COLUMNS} FROM style_presets
          WHERE (?1 IS NULL OR user_id = ?1 OR is_public OR type = 'default') AND ?1 IS NOT char(0) ORDER BY LOWER(name), id"
     );
-    tx.sql().prepare_cached(&sql)?.query_map([scope.owner_parameter()], preset)?.collect()
+    tx.sql()
+        .prepare_cached(&sql)?
+        .query_map([scope.owner_parameter()], preset)?
+        .collect()
 }
 
 /// All presets that people made, by name.
@@ -70,7 +79,15 @@ fn put(tx: &mut WriteTx<'_>, new: &StylePreset, now: Timestamp) -> rusqlite::Res
             "INSERT INTO style_presets (id, user_id, is_public, type, name, preset_data, created_at, updated_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
         )?
-        .execute((&new.id, &new.user_id, new.is_public, new.origin.as_str(), &new.name, data(new), now.sql()))?;
+        .execute((
+            &new.id,
+            &new.user_id,
+            new.is_public,
+            new.origin.as_str(),
+            &new.name,
+            data(new),
+            now.sql(),
+        ))?;
     Ok(())
 }
 
@@ -89,7 +106,9 @@ pub fn update(
 
 /// Deletes a preset.
 pub fn delete(tx: &mut WriteTx<'_>, preset: &Permit<acts::UpdateStylePreset, StylePreset>) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM style_presets WHERE id = ?1")?.execute([&preset.id])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM style_presets WHERE id = ?1")?
+        .execute([&preset.id])?;
     Ok(())
 }
 

@@ -35,7 +35,10 @@ pub fn list(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec<SystemPrompt
     let sql = format!(
         "SELECT {COLUMNS} FROM system_prompts WHERE (?1 IS NULL OR user_id = ?1 OR is_public) AND ?1 IS NOT char(0) ORDER BY LOWER(name), id"
     );
-    tx.sql().prepare_cached(&sql)?.query_map([scope.owner_parameter()], prompt)?.collect()
+    tx.sql()
+        .prepare_cached(&sql)?
+        .query_map([scope.owner_parameter()], prompt)?
+        .collect()
 }
 
 /// Adds a prompt.
@@ -77,6 +80,8 @@ pub fn update(
 
 /// Deletes a prompt.
 pub fn delete(tx: &mut WriteTx<'_>, prompt: &Permit<acts::DeleteSystemPrompt, SystemPrompt>) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM system_prompts WHERE id = ?1")?.execute([&prompt.id])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM system_prompts WHERE id = ?1")?
+        .execute([&prompt.id])?;
     Ok(())
 }

@@ -32,7 +32,10 @@ fn user(row: &Row<'_>) -> rusqlite::Result<User> {
 }
 
 fn one(tx: &ReadTx<'_>, condition: &str, value: &str) -> rusqlite::Result<Option<User>> {
-    tx.sql().prepare_cached(&format!("SELECT {USER} FROM users WHERE {condition} = ?1"))?.query_row([value], user).optional()
+    tx.sql()
+        .prepare_cached(&format!("SELECT {USER} FROM users WHERE {condition} = ?1"))?
+        .query_row([value], user)
+        .optional()
 }
 
 /// The account of this id, sealed.
@@ -60,12 +63,16 @@ pub(crate) fn credentials(tx: &ReadTx<'_>, email: &str) -> rusqlite::Result<Opti
 
 /// Whether hashes of an imported InvokeAI remain.
 pub(crate) fn imported_hashes_remain(tx: &ReadTx<'_>) -> rusqlite::Result<bool> {
-    tx.sql().prepare_cached("SELECT 1 FROM users WHERE password_hash LIKE '$2%' LIMIT 1")?.exists([])
+    tx.sql()
+        .prepare_cached("SELECT 1 FROM users WHERE password_hash LIKE '$2%' LIMIT 1")?
+        .exists([])
 }
 
 /// The hash of one's own password.
 pub fn own_password_hash(tx: &ReadTx<'_>, own: &Permit<acts::ManageSelf, User>) -> rusqlite::Result<String> {
-    tx.sql().prepare_cached("SELECT password_hash FROM users WHERE user_id = ?1")?.query_row([&own.user_id], |row| row.get(0))
+    tx.sql()
+        .prepare_cached("SELECT password_hash FROM users WHERE user_id = ?1")?
+        .query_row([&own.user_id], |row| row.get(0))
 }
 
 /// All accounts, newest first.
@@ -84,13 +91,27 @@ pub(crate) struct Access {
 
 /// Every account's access.
 pub(crate) fn access_of_all(tx: &ReadTx<'_>) -> rusqlite::Result<Vec<(UserId, Access)>> {
-    let access = |row: &Row<'_>| Ok((row.get(0)?, Access { is_admin: row.get(1)?, is_active: row.get(2)?, token_epoch: row.get(3)? }));
-    tx.sql().prepare_cached("SELECT user_id, is_admin, is_active, token_epoch FROM users")?.query_map([], access)?.collect()
+    let access = |row: &Row<'_>| {
+        Ok((
+            row.get(0)?,
+            Access {
+                is_admin: row.get(1)?,
+                is_active: row.get(2)?,
+                token_epoch: row.get(3)?,
+            },
+        ))
+    };
+    tx.sql()
+        .prepare_cached("SELECT user_id, is_admin, is_active, token_epoch FROM users")?
+        .query_map([], access)?
+        .collect()
 }
 
 /// How many administrators can sign in.
 pub fn count_active_admins(tx: &ReadTx<'_>) -> rusqlite::Result<i64> {
-    tx.sql().prepare_cached("SELECT COUNT(*) FROM users WHERE is_admin AND is_active")?.query_row([], |row| row.get(0))
+    tx.sql()
+        .prepare_cached("SELECT COUNT(*) FROM users WHERE is_admin AND is_active")?
+        .query_row([], |row| row.get(0))
 }
 
 /// A new account's row.
@@ -115,7 +136,14 @@ fn insert_if(tx: &mut WriteTx<'_>, new: &NewUser<'_>, condition: &str) -> rusqli
         "INSERT INTO users (user_id, email, display_name, password_hash, is_admin, created_at, updated_at)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6 WHERE {condition}"
     );
-    let row = rusqlite::params![new.user_id, new.email, new.display_name, new.password_hash, new.is_admin, new.now.sql()];
+    let row = rusqlite::params![
+        new.user_id,
+        new.email,
+        new.display_name,
+        new.password_hash,
+        new.is_admin,
+        new.now.sql()
+    ];
     Ok(tx.sql().prepare_cached(&sql)?.execute(row)? == 1)
 }
 
@@ -149,11 +177,19 @@ fn change(tx: &mut WriteTx<'_>, user_id: &UserId, change: &UserChange<'_>) -> ru
                 password_hash = COALESCE(?4, password_hash), token_epoch = token_epoch + (?4 IS NOT NULL),
                 is_admin = COALESCE(?5, is_admin), is_active = COALESCE(?6, is_active)
          WHERE user_id = ?1";
-    let values =
-        rusqlite::params![user_id, change.email, change.display_name, change.password_hash, change.is_admin, change.is_active];
+    let values = rusqlite::params![
+        user_id,
+        change.email,
+        change.display_name,
+        change.password_hash,
+        change.is_admin,
+        change.is_active
+    ];
     tx.sql().prepare_cached(sql)?.execute(values)?;
     // A trigger dates the row, so it is read anew.
-    tx.sql().prepare_cached(&format!("SELECT {USER} FROM users WHERE user_id = ?1"))?.query_row([user_id], user)
+    tx.sql()
+        .prepare_cached(&format!("SELECT {USER} FROM users WHERE user_id = ?1"))?
+        .query_row([user_id], user)
 }
 
 /// Changes an account; gives it back as it is now.
@@ -168,7 +204,15 @@ pub fn update_own(
     display_name: Option<&str>,
     password_hash: Option<&str>,
 ) -> rusqlite::Result<User> {
-    change(tx, &own.user_id, &UserChange { display_name, password_hash, ..UserChange::default() })
+    change(
+        tx,
+        &own.user_id,
+        &UserChange {
+            display_name,
+            password_hash,
+            ..UserChange::default()
+        },
+    )
 }
 
 /// Notes that a password was accepted and, if given, puts a present-day hash in place of the one it was compared with. `None` if that
@@ -190,6 +234,8 @@ pub(crate) fn record_login(
 
 /// Removes an account. Its settings and keys go with it, its content stays.
 pub fn delete(tx: &mut WriteTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM users WHERE user_id = ?1")?.execute([&of.user_id])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM users WHERE user_id = ?1")?
+        .execute([&of.user_id])?;
     Ok(())
 }

@@ -20,7 +20,11 @@ fn workflow(row: &Row<'_>) -> rusqlite::Result<Workflow> {
         workflow_id: row.get(0)?,
         user_id: row.get::<_, Option<UserId>>(1)?.unwrap_or_else(UserId::system),
         is_public: row.get(2)?,
-        category: if row.get::<_, String>(3)? == Origin::Default.as_str() { Origin::Default } else { Origin::User },
+        category: if row.get::<_, String>(3)? == Origin::Default.as_str() {
+            Origin::Default
+        } else {
+            Origin::User
+        },
         name: row.get(4)?,
         description: row.get(5)?,
         tags: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
@@ -34,7 +38,9 @@ fn workflow(row: &Row<'_>) -> rusqlite::Result<Workflow> {
 /// This workflow, sealed.
 pub fn find(tx: &ReadTx<'_>, workflow_id: &str) -> rusqlite::Result<Sealed<Workflow>> {
     let sql = format!("SELECT {COLUMNS} FROM workflow_library WHERE workflow_id = ?1");
-    Ok(Sealed::new(tx.sql().prepare_cached(&sql)?.query_row([workflow_id], workflow).optional()?))
+    Ok(Sealed::new(
+        tx.sql().prepare_cached(&sql)?.query_row([workflow_id], workflow).optional()?,
+    ))
 }
 
 /// Which workflows a list covers.
@@ -75,19 +81,33 @@ fn conditions(scope: &Scope, filter: &Filter) -> (String, Vec<Sql>) {
         Scope::All | Scope::Own(_) => {}
     }
     if !filter.categories.is_empty() {
-        let names: Vec<String> = filter.categories.iter().map(|category| bound(Sql::Text(category.to_string()))).collect();
+        let names: Vec<String> = filter
+            .categories
+            .iter()
+            .map(|category| bound(Sql::Text(category.to_string())))
+            .collect();
         parts.push(format!("category IN ({})", names.join(", ")));
     }
     if !filter.tags.is_empty() {
-        let found: Vec<String> = filter.tags.iter().map(|tag| format!("tags LIKE {} ESCAPE '\\'", bound(like(tag)))).collect();
+        let found: Vec<String> = filter
+            .tags
+            .iter()
+            .map(|tag| format!("tags LIKE {} ESCAPE '\\'", bound(like(tag))))
+            .collect();
         parts.push(format!("({})", found.join(" OR ")));
     }
     if let Some(query) = filter.query.as_deref().filter(|query| !query.is_empty()) {
         let text = bound(like(query));
-        parts.push(format!("(name LIKE {text} ESCAPE '\\' OR description LIKE {text} ESCAPE '\\' OR tags LIKE {text} ESCAPE '\\')"));
+        parts.push(format!(
+            "(name LIKE {text} ESCAPE '\\' OR description LIKE {text} ESCAPE '\\' OR tags LIKE {text} ESCAPE '\\')"
+        ));
     }
     if let Some(opened) = filter.has_been_opened {
-        parts.push(if opened { "opened_at IS NOT NULL".into() } else { "opened_at IS NULL".into() });
+        parts.push(if opened {
+            "opened_at IS NOT NULL".into()
+        } else {
+            "opened_at IS NULL".into()
+        });
     }
     if let Some(is_public) = filter.is_public {
         parts.push(format!("is_public = {}", bound(Sql::Integer(i64::from(is_public)))));
@@ -99,7 +119,9 @@ fn conditions(scope: &Scope, filter: &Filter) -> (String, Vec<Sql>) {
 pub fn count(tx: &ReadTx<'_>, scope: &Scope, filter: &Filter) -> rusqlite::Result<i64> {
     let (conditions, values) = conditions(scope, filter);
     let sql = format!("SELECT COUNT(*) FROM workflow_library WHERE {conditions}");
-    tx.sql().prepare_cached(&sql)?.query_row(rusqlite::params_from_iter(values), |row| row.get(0))
+    tx.sql()
+        .prepare_cached(&sql)?
+        .query_row(rusqlite::params_from_iter(values), |row| row.get(0))
 }
 
 /// One window of a list. `order` is one of [`ORDERS`]; a negative limit is none.
@@ -122,14 +144,20 @@ pub fn list(
         n + 1,
         n + 2
     );
-    tx.sql().prepare_cached(&sql)?.query_map(rusqlite::params_from_iter(values), workflow)?.collect()
+    tx.sql()
+        .prepare_cached(&sql)?
+        .query_map(rusqlite::params_from_iter(values), workflow)?
+        .collect()
 }
 
 /// The tag texts of a list.
 pub fn tag_texts(tx: &ReadTx<'_>, scope: &Scope, filter: &Filter) -> rusqlite::Result<Vec<String>> {
     let (conditions, values) = conditions(scope, filter);
     let sql = format!("SELECT DISTINCT tags FROM workflow_library WHERE {conditions} AND tags <> ''");
-    tx.sql().prepare_cached(&sql)?.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?.collect()
+    tx.sql()
+        .prepare_cached(&sql)?
+        .query_map(rusqlite::params_from_iter(values), |row| row.get(0))?
+        .collect()
 }
 
 /// A workflow to be added.
@@ -162,7 +190,12 @@ fn put(tx: &mut WriteTx<'_>, new: &NewWorkflow<'_>) -> rusqlite::Result<()> {
 }
 
 /// Replaces a workflow's document, and whether everybody may see it.
-pub fn update(tx: &mut WriteTx<'_>, workflow: &Permit<acts::UpdateWorkflow, Workflow>, document: &str, is_public: bool) -> rusqlite::Result<()> {
+pub fn update(
+    tx: &mut WriteTx<'_>,
+    workflow: &Permit<acts::UpdateWorkflow, Workflow>,
+    document: &str,
+    is_public: bool,
+) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached("UPDATE workflow_library SET workflow = ?2, is_public = ?3 WHERE workflow_id = ?1 AND category <> 'default'")?
         .execute((&workflow.workflow_id, document, is_public))?;
@@ -179,7 +212,9 @@ pub fn set_opened(tx: &mut WriteTx<'_>, workflow: &Permit<acts::UpdateWorkflow, 
 
 /// Deletes a workflow.
 pub fn delete(tx: &mut WriteTx<'_>, workflow: &Permit<acts::DeleteWorkflow, Workflow>) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM workflow_library WHERE workflow_id = ?1")?.execute([&workflow.workflow_id])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM workflow_library WHERE workflow_id = ?1")?
+        .execute([&workflow.workflow_id])?;
     Ok(())
 }
 
@@ -193,12 +228,24 @@ pub fn sync_shipped(tx: &mut WriteTx<'_>, shipped: &[(&str, &str)], now: Timesta
     for (id, document) in &present {
         match shipped.iter().find(|(shipped_id, _)| shipped_id == id) {
             Some((_, text)) if text == document => {}
-            Some((_, text)) => drop(tx.sql().execute("UPDATE workflow_library SET workflow = ?2 WHERE workflow_id = ?1", (id, text))?),
+            Some((_, text)) => drop(
+                tx.sql()
+                    .execute("UPDATE workflow_library SET workflow = ?2 WHERE workflow_id = ?1", (id, text))?,
+            ),
             None => drop(tx.sql().execute("DELETE FROM workflow_library WHERE workflow_id = ?1", [id])?),
         }
     }
     for (id, document) in shipped.iter().filter(|(id, _)| !present.iter().any(|(known, _)| known == id)) {
-        put(tx, &NewWorkflow { workflow_id: id, user_id: &UserId::system(), is_public: false, document, now })?;
+        put(
+            tx,
+            &NewWorkflow {
+                workflow_id: id,
+                user_id: &UserId::system(),
+                is_public: false,
+                document,
+                now,
+            },
+        )?;
     }
     Ok(())
 }

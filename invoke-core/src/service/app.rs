@@ -34,7 +34,11 @@ impl App {
     /// The devices that run sessions.
     pub fn generation_device_options(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        Ok(self.devices.iter().map(|device| json!({"device": device.id, "name": device.name})).collect())
+        Ok(self
+            .devices
+            .iter()
+            .map(|device| json!({"device": device.id, "name": device.name}))
+            .collect())
     }
 
     /// What the cache of nodes' results holds and how often it helped.
@@ -65,7 +69,10 @@ impl App {
         if sum(|s| s.misses) == 0 {
             return Ok(Value::Null);
         }
-        let sizes: Map<String, Value> = all.iter().flat_map(|s| s.sizes.iter().map(|(name, bytes)| (name.clone(), json!(bytes)))).collect();
+        let sizes: Map<String, Value> = all
+            .iter()
+            .flat_map(|s| s.sizes.iter().map(|(name, bytes)| (name.clone(), json!(bytes))))
+            .collect();
         Ok(json!({
             "hits": sum(|s| s.hits), "misses": sum(|s| s.misses), "high_watermark": sum(|s| s.high_watermark), "in_cache": sum(|s| s.in_cache),
             "cleared": sum(|s| s.cleared), "cache_size": sum(|s| s.bytes), "loaded_model_sizes": sizes,
@@ -96,7 +103,11 @@ impl App {
     /// Changes keys of the configuration that may change while the server runs, now and for later starts.
     pub fn change_runtime_config(&self, actor: &Actor, changes: &Map<String, Value>) -> Result<Value> {
         authorize_global::<acts::ManageServer>(actor)?;
-        if let Some(absent) = changes.get("generation_devices").and_then(Value::as_array).and_then(|wanted| self.absent_device(wanted)) {
+        if let Some(absent) = changes
+            .get("generation_devices")
+            .and_then(Value::as_array)
+            .and_then(|wanted| self.absent_device(wanted))
+        {
             return Err(Error::Unprocessable(absent));
         }
         self.shared.config.change(changes).map_err(refused)?;
@@ -105,13 +116,20 @@ impl App {
 
     /// Why a wanted device cannot be had.
     fn absent_device(&self, wanted: &[Value]) -> Option<String> {
-        let has = |id: &str| self.devices.iter().any(|device| device.id == id || device.id.split(':').next() == Some(id));
+        let has = |id: &str| {
+            self.devices
+                .iter()
+                .any(|device| device.id == id || device.id.split(':').next() == Some(id))
+        };
         let absent = wanted.iter().filter_map(Value::as_str).find(|id| !has(id))?;
         let kind = absent.split(':').next().unwrap_or_default();
         let none = !self.devices.iter().any(|device| device.id.split(':').next() == Some(kind));
         let why = match kind {
             "cuda" if none => "no CUDA device is available".to_owned(),
-            _ => format!("it is none of {}", self.devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(", ")),
+            _ => format!(
+                "it is none of {}",
+                self.devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(", ")
+            ),
         };
         Some(format!("generation_devices requested '{absent}', but {why}."))
     }
@@ -179,7 +197,11 @@ impl App {
 const PROVIDERS: &[&str] = &["alibabacloud", "gemini", "openai", "seedream"];
 
 fn known_provider(id: &str) -> Result<()> {
-    if PROVIDERS.contains(&id) { Ok(()) } else { Err(Error::NotFound(format!("Unknown external provider '{id}'"))) }
+    if PROVIDERS.contains(&id) {
+        Ok(())
+    } else {
+        Err(Error::NotFound(format!("Unknown external provider '{id}'")))
+    }
 }
 
 fn refused(error: ConfigError) -> Error {

@@ -80,7 +80,9 @@ impl Boards {
 
     /// One board.
     pub fn get(&self, actor: &Actor, board_id: &BoardId) -> Result<BoardDto> {
-        self.shared.db.read(|tx| authorize::<acts::ReadBoard, _>(actor, repo::find(tx, board_id)?).map(|board| board.into_inner().into()))
+        self.shared
+            .db
+            .read(|tx| authorize::<acts::ReadBoard, _>(actor, repo::find(tx, board_id)?).map(|board| board.into_inner().into()))
     }
 
     /// Renames, archives or shares a board.
@@ -94,9 +96,16 @@ impl Boards {
 
     fn list(&self, actor: &Actor, listing: BoardListing, ignore_case: bool, offset: i64, limit: i64) -> Result<Vec<BoardDto>> {
         authorize_global::<acts::UseServer>(actor)?;
-        let filter =
-            BoardFilter { order: listing.order, direction: listing.direction, include_archived: listing.include_archived, ignore_case };
-        let boards = self.shared.db.read(|tx| repo::list(tx, &Scope::of(actor), filter, actor.is_admin(), offset, limit))?;
+        let filter = BoardFilter {
+            order: listing.order,
+            direction: listing.direction,
+            include_archived: listing.include_archived,
+            ignore_case,
+        };
+        let boards = self
+            .shared
+            .db
+            .read(|tx| repo::list(tx, &Scope::of(actor), filter, actor.is_admin(), offset, limit))?;
         Ok(boards.into_iter().map(BoardDto::from).collect())
     }
 
@@ -108,7 +117,12 @@ impl Boards {
     /// One window of them. Its total is the number of boards in the window: that is what clients of the original get.
     pub fn list_page(&self, actor: &Actor, listing: BoardListing, offset: i64, limit: i64) -> Result<OffsetPage<BoardDto>> {
         let items = self.list(actor, listing, false, offset, limit)?;
-        Ok(OffsetPage { limit, offset, total: items.len() as i64, items })
+        Ok(OffsetPage {
+            limit,
+            offset,
+            total: items.len() as i64,
+            items,
+        })
     }
 
     /// Names of the pictures on a board; on none, the caller's own.
@@ -121,7 +135,12 @@ impl Boards {
     ) -> Result<NameList> {
         authorize_global::<acts::UseServer>(actor)?;
         let on = board.map_or(OnBoard::None, |board| OnBoard::Board(board.clone()));
-        let filter = ImageFilter { board: on, categories, is_intermediate, ..ImageFilter::default() };
+        let filter = ImageFilter {
+            board: on,
+            categories,
+            is_intermediate,
+            ..ImageFilter::default()
+        };
         self.shared.db.read(|tx| {
             let scope = match board {
                 Some(board) => authorize::<acts::ReadBoard, _>(actor, repo::rights(tx, board)?).map(|_| Scope::All)?,
@@ -134,13 +153,26 @@ impl Boards {
     /// Deletes a board. Its pictures are uncategorised from then on; with `include_images` those are deleted that the caller owns, for an
     /// administrator all.
     pub fn delete(&self, actor: &Actor, board_id: &BoardId, include_images: bool) -> Result<DeletedBoard> {
-        self.shared.db.read(|tx| authorize::<acts::DeleteBoard, _>(actor, repo::find(tx, board_id)?).map(drop))?;
-        let everything = ImageFilter { board: OnBoard::Board(board_id.clone()), ..ImageFilter::default() };
+        self.shared
+            .db
+            .read(|tx| authorize::<acts::DeleteBoard, _>(actor, repo::find(tx, board_id)?).map(drop))?;
+        let everything = ImageFilter {
+            board: OnBoard::Board(board_id.clone()),
+            ..ImageFilter::default()
+        };
         let images = Images::new(Arc::clone(&self.shared));
-        let deleted = if include_images { images.delete_listed(actor, &Scope::of(actor), &everything)? } else { Default::default() };
+        let deleted = if include_images {
+            images.delete_listed(actor, &Scope::of(actor), &everything)?
+        } else {
+            Default::default()
+        };
         let left = self.shared.db.write(|tx| -> Result<_> {
             let board = authorize::<acts::DeleteBoard, _>(actor, repo::find(tx, board_id)?)?;
-            let left = if include_images { NameList::default() } else { gallery::names(tx, &Scope::All, &everything)?.0 };
+            let left = if include_images {
+                NameList::default()
+            } else {
+                gallery::names(tx, &Scope::All, &everything)?.0
+            };
             repo::delete(tx, &board)?;
             Ok(left)
         })?;
@@ -179,7 +211,9 @@ impl Boards {
             let mut added = Added::default();
             for some in names.chunks(MAX_BATCH) {
                 for sealed in images::find_many(tx, some)? {
-                    let Ok(image) = authorize::<acts::MoveImage, _>(actor, sealed) else { continue };
+                    let Ok(image) = authorize::<acts::MoveImage, _>(actor, sealed) else {
+                        continue;
+                    };
                     added.affected_boards.add(image.board_id.as_ref());
                     added.affected_boards.add(Some(board_id));
                     repo::move_image(tx, &board, &image, now)?;
@@ -205,7 +239,9 @@ impl Boards {
                     removed.affected_boards.add(Some(&board.board_id));
                 }
                 (Whereabouts::Uncategorised, _) => {}
-                (Whereabouts::Nowhere, _) | (_, None) => return Err(Error::internal("taking an image off its board", "there is no such image")),
+                (Whereabouts::Nowhere, _) | (_, None) => {
+                    return Err(Error::internal("taking an image off its board", "there is no such image"));
+                }
             }
             removed.affected_boards.add(None);
             removed.removed_images = names;
@@ -224,7 +260,9 @@ impl Boards {
                     Whereabouts::Nowhere => continue,
                     Whereabouts::Uncategorised => {}
                     Whereabouts::On(sealed) => {
-                        let Ok(board) = authorize::<acts::WriteBoard, _>(actor, sealed) else { continue };
+                        let Ok(board) = authorize::<acts::WriteBoard, _>(actor, sealed) else {
+                            continue;
+                        };
                         repo::take_image(tx, &board, &name)?;
                         removed.affected_boards.add(Some(&board.board_id));
                     }

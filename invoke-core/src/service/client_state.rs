@@ -25,7 +25,10 @@ impl ClientState {
     /// Sets the text under a key.
     pub fn set(&self, actor: &Actor, key: &str, value: &str) -> Result<()> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
-        Ok(self.shared.db.write(|tx| repo::set(tx, &leave, actor, key, value, self.shared.env.now()))?)
+        Ok(self
+            .shared
+            .db
+            .write(|tx| repo::set(tx, &leave, actor, key, value, self.shared.env.now()))?)
     }
 
     /// Keys that begin so, the last changed first.

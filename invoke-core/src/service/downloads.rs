@@ -91,7 +91,10 @@ impl Downloads {
             fs::remove_file(left?.path())?;
         }
         let (orders, incoming) = mpsc::sync_channel::<Order>(QUEUE);
-        let inner = Arc::new(Inner { known: Mutex::default(), orders });
+        let inner = Arc::new(Inner {
+            known: Mutex::default(),
+            orders,
+        });
         let (of_thread, state) = (Arc::clone(&shared), Arc::downgrade(&inner));
         thread::Builder::new().name("downloads".into()).spawn(move || {
             for order in incoming {
@@ -117,10 +120,33 @@ impl Downloads {
         let item_id = if stem.is_empty() { id } else { format!("{stem}_{id}") };
         let item_name = format!("{item_id}.zip");
         let path = self.shared.layout.downloads_dir().join(format!("{}.zip", self.shared.env.uuid()));
-        let owner = Download { item_id, user_id: actor.user_id().clone() };
-        self.inner.known.lock().insert(item_name.clone(), Entry { owner: owner.clone(), path: path.clone(), ready: false });
-        let pictures = pictures.into_iter().map(|image| (image.category.as_str().to_owned(), image.image_name, image.image_subfolder)).collect();
-        if self.inner.orders.try_send(Order { item_name: item_name.clone(), path, owner, pictures }).is_err() {
+        let owner = Download {
+            item_id,
+            user_id: actor.user_id().clone(),
+        };
+        self.inner.known.lock().insert(
+            item_name.clone(),
+            Entry {
+                owner: owner.clone(),
+                path: path.clone(),
+                ready: false,
+            },
+        );
+        let pictures = pictures
+            .into_iter()
+            .map(|image| (image.category.as_str().to_owned(), image.image_name, image.image_subfolder))
+            .collect();
+        if self
+            .inner
+            .orders
+            .try_send(Order {
+                item_name: item_name.clone(),
+                path,
+                owner,
+                pictures,
+            })
+            .is_err()
+        {
             self.inner.known.lock().remove(&item_name);
             return Err(Error::Conflict("Too many downloads are being prepared".into()));
         }
@@ -130,7 +156,7 @@ impl Downloads {
     fn named(&self, actor: &Actor, names: &[String]) -> Result<Vec<Image>> {
         let names = distinct(names);
         self.shared.db.read(|tx| {
-            let one = |name| authorize::<acts::ReadImage, _>(actor, images::find(tx, name)?).map(|image| image.into_inner());
+            let one = |name| authorize::<acts::ReadImage, _>(actor, images::find(tx, name)?).map(crate::authz::Permit::into_inner);
             names.iter().map(one).collect()
         })
     }
@@ -145,7 +171,10 @@ impl Downloads {
                 let plain = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-');
                 (board.board_name.chars().filter(plain).take(100).collect(), OnBoard::Board(board_id))
             };
-            let filter = ImageFilter { board: on, ..ImageFilter::default() };
+            let filter = ImageFilter {
+                board: on,
+                ..ImageFilter::default()
+            };
             // Whoever may see the board may see all that is on it; only an administrator gets here without one.
             Ok((stem, gallery::page(tx, &Scope::All, &filter, 0, i64::MAX)?.0))
         })
@@ -191,7 +220,10 @@ fn make(shared: &Shared, state: &Weak<Inner>, order: Order) {
             if let Err(error) = fs::remove_file(&order.path) {
                 tracing::warn!("half an archive cannot be removed: {error}");
             }
-            tell(Event::BulkDownloadError { download, error: "The archive could not be made".into() });
+            tell(Event::BulkDownloadError {
+                download,
+                error: "The archive could not be made".into(),
+            });
         }
     }
 }
@@ -207,7 +239,9 @@ fn write(shared: &Shared, order: &Order) -> Result<()> {
             Err(error) => return Err(Error::internal("reading a picture", error)),
         };
         // PNG files are compressed as they are.
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(picture.len() > 0x7fff_ffff);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .large_file(picture.len() > 0x7fff_ffff);
         archive.start_file(format!("{category}/{name}"), options).map_err(failed)?;
         io::copy(&mut picture, &mut archive)?;
     }

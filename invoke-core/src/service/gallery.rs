@@ -94,20 +94,33 @@ impl Gallery {
     /// All names of a list.
     pub fn item_names(&self, actor: &Actor, filter: &ImageFilter) -> Result<ItemNames> {
         let (item_names, starred_count) = self.names(actor, filter)?;
-        Ok(ItemNames { starred_count, total_count: item_names.len(), item_names })
+        Ok(ItemNames {
+            starred_count,
+            total_count: item_names.len(),
+            item_names,
+        })
     }
 
     /// All names of a list, each with what it is.
     pub fn typed_names(&self, actor: &Actor, filter: &ImageFilter) -> Result<TypedNames> {
         let (items, starred_count) = self.names(actor, filter)?;
-        Ok(TypedNames { starred_count, total_count: items.len(), items })
+        Ok(TypedNames {
+            starred_count,
+            total_count: items.len(),
+            items,
+        })
     }
 
     /// One window of a list; neither number may be negative.
     pub fn items(&self, actor: &Actor, filter: &ImageFilter, offset: i64, limit: i64) -> Result<OffsetPage<Item>> {
         let scope = list_scope(&self.shared, actor, filter)?;
         let (items, total) = self.shared.db.read(|tx| repo::page(tx, &scope, filter, offset, limit))?;
-        Ok(OffsetPage { limit, offset, total, items: items.iter().map(Item::from).collect() })
+        Ok(OffsetPage {
+            limit,
+            offset,
+            total,
+            items: items.iter().map(Item::from).collect(),
+        })
     }
 
     /// The days on which the caller made something, the last one first, each as a board of its own; for an administrator, what everybody
@@ -119,8 +132,12 @@ impl Gallery {
             let days = repo::days(tx, &scope)?;
             days.into_iter()
                 .map(|day| {
-                    let newest =
-                        ImageFilter { day: Some(day.day.clone()), is_intermediate: Some(false), starred_first: false, ..ImageFilter::default() };
+                    let newest = ImageFilter {
+                        day: Some(day.day.clone()),
+                        is_intermediate: Some(false),
+                        starred_first: false,
+                        ..ImageFilter::default()
+                    };
                     let cover = repo::page_names(tx, &scope, &newest, 0, 1)?.pop();
                     Ok(json!({
                         "virtual_board_id": format!("by_date:{}", day.day),

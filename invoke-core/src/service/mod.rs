@@ -10,14 +10,14 @@ pub mod images;
 pub mod models;
 mod pictures;
 pub mod queue;
-pub mod text_to_image;
 pub mod recall;
 pub mod style_presets;
 pub mod system_prompts;
-pub mod utilities;
-pub mod workflows;
 #[cfg(test)]
 mod tests;
+pub mod text_to_image;
+pub mod utilities;
+pub mod workflows;
 
 use std::sync::Arc;
 

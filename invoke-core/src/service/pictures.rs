@@ -27,7 +27,13 @@ pub(super) fn thumbnail(content_type: Option<&str>, bytes: &[u8]) -> Result<Vec<
 /// The bytes of a picture.
 pub(super) fn read(file: Option<PathBuf>) -> Result<Vec<u8>> {
     let absent = || Error::NotFound("Not Found".into());
-    std::fs::read(file.ok_or_else(absent)?).map_err(|error| if error.kind() == io::ErrorKind::NotFound { absent() } else { error.into() })
+    std::fs::read(file.ok_or_else(absent)?).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            absent()
+        } else {
+            error.into()
+        }
+    })
 }
 
 /// Writes a picture; a reader sees the old or the new one, whole.

@@ -34,14 +34,22 @@ impl Recall {
     pub fn update(&self, actor: &Actor, queue_id: &QueueId, given: Map<String, Value>, strict: bool, append: bool) -> Result<Value> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
         if strict && append {
-            return Err(Error::BadRequest("The 'strict' and 'append' query parameters are mutually exclusive".into()));
+            return Err(Error::BadRequest(
+                "The 'strict' and 'append' query parameters are mutually exclusive".into(),
+            ));
         }
         self.may_see_pictures(actor, &given)?;
         let is_list = |key: &str| LISTS.iter().any(|(name, _)| *name == key);
         let mut parameters: Map<String, Value> = given
             .into_iter()
             .filter(|(_, value)| strict || !value.is_null())
-            .map(|(key, value)| if value.is_null() && is_list(&key) { (key, json!([])) } else { (key, value) })
+            .map(|(key, value)| {
+                if value.is_null() && is_list(&key) {
+                    (key, json!([]))
+                } else {
+                    (key, value)
+                }
+            })
             .collect();
         if parameters.is_empty() {
             return Ok(json!({"status": "no_parameters_provided", "queue_id": queue_id, "updated_count": 0}));
@@ -49,9 +57,9 @@ impl Recall {
         let updated_count = parameters.len();
         let now = self.shared.env.now();
         self.shared.db.write(|tx| {
-            parameters.iter().try_for_each(|(key, value)| {
-                client_state::set(tx, &leave, actor, &format!("recall_{key}"), &value.to_string(), now)
-            })
+            parameters
+                .iter()
+                .try_for_each(|(key, value)| client_state::set(tx, &leave, actor, &format!("recall_{key}"), &value.to_string(), now))
         })?;
         self.resolve(actor, &mut parameters)?;
         if append {
@@ -103,7 +111,11 @@ impl Recall {
 
     fn model_key(&self, actor: &Actor, name: &str, types: &[&str]) -> Result<Option<Value>> {
         for kind in types {
-            let filter = ModelFilter { name: Some(name.to_owned()), model_type: Some((*kind).to_owned()), ..ModelFilter::default() };
+            let filter = ModelFilter {
+                name: Some(name.to_owned()),
+                model_type: Some((*kind).to_owned()),
+                ..ModelFilter::default()
+            };
             if let Some(record) = self.models.list(actor, &filter, "name", Direction::Asc)?.first() {
                 return Ok(Some(record["key"].clone()));
             }
@@ -120,7 +132,9 @@ impl Recall {
             }
         }
         for (list, types) in LISTS {
-            let Some(Value::Array(entries)) = parameters.get(*list).cloned() else { continue };
+            let Some(Value::Array(entries)) = parameters.get(*list).cloned() else {
+                continue;
+            };
             let mut resolved = Vec::new();
             for entry in entries {
                 let Value::Object(mut entry) = entry else { continue };
@@ -128,7 +142,9 @@ impl Recall {
                 let mut out = Map::new();
                 if !types.is_empty() {
                     let name = entry.shift_remove("model_name").unwrap_or_default();
-                    let Some(key) = self.model_key(actor, name.as_str().unwrap_or_default(), types)? else { continue };
+                    let Some(key) = self.model_key(actor, name.as_str().unwrap_or_default(), types)? else {
+                        continue;
+                    };
                     out.insert("model_key".into(), key);
                 }
                 if let Some(name) = entry.shift_remove("image_name") {

@@ -28,7 +28,9 @@ impl SystemPrompts {
 
     /// One prompt.
     pub fn get(&self, actor: &Actor, id: &str) -> Result<SystemPromptDto> {
-        self.shared.db.read(|tx| authorize::<acts::ReadSystemPrompt, _>(actor, repo::find(tx, id)?).map(|prompt| SystemPromptDto::from(&*prompt)))
+        self.shared
+            .db
+            .read(|tx| authorize::<acts::ReadSystemPrompt, _>(actor, repo::find(tx, id)?).map(|prompt| SystemPromptDto::from(&*prompt)))
     }
 
     /// Keeps a prompt. Where everybody is the same person it is everybody's, else its owner's alone.

@@ -54,11 +54,11 @@ impl TextToImage {
     }
 
     fn graph(&self, model: &Value, width: u64, height: u64) -> Value {
-        let identifier: serde_json::Map<String, Value> =
-            ["key", "hash", "name", "base", "type"].into_iter().map(|key| (key.to_owned(), model[key].clone())).collect();
-        let edge = |from: &str, output: &str, to: &str, input: &str| {
-            json!({"source": {"node_id": from, "field": output}, "destination": {"node_id": to, "field": input}})
-        };
+        let identifier: serde_json::Map<String, Value> = ["key", "hash", "name", "base", "type"]
+            .into_iter()
+            .map(|key| (key.to_owned(), model[key].clone()))
+            .collect();
+        let edge = |from: &str, output: &str, to: &str, input: &str| json!({"source": {"node_id": from, "field": output}, "destination": {"node_id": to, "field": input}});
         json!({
             "id": "text_to_image",
             "nodes": {
@@ -136,12 +136,19 @@ impl Path<'_> {
         // Listening begins before the job does, so that nothing of it is missed.
         let listening = self.queue.shared.bus.subscribe(move |published| {
             let told = match &*published.event {
-                Event::InvocationProgress { base, message, percentage, .. } => (base.item_id, News::Progress(*percentage, message.clone())),
-                Event::InvocationComplete { base, result } if base.invocation_source_id == "picture" => {
-                    (base.item_id, News::Made(result["image"]["image_name"].as_str().unwrap_or_default().to_owned()))
-                }
+                Event::InvocationProgress {
+                    base, message, percentage, ..
+                } => (base.item_id, News::Progress(*percentage, message.clone())),
+                Event::InvocationComplete { base, result } if base.invocation_source_id == "picture" => (
+                    base.item_id,
+                    News::Made(result["image"]["image_name"].as_str().unwrap_or_default().to_owned()),
+                ),
                 Event::QueueItemStatusChanged(change) if change.status.is_terminal() => {
-                    let text = change.error_type.as_ref().zip(change.error_message.as_ref()).map(|(kind, text)| format!("{kind}: {text}"));
+                    let text = change
+                        .error_type
+                        .as_ref()
+                        .zip(change.error_message.as_ref())
+                        .map(|(kind, text)| format!("{kind}: {text}"));
                     (change.item_id, News::Ended(change.status, text))
                 }
                 _ => return,
@@ -151,7 +158,9 @@ impl Path<'_> {
         });
         let batch = json!({"graph": request.graph(&model, width, height), "origin": "library", "destination": "library"});
         let enqueued = self.queue.enqueue_batch(actor, &queue_id, batch, false)?;
-        let Some(item) = enqueued["item_ids"][0].as_i64() else { return Err(Error::Conflict("the queue is full".into())) };
+        let Some(item) = enqueued["item_ids"][0].as_i64() else {
+            return Err(Error::Conflict("the queue is full".into()));
+        };
         let mut made = String::new();
         for (item_id, news) in news {
             if item_id != item {

@@ -94,7 +94,9 @@ fn single_file_names_lead_to_the_same_model() {
     let old: HashMap<&str, &str> = names["vae"].iter().map(|(old, new)| (new.as_str(), old.as_str())).collect();
     let source = open_weights(&tiny("vae")).unwrap();
     let file = Renamed::new(source.clone(), |new| vec![(old[new].to_owned(), Change::None)]);
-    let vae = Checkpoint::new(Arc::new(file)).vae(&VaeConfig::read(&tiny("vae/config.json")).unwrap()).unwrap();
+    let vae = Checkpoint::new(Arc::new(file))
+        .vae(&VaeConfig::read(&tiny("vae/config.json")).unwrap())
+        .unwrap();
     assert!(source.names().iter().all(|name| vae.info(name) == source.info(name)));
 }
 
@@ -111,7 +113,12 @@ fn open_clip_in_a_single_file_is_the_same_encoder() {
     for name in expected.names() {
         assert_eq!(values(&*found, &name), values(&*expected, &name), "{name}");
     }
-    assert!(file.text(TextPart::First).unwrap_err().to_string().contains("holds no text encoder"));
+    assert!(
+        file.text(TextPart::First)
+            .unwrap_err()
+            .to_string()
+            .contains("holds no text encoder")
+    );
 }
 
 #[test]

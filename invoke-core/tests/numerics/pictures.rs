@@ -69,8 +69,20 @@ impl Model {
     }
 
     fn prompt(&self, text: &str, mask: Option<Tensor>) -> Prompt {
-        let encoder = Encoder { tokenizer: &self.tokenizer, model: &self.text, state: HiddenState::Last, skip: 0, inversions: None };
-        Prompt { conditioning: Conditioning { embeds: encode(text, encoder).unwrap(), sdxl: None }, mask }
+        let encoder = Encoder {
+            tokenizer: &self.tokenizer,
+            model: &self.text,
+            state: HiddenState::Last,
+            skip: 0,
+            inversions: None,
+        };
+        Prompt {
+            conditioning: Conditioning {
+                embeds: encode(text, encoder).unwrap(),
+                sdxl: None,
+            },
+            mask,
+        }
     }
 
     fn render(&self, case: &Case) -> (usize, usize, Vec<u8>) {
@@ -99,12 +111,27 @@ impl Model {
             watcher: &(),
         };
         let scheduler: SchedulerName = case.scheduler.parse().unwrap();
-        let plan = Plan { scheduler, config: &self.config, steps: case.steps, start: 0.0, end: case.end };
-        let seamless = Seamless { x: case.seamless, y: case.seamless };
-        let denoiser = UNetDenoiser { unet: &self.unet, seamless, free_u: None };
+        let plan = Plan {
+            scheduler,
+            config: &self.config,
+            steps: case.steps,
+            start: 0.0,
+            end: case.end,
+        };
+        let seamless = Seamless {
+            x: case.seamless,
+            y: case.seamless,
+        };
+        let denoiser = UNetDenoiser {
+            unet: &self.unet,
+            seamless,
+            free_u: None,
+        };
         assert_eq!(denoiser.in_channels(), 4);
         let outcomes = denoise(&denoiser, &plan, &[job]).unwrap();
-        let [Outcome::Done(latents)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+        let [Outcome::Done(latents)] = outcomes.as_slice() else {
+            panic!("{outcomes:?}")
+        };
         to_rgb(&self.vae.decode(latents, seamless, None).unwrap()).unwrap()
     }
 }
@@ -112,7 +139,9 @@ impl Model {
 /// Holds a case to the contract's picture: 40 dB and more.
 #[track_caller]
 fn check(name: &str, case: &Case) {
-    let reference = image::open(root().join(format!("tests/contract/pictures/reference/{name}.png"))).unwrap().to_rgb8();
+    let reference = image::open(root().join(format!("tests/contract/pictures/reference/{name}.png")))
+        .unwrap()
+        .to_rgb8();
     let (width, height, pixels) = Model::open().render(case);
     assert_eq!((width as u32, height as u32), reference.dimensions());
     let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);

@@ -144,7 +144,16 @@ fn sdxl_prompts() {
     }
     let empty = encode_sdxl("", " ", encoder(&first), encoder(&second), &sizes).unwrap();
     assert_eq!(empty.embeds.dims(), [1, 77, 40]);
-    assert!(empty.embeds.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|v| *v == 0.0));
+    assert!(
+        empty
+            .embeds
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap()
+            .iter()
+            .all(|v| *v == 0.0)
+    );
 
     let sequence = tokenizer.sequence("a red circle", None).unwrap();
     recorded.check("first pooled", &first.pooled(&[&sequence], 0, None).unwrap());

@@ -85,15 +85,37 @@ fn a_padding_token_of_its_own_is_a_token_in_prompts_too() {
 fn a_trigger_stands_for_its_vectors() {
     let tokenizer = Tokenizer::open(&tiny("tokenizer")).unwrap();
     let model = ClipTextModel::open(&tiny("text_encoder"), DType::F32, &Device::Cpu).unwrap();
-    let table = open_weights(&tiny("text_encoder")).unwrap().read("text_model.embeddings.token_embedding.weight").unwrap();
+    let table = open_weights(&tiny("text_encoder"))
+        .unwrap()
+        .read("text_model.embeddings.token_embedding.weight")
+        .unwrap();
     // Two vectors that the model knows as words.
     let ids = tokenizer.ids("red circle", None).unwrap();
-    let rows: Vec<Tensor> = ids.iter().map(|id| table.get(*id as usize).unwrap().to_dtype(DType::F32).unwrap()).collect();
-    let inversion = Inversion { name: "My-Style".into(), embedding: Tensor::stack(&rows, 0).unwrap(), second: None };
+    let rows: Vec<Tensor> = ids
+        .iter()
+        .map(|id| table.get(*id as usize).unwrap().to_dtype(DType::F32).unwrap())
+        .collect();
+    let inversion = Inversion {
+        name: "My-Style".into(),
+        embedding: Tensor::stack(&rows, 0).unwrap(),
+        second: None,
+    };
     let inversions = Inversions::new(&tokenizer, std::slice::from_ref(&inversion), 768).unwrap();
-    let plain = Encoder { tokenizer: &tokenizer, model: &model, state: HiddenState::Last, skip: 0, inversions: None };
-    let with = Encoder { inversions: Some(&inversions), ..plain };
-    let (words, trigger) = (encode("a red circle at night", plain).unwrap(), encode("a <My-Style> at night", with).unwrap());
+    let plain = Encoder {
+        tokenizer: &tokenizer,
+        model: &model,
+        state: HiddenState::Last,
+        skip: 0,
+        inversions: None,
+    };
+    let with = Encoder {
+        inversions: Some(&inversions),
+        ..plain
+    };
+    let (words, trigger) = (
+        encode("a red circle at night", plain).unwrap(),
+        encode("a <My-Style> at night", with).unwrap(),
+    );
     let difference: f32 = (words - trigger).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
     assert!(difference < 1e-5, "{difference}");
     let wrong = Inversions::new(&tokenizer, &[inversion], 1024).unwrap_err().to_string();

@@ -68,7 +68,7 @@ pub(crate) fn pack_head(
                 count,
                 dim,
                 [packed_keys, packed_values],
-            )
+            );
         };
     }
     let width = isa.panel();

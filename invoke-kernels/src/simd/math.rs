@@ -30,7 +30,7 @@ pub(super) fn exp2_of_negative<S: Simd>(s: S, x: S::V) -> S::V {
     let p = s.fma(p, r, s.splat(1.333_355_8e-3));
     let p = s.fma(p, r, s.splat(9.618_129e-3));
     let p = s.fma(p, r, s.splat(5.550_411e-2));
-    let p = s.fma(p, r, s.splat(2.402_265_1e-1));
+    let p = s.fma(p, r, s.splat(2.402_265e-1));
     let p = s.fma(p, r, s.splat(std::f32::consts::LN_2));
     let p = s.fma(p, r, s.splat(1.0));
     s.mul(p, s.exp2(n))

@@ -85,7 +85,12 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     account(
         Route::get("/api/v1/auth/audit", Access::AccountAdmin, audit)
-            .query(&[opt("user_id", STR_OR_NULL), opt("act", STR_OR_NULL), def("offset", INT, "0"), def("limit", INT, "50")])
+            .query(&[
+                opt("user_id", STR_OR_NULL),
+                opt("act", STR_OR_NULL),
+                def("offset", INT, "0"),
+                def("limit", INT, "50"),
+            ])
             .returns(200, Shape::Object(&AUDIT_PAGE)),
         "list_audit_log",
         "Who signed in and who administered what, newest first",
@@ -117,13 +122,21 @@ pub(super) fn email(text: &str) -> Result<Email> {
 
 /// How many things of each kind, as an object.
 pub(super) fn counted(counts: &[(&'static str, usize)]) -> Value {
-    counts.iter().map(|&(kind, n)| (kind.to_owned(), json!(n))).collect::<Map<_, _>>().into()
+    counts
+        .iter()
+        .map(|&(kind, n)| (kind.to_owned(), json!(n)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 fn list_keys(call: &mut Call<'_>) -> Result<Reply> {
     let auth = &call.core().auth;
     let all = call.query_bool("all").unwrap_or(false);
-    let keys = if all { auth.list_all_api_keys(&call.actor) } else { auth.list_api_keys(&call.actor) }?;
+    let keys = if all {
+        auth.list_all_api_keys(&call.actor)
+    } else {
+        auth.list_api_keys(&call.actor)
+    }?;
     Ok(Reply::ok(&keys))
 }
 
@@ -138,7 +151,11 @@ fn create_key(call: &mut Call<'_>) -> Result<Reply> {
     let body: NewKey = call.body()?;
     // What is no number of days at all is refused as one that is out of range.
     let expires_in_days = body.expires_in_days.map(|days| u32::try_from(days).unwrap_or(0));
-    let new = NewApiKey { name: body.name, scope: body.scope, expires_in_days };
+    let new = NewApiKey {
+        name: body.name,
+        scope: body.scope,
+        expires_in_days,
+    };
     Ok(Reply::created(&call.core().auth.create_api_key(&call.actor, &new)?))
 }
 
@@ -148,8 +165,11 @@ fn revoke_key(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn audit(call: &mut Call<'_>) -> Result<Reply> {
-    let filter =
-        AuditFilter { user_id: call.query_text("user_id").map(UserId::new), act: call.query_text("act").map(Into::into), since: None };
+    let filter = AuditFilter {
+        user_id: call.query_text("user_id").map(UserId::new),
+        act: call.query_text("act").map(Into::into),
+        since: None,
+    };
     let (offset, limit) = (call.query_int("offset").unwrap_or(0), call.query_int("limit").unwrap_or(50));
     Ok(Reply::ok(&call.core().auth.audit_log(&call.actor, &filter, offset, limit)?))
 }
@@ -161,7 +181,10 @@ struct NewEmail {
 
 fn change_email(call: &mut Call<'_>) -> Result<Reply> {
     let body: NewEmail = call.body()?;
-    let change = AccountChange { email: Some(email(&body.email)?), ..AccountChange::default() };
+    let change = AccountChange {
+        email: Some(email(&body.email)?),
+        ..AccountChange::default()
+    };
     let user_id = UserId::new(call.path("user_id"));
     Ok(Reply::ok(&call.core().auth.update_user(&call.actor, None, &user_id, &change)?.user))
 }
@@ -174,7 +197,10 @@ struct Transfer {
 fn transfer(call: &mut Call<'_>) -> Result<Reply> {
     let body: Transfer = call.body()?;
     let from = UserId::new(call.path("user_id"));
-    let moved = call.core().auth.transfer_content(&call.actor, &from, &UserId::new(body.to_user_id))?;
+    let moved = call
+        .core()
+        .auth
+        .transfer_content(&call.actor, &from, &UserId::new(body.to_user_id))?;
     Ok(Reply::ok(&counted(&moved.content)))
 }
 

@@ -15,7 +15,11 @@ use crate::{
 object!(APP_VERSION = "AppVersion" { req("version", STR) });
 object!(DEVICE = "GenerationDeviceOption" { req("device", STR), req("name", STR) });
 /// Every key of the configuration; the document gets their shapes from the table of keys.
-static CONFIG: ObjectShape = ObjectShape { name: "InvokeAIAppConfig", fields: &[], extra: Extra::Keep };
+static CONFIG: ObjectShape = ObjectShape {
+    name: "InvokeAIAppConfig",
+    fields: &[],
+    extra: Extra::Keep,
+};
 object!(CONFIG_AND_SET = "InvokeAIAppConfigWithSetFields" { req("set_fields", STRINGS), req("config", Shape::Object(&CONFIG)) });
 object!(CONFIG_CHANGES = "UpdateAppGenerationSettingsRequest" {
     opt("image_subfolder_strategy", Shape::Enum(&["flat", "date", "type", "hash"])),
@@ -64,7 +68,11 @@ pub(super) const ROUTES: &[Route] = &[
         .doc("app", "get_runtime_config", "The configuration in force, secrets masked")
         .returns(200, Shape::Object(&CONFIG_AND_SET)),
     Route::patch("/api/v1/app/runtime_config", Access::Admin, change_config)
-        .doc("app", "update_runtime_config", "Changes the configuration, now and for later starts")
+        .doc(
+            "app",
+            "update_runtime_config",
+            "Changes the configuration, now and for later starts",
+        )
         .json(Shape::Object(&CONFIG_CHANGES))
         .returns(200, Shape::Object(&CONFIG_AND_SET)),
     Route::get("/api/v1/app/external_providers/status", Access::User, provider_statuses)
@@ -80,13 +88,19 @@ pub(super) const ROUTES: &[Route] = &[
     Route::delete("/api/v1/app/external_providers/config/{provider_id}", Access::Admin, reset_provider)
         .doc("app", "reset_external_provider_config", "Forgets how a service of others is set up")
         .returns(200, PROVIDER_CONFIG_SHAPE),
-    Route::get("/api/v1/app/logging", Access::Admin, log_level).doc("app", "get_log_level", "What is logged").returns(200, LEVEL),
+    Route::get("/api/v1/app/logging", Access::Admin, log_level)
+        .doc("app", "get_log_level", "What is logged")
+        .returns(200, LEVEL),
     Route::post("/api/v1/app/logging", Access::Admin, set_log_level)
         .doc("app", "set_log_level", "Changes what is logged, until the next start")
         .json(LEVEL)
         .returns(200, LEVEL),
     Route::get("/api/v1/app/invocation_cache/status", Access::Admin, cache_status)
-        .doc("app", "get_invocation_cache_status", "What the cache of nodes' results did and holds")
+        .doc(
+            "app",
+            "get_invocation_cache_status",
+            "What the cache of nodes' results did and holds",
+        )
         .returns(200, Shape::Object(&CACHE_STATUS)),
     Route::delete("/api/v1/app/invocation_cache", Access::Admin, clear_cache)
         .doc("app", "clear_invocation_cache", "Forgets all nodes' results")
@@ -135,7 +149,11 @@ fn provider_configs(call: &mut Call<'_>) -> Result<Reply> {
 
 fn set_provider(call: &mut Call<'_>) -> Result<Reply> {
     let changes: Map<String, Value> = call.body()?;
-    Ok(Reply::ok(&call.core().app.set_provider(&call.actor, call.path("provider_id"), &changes)?))
+    Ok(Reply::ok(&call.core().app.set_provider(
+        &call.actor,
+        call.path("provider_id"),
+        &changes,
+    )?))
 }
 
 fn reset_provider(call: &mut Call<'_>) -> Result<Reply> {

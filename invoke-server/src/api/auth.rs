@@ -87,12 +87,16 @@ pub(super) const ROUTES: &[Route] = &[
         "Begins a session",
     ),
     account(
-        Route::post("/api/v1/auth/logout", Access::AccountUser, logout).returns(200, Shape::Object(&LOGGED_OUT)).without_refresh(),
+        Route::post("/api/v1/auth/logout", Access::AccountUser, logout)
+            .returns(200, Shape::Object(&LOGGED_OUT))
+            .without_refresh(),
         "logout_api_v1_auth_logout_post",
         "Ends a session",
     ),
     account(
-        Route::post("/api/v1/auth/media-cookie", Access::User, media_cookie).returns(200, Shape::Object(&COOKIE_SET)).without_refresh(),
+        Route::post("/api/v1/auth/media-cookie", Access::User, media_cookie)
+            .returns(200, Shape::Object(&COOKIE_SET))
+            .without_refresh(),
         "refresh_media_cookie_api_v1_auth_media_cookie_post",
         "Sets the cookie by which pages load pictures",
     ),
@@ -102,7 +106,10 @@ pub(super) const ROUTES: &[Route] = &[
         "One's own account",
     ),
     account(
-        Route::patch("/api/v1/auth/me", Access::AccountUser, update_me).json(Shape::Object(&PROFILE)).returns(200, USER_SHAPE).hashing(),
+        Route::patch("/api/v1/auth/me", Access::AccountUser, update_me)
+            .json(Shape::Object(&PROFILE))
+            .returns(200, USER_SHAPE)
+            .hashing(),
         "update_current_user_api_v1_auth_me_patch",
         "Changes one's own name or password",
     ),
@@ -125,7 +132,10 @@ pub(super) const ROUTES: &[Route] = &[
         "All accounts",
     ),
     account(
-        Route::post("/api/v1/auth/users", Access::AccountAdmin, create_user).json(Shape::Object(&NEW_USER)).returns(201, USER_SHAPE).hashing(),
+        Route::post("/api/v1/auth/users", Access::AccountAdmin, create_user)
+            .json(Shape::Object(&NEW_USER))
+            .returns(201, USER_SHAPE)
+            .hashing(),
         "create_user_api_v1_auth_users_post",
         "Makes an account",
     ),
@@ -144,7 +154,10 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     account(
         Route::delete("/api/v1/auth/users/{user_id}", Access::AccountAdmin, delete_user)
-            .query(&[def("content", Shape::Enum(&["leave", "transfer", "delete"]), "\"leave\""), opt("to_user_id", STR_OR_NULL)])
+            .query(&[
+                def("content", Shape::Enum(&["leave", "transfer", "delete"]), "\"leave\""),
+                opt("to_user_id", STR_OR_NULL),
+            ])
             .returns_nothing(204)
             .heavy(),
         "delete_user_api_v1_auth_users__user_id__delete",
@@ -169,8 +182,16 @@ struct Login {
 
 fn login(call: &mut Call<'_>) -> Result<Reply> {
     let body: Login = call.body()?;
-    let credentials = Credentials { email: email(&body.email)?, password: body.password, remember_me: body.remember_me };
-    let session = call.core().auth.login(&call.actor, &credentials, call.peer).map_err(|error| Fault::from(error).with_challenge())?;
+    let credentials = Credentials {
+        email: email(&body.email)?,
+        password: body.password,
+        remember_me: body.remember_me,
+    };
+    let session = call
+        .core()
+        .auth
+        .login(&call.actor, &credentials, call.peer)
+        .map_err(|error| Fault::from(error).with_challenge())?;
     let cookie = media_cookie_of(call, &session.media_token, session.expires_in);
     Ok(Reply::ok(&session).cookie(&cookie))
 }
@@ -197,9 +218,11 @@ fn me(call: &mut Call<'_>) -> Result<Reply> {
 fn updated(call: &Call<'_>, updated: &Updated) -> Reply {
     let reply = Reply::ok(&updated.user);
     match &updated.replacement {
-        Some(fresh) => reply
-            .header("x-refreshed-token", &fresh.api.token)
-            .cookie(&media_cookie_of(call, &fresh.media.token, fresh.media.expires_in)),
+        Some(fresh) => {
+            reply
+                .header("x-refreshed-token", &fresh.api.token)
+                .cookie(&media_cookie_of(call, &fresh.media.token, fresh.media.expires_in))
+        }
         None => reply,
     }
 }
@@ -213,8 +236,11 @@ struct Profile {
 
 fn update_me(call: &mut Call<'_>) -> Result<Reply> {
     let body: Profile = call.body()?;
-    let change =
-        ProfileChange { display_name: body.display_name, current_password: body.current_password, new_password: body.new_password };
+    let change = ProfileChange {
+        display_name: body.display_name,
+        current_password: body.current_password,
+        new_password: body.new_password,
+    };
     let done = call.core().auth.update_me(&call.actor, claims(call), &change)?;
     Ok(updated(call, &done))
 }
@@ -230,7 +256,11 @@ struct NewUser {
 
 fn setup(call: &mut Call<'_>) -> Result<Reply> {
     let body: NewUser = call.body()?;
-    let setup = Setup { email: email(&body.email)?, display_name: body.display_name, password: body.password };
+    let setup = Setup {
+        email: email(&body.email)?,
+        display_name: body.display_name,
+        password: body.password,
+    };
     let user = call.core().auth.setup(&call.actor, &setup)?;
     Ok(Reply::ok(&json!({"success": true, "user": user})))
 }
@@ -284,8 +314,9 @@ fn update_user(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn delete_user(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().auth.delete_user(&call.actor, &user_id(call), &super::accounts::content(call)?)?;
+    call.core()
+        .auth
+        .delete_user(&call.actor, &user_id(call), &super::accounts::content(call)?)?;
     // The original names a type for the content that there is not.
     Ok(Reply::empty(StatusCode::NO_CONTENT).header("content-type", "application/json"))
 }
-

@@ -54,7 +54,11 @@ struct One {
 
 fn add(call: &mut Call<'_>) -> Result<Reply> {
     let body: One = call.body()?;
-    Ok(Reply::created(&call.core().boards.add_image(&call.actor, &body.board_id, &body.image_name)?))
+    Ok(Reply::created(&call.core().boards.add_image(
+        &call.actor,
+        &body.board_id,
+        &body.image_name,
+    )?))
 }
 
 #[derive(Deserialize)]
@@ -65,7 +69,11 @@ struct Many {
 
 fn add_many(call: &mut Call<'_>) -> Result<Reply> {
     let body: Many = call.body()?;
-    Ok(Reply::created(&call.core().boards.add_images(&call.actor, &body.board_id, &body.image_names)?))
+    Ok(Reply::created(&call.core().boards.add_images(
+        &call.actor,
+        &body.board_id,
+        &body.image_names,
+    )?))
 }
 
 #[derive(Deserialize)]

@@ -13,7 +13,8 @@ use invoke_core::{
 use serde::Deserialize;
 
 use super::shapes::{
-    BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, DIRECTION, INT, INT_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt, req,
+    BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, DIRECTION, INT, INT_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt,
+    req,
 };
 use crate::{
     call::Call,
@@ -129,12 +130,18 @@ struct Listing {
 
 fn list(call: &mut Call<'_>) -> Result<Reply> {
     let query: Listing = call.query()?;
-    let listing = BoardListing { order: query.order_by, direction: query.direction, include_archived: query.include_archived };
+    let listing = BoardListing {
+        order: query.order_by,
+        direction: query.direction,
+        include_archived: query.include_archived,
+    };
     let boards = &call.core().boards;
     match (query.all, query.offset, query.limit) {
         (Some(true), ..) => Ok(Reply::ok(&boards.list_all(&call.actor, listing)?)),
         (_, Some(offset), Some(limit)) => Ok(Reply::ok(&boards.list_page(&call.actor, listing, offset, limit)?)),
-        _ => Err(Fault::bad_request("Invalid request: Must provide either 'all' or both 'offset' and 'limit'")),
+        _ => Err(Fault::bad_request(
+            "Invalid request: Must provide either 'all' or both 'offset' and 'limit'",
+        )),
     }
 }
 
@@ -144,12 +151,20 @@ fn get(call: &mut Call<'_>) -> Result<Reply> {
 
 fn update(call: &mut Call<'_>) -> Result<Reply> {
     let changes: BoardChanges = call.body()?;
-    Ok(Reply::created(&call.core().boards.update(&call.actor, &board_id(call), &changes)?))
+    Ok(Reply::created(&call.core().boards.update(
+        &call.actor,
+        &board_id(call),
+        &changes,
+    )?))
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Reply> {
     let include_images = call.query_bool("include_images").unwrap_or(false);
-    Ok(Reply::ok(&call.core().boards.delete(&call.actor, &board_id(call), include_images)?))
+    Ok(Reply::ok(&call.core().boards.delete(
+        &call.actor,
+        &board_id(call),
+        include_images,
+    )?))
 }
 
 #[derive(Deserialize)]
@@ -163,6 +178,11 @@ struct Names {
 fn image_names(call: &mut Call<'_>) -> Result<Reply> {
     let query: Names = call.query()?;
     let board = Some(board_id(call)).filter(|board| board.as_str() != "none");
-    let names = call.core().boards.image_names(&call.actor, board.as_ref(), query.categories.unwrap_or_default(), query.is_intermediate)?;
+    let names = call.core().boards.image_names(
+        &call.actor,
+        board.as_ref(),
+        query.categories.unwrap_or_default(),
+        query.is_intermediate,
+    )?;
     Ok(Reply::ok(&names))
 }

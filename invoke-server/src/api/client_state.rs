@@ -25,7 +25,11 @@ pub(super) const ROUTES: &[Route] = &[
         .returns(200, STR)
         .fault("Error setting client state"),
     Route::get("/api/v1/client_state/{queue_id}/get_keys_by_prefix", Access::User, keys)
-        .doc("client_state", "get_client_state_keys_by_prefix", "Keys that begin so, the last changed first")
+        .doc(
+            "client_state",
+            "get_client_state_keys_by_prefix",
+            "Keys that begin so, the last changed first",
+        )
         .query(&[req("prefix", STR)])
         .returns(200, STRINGS)
         .fault("Error getting client state keys"),

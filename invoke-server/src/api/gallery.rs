@@ -12,8 +12,8 @@ use invoke_core::{
 use serde::Deserialize;
 
 use super::shapes::{
-    BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, CATEGORY, DIRECTION, INT, LIMIT, OFFSET, ORIGIN_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, def, object,
-    opt, req,
+    BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, CATEGORY, DIRECTION, INT, LIMIT, OFFSET, ORIGIN_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, def,
+    object, opt, req,
 };
 use crate::{
     call::Call,
@@ -65,7 +65,16 @@ const LIST: &[Field] = &[
     opt("search_term", STR_OR_NULL),
 ];
 const WINDOW: &[Field] = &[LIST[0], LIST[1], LIST[2], LIST[3], OFFSET, LIMIT, LIST[4], LIST[5], LIST[6]];
-const OF_DAY: &[Field] = &[LIST[0], LIST[1], LIST[2], LIST[3], opt("created_date", STR_OR_NULL), LIST[4], LIST[5], LIST[6]];
+const OF_DAY: &[Field] = &[
+    LIST[0],
+    LIST[1],
+    LIST[2],
+    LIST[3],
+    opt("created_date", STR_OR_NULL),
+    LIST[4],
+    LIST[5],
+    LIST[6],
+];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/gallery/item_names", Access::User, item_names)
@@ -139,7 +148,12 @@ fn item_names(call: &mut Call<'_>) -> Result<Reply> {
 fn items(call: &mut Call<'_>) -> Result<Reply> {
     let query: ListQuery = call.query()?;
     let (offset, limit) = (query.offset, query.limit);
-    Ok(Reply::ok(&call.core().gallery.items(&call.actor, &query.filter(), offset, limit)?))
+    Ok(Reply::ok(&call.core().gallery.items(
+        &call.actor,
+        &query.filter(),
+        offset,
+        limit,
+    )?))
 }
 
 fn typed_names(call: &mut Call<'_>) -> Result<Reply> {

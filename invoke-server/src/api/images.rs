@@ -16,8 +16,8 @@ use serde_json::json;
 use super::{
     gallery::ListQuery,
     shapes::{
-        BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, CATEGORY, DIRECTION, INT, LIMIT, METADATA_AND_WORKFLOW, METADATA_OR_NULL, NAMES, OFFSET, ORIGIN,
-        ORIGIN_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt, req,
+        BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, CATEGORY, DIRECTION, INT, LIMIT, METADATA_AND_WORKFLOW, METADATA_OR_NULL, NAMES, OFFSET,
+        ORIGIN, ORIGIN_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt, req,
     },
 };
 use crate::{
@@ -82,7 +82,11 @@ const UPLOAD: &[Field] = &[
     opt("session_id", STR_OR_NULL),
     def("crop_visible", BOOL_OR_NULL, "false"),
 ];
-const UPLOAD_PARTS: &[Field] = &[req("file", Shape::Binary), opt("resize_to", STR_OR_NULL), opt("metadata", STR_OR_NULL)];
+const UPLOAD_PARTS: &[Field] = &[
+    req("file", Shape::Binary),
+    opt("resize_to", STR_OR_NULL),
+    opt("metadata", STR_OR_NULL),
+];
 const ASKED: &[Field] = &[req("image_names", NAMES)];
 const LIST: &[Field] = &[
     opt("image_origin", ORIGIN_OR_NULL),
@@ -162,7 +166,11 @@ pub(super) const ROUTES: &[Route] = &[
         .fault("Failed to delete images")
         .heavy(),
     Route::delete("/api/v1/images/uncategorized", Access::User, delete_uncategorized)
-        .doc("images", "delete_uncategorized_images", "Deletes the caller's pictures that are on no board")
+        .doc(
+            "images",
+            "delete_uncategorized_images",
+            "Deletes the caller's pictures that are on no board",
+        )
         .returns(200, Shape::Object(&DELETED))
         .fault("Failed to delete images")
         .heavy(),
@@ -287,7 +295,14 @@ fn sent(call: &Call<'_>, media: &str, file: StoredFile) -> Result<Reply> {
 }
 
 fn cached(call: &Call<'_>, reply: Reply) -> Reply {
-    reply.header("cache-control", if call.core().config().multiuser() { "private, no-store" } else { "max-age=31536000" })
+    reply.header(
+        "cache-control",
+        if call.core().config().multiuser() {
+            "private, no-store"
+        } else {
+            "max-age=31536000"
+        },
+    )
 }
 
 fn full(call: &mut Call<'_>) -> Result<Reply> {
@@ -342,8 +357,14 @@ struct Wanted {
 
 fn order_download(call: &mut Call<'_>) -> Result<Reply> {
     let wanted: Wanted = call.body()?;
-    let item = call.core().downloads.order(&call.actor, &wanted.image_names.unwrap_or_default(), wanted.board_id.as_deref())?;
-    Ok(Reply::json(StatusCode::ACCEPTED, &json!({"response": null, "bulk_download_item_name": item})))
+    let item = call
+        .core()
+        .downloads
+        .order(&call.actor, &wanted.image_names.unwrap_or_default(), wanted.board_id.as_deref())?;
+    Ok(Reply::json(
+        StatusCode::ACCEPTED,
+        &json!({"response": null, "bulk_download_item_name": item}),
+    ))
 }
 
 fn fetch_download(call: &mut Call<'_>) -> Result<Reply> {
@@ -351,5 +372,7 @@ fn fetch_download(call: &mut Call<'_>) -> Result<Reply> {
     let file = call.core().downloads.fetch(&call.actor, item)?;
     let length = file.len();
     let reply = Reply::file(StatusCode::OK, "application/zip", file, length).map_err(invoke_core::domain::Error::from)?;
-    Ok(reply.header("content-disposition", &format!("inline; filename=\"{item}\"")).header("cache-control", "max-age=31536000"))
+    Ok(reply
+        .header("content-disposition", &format!("inline; filename=\"{item}\""))
+        .header("cache-control", "max-age=31536000"))
 }

@@ -24,24 +24,100 @@ use crate::{
 const FORM_LIMIT: usize = 64 << 20;
 
 const BASE: Shape = Shape::Enum(&[
-    "any", "sd-1", "sd-2", "sd-3", "sdxl", "sdxl-refiner", "flux", "flux2", "cogview4", "z-image", "ernie-image", "ideogram-4", "external",
-    "qwen-image", "anima", "krea-2", "wan", "unknown",
+    "any",
+    "sd-1",
+    "sd-2",
+    "sd-3",
+    "sdxl",
+    "sdxl-refiner",
+    "flux",
+    "flux2",
+    "cogview4",
+    "z-image",
+    "ernie-image",
+    "ideogram-4",
+    "external",
+    "qwen-image",
+    "anima",
+    "krea-2",
+    "wan",
+    "unknown",
 ]);
 const TYPE: Shape = Shape::Enum(&[
-    "onnx", "main", "vae", "lora", "control_lora", "controlnet", "embedding", "ip_adapter", "clip_vision", "clip_embed", "t2i_adapter",
-    "t5_encoder", "qwen3_encoder", "qwen_vl_encoder", "qwen3_vl_encoder", "mistral_encoder", "wan_t5_encoder", "gemma2_encoder",
-    "spandrel_image_to_image", "siglip", "flux_redux", "llava_onevision", "prompt_enhancer", "text_llm", "external_image_generator",
-    "pid_decoder", "unknown",
+    "onnx",
+    "main",
+    "vae",
+    "lora",
+    "control_lora",
+    "controlnet",
+    "embedding",
+    "ip_adapter",
+    "clip_vision",
+    "clip_embed",
+    "t2i_adapter",
+    "t5_encoder",
+    "qwen3_encoder",
+    "qwen_vl_encoder",
+    "qwen3_vl_encoder",
+    "mistral_encoder",
+    "wan_t5_encoder",
+    "gemma2_encoder",
+    "spandrel_image_to_image",
+    "siglip",
+    "flux_redux",
+    "llava_onevision",
+    "prompt_enhancer",
+    "text_llm",
+    "external_image_generator",
+    "pid_decoder",
+    "unknown",
 ]);
 const FORMAT: Shape = Shape::Enum(&[
-    "omi", "diffusers", "checkpoint", "lycoris", "onnx", "olive", "embedding_file", "embedding_folder", "invokeai", "t5_encoder",
-    "qwen3_encoder", "qwen_vl_encoder", "qwen3_vl_encoder", "mistral_encoder", "wan_t5_encoder", "gemma2_encoder", "bnb_quantized_int8b",
-    "bnb_quantized_nf4b", "gguf_quantized", "external_api", "sdnq_quantized", "unknown",
+    "omi",
+    "diffusers",
+    "checkpoint",
+    "lycoris",
+    "onnx",
+    "olive",
+    "embedding_file",
+    "embedding_folder",
+    "invokeai",
+    "t5_encoder",
+    "qwen3_encoder",
+    "qwen_vl_encoder",
+    "qwen3_vl_encoder",
+    "mistral_encoder",
+    "wan_t5_encoder",
+    "gemma2_encoder",
+    "bnb_quantized_int8b",
+    "bnb_quantized_nf4b",
+    "gguf_quantized",
+    "external_api",
+    "sdnq_quantized",
+    "unknown",
 ]);
 const SOURCE_TYPE: Shape = Shape::Enum(&["path", "url", "hf_repo_id", "external"]);
-const ORDER: Shape = Shape::Enum(&["default", "type", "base", "name", "format", "size", "created_at", "updated_at", "path"]);
-const STATUS: Shape =
-    Shape::Enum(&["waiting", "downloading", "downloads_done", "running", "paused", "completed", "error", "cancelled"]);
+const ORDER: Shape = Shape::Enum(&[
+    "default",
+    "type",
+    "base",
+    "name",
+    "format",
+    "size",
+    "created_at",
+    "updated_at",
+    "path",
+]);
+const STATUS: Shape = Shape::Enum(&[
+    "waiting",
+    "downloading",
+    "downloads_done",
+    "running",
+    "paused",
+    "completed",
+    "error",
+    "cancelled",
+]);
 const TOKEN_STATUS: Shape = Shape::Enum(&["valid", "invalid", "unknown"]);
 
 /// A record; its keys depend on what kind of model it is.
@@ -139,7 +215,9 @@ const fn models(route: Route, name: &'static str, summary: &'static str) -> Rout
 
 pub(super) const ROUTES: &[Route] = &[
     models(
-        Route::get("/api/v2/models/", Access::User, list).query(LIST_QUERY).returns(200, Shape::Object(&MODELS)),
+        Route::get("/api/v2/models/", Access::User, list)
+            .query(LIST_QUERY)
+            .returns(200, Shape::Object(&MODELS)),
         "list_model_records",
         "Installed models",
     ),
@@ -156,13 +234,21 @@ pub(super) const ROUTES: &[Route] = &[
         "The first model of this name, type and base",
     ),
     models(
-        Route::get("/api/v2/models/get_by_hash", Access::User, get_by_hash).query(&[req("hash", STR)]).returns(200, RECORD),
+        Route::get("/api/v2/models/get_by_hash", Access::User, get_by_hash)
+            .query(&[req("hash", STR)])
+            .returns(200, RECORD),
         "get_model_records_by_hash",
         "The first model with this hash",
     ),
-    models(Route::get("/api/v2/models/i/{key}", Access::User, get).returns(200, RECORD), "get_model_record", "One model"),
     models(
-        Route::patch("/api/v2/models/i/{key}", Access::Admin, update).json(Shape::Object(&CHANGES)).returns(200, RECORD),
+        Route::get("/api/v2/models/i/{key}", Access::User, get).returns(200, RECORD),
+        "get_model_record",
+        "One model",
+    ),
+    models(
+        Route::patch("/api/v2/models/i/{key}", Access::Admin, update)
+            .json(Shape::Object(&CHANGES))
+            .returns(200, RECORD),
         "update_model_record",
         "Changes what a model's record says",
     ),
@@ -187,7 +273,9 @@ pub(super) const ROUTES: &[Route] = &[
         "Looks again what several models are",
     ),
     models(
-        Route::post("/api/v2/models/i/{key}/reidentify", Access::Admin, reidentify).returns(200, RECORD).heavy(),
+        Route::post("/api/v2/models/i/{key}/reidentify", Access::Admin, reidentify)
+            .returns(200, RECORD)
+            .heavy(),
         "reidentify_model",
         "Looks again what a model is",
     ),
@@ -219,40 +307,60 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     models(
         Route::post("/api/v2/models/install", Access::Admin, install)
-            .query(&[req("source", STR), def("inplace", BOOL_OR_NULL, "false"), opt("access_token", STR_OR_NULL)])
+            .query(&[
+                req("source", STR),
+                def("inplace", BOOL_OR_NULL, "false"),
+                opt("access_token", STR_OR_NULL),
+            ])
             .json(Shape::Object(&CHANGES))
             .returns(201, JOB_SHAPE),
         "install_model",
         "Asks for a model to be installed",
     ),
-    models(Route::get("/api/v2/models/install", Access::Admin, jobs).returns(200, JOBS), "list_model_installs", "All install jobs"),
     models(
-        Route::delete("/api/v2/models/install", Access::Admin, prune_jobs).returns(200, Shape::Any).returns_nothing(204),
+        Route::get("/api/v2/models/install", Access::Admin, jobs).returns(200, JOBS),
+        "list_model_installs",
+        "All install jobs",
+    ),
+    models(
+        Route::delete("/api/v2/models/install", Access::Admin, prune_jobs)
+            .returns(200, Shape::Any)
+            .returns_nothing(204),
         "prune_model_install_jobs",
         "Drops the install jobs that are over",
     ),
     models(
-        Route::get("/api/v2/models/install/{id}", Access::Admin, job).path_shapes(ID).returns(200, JOB_SHAPE),
+        Route::get("/api/v2/models/install/{id}", Access::Admin, job)
+            .path_shapes(ID)
+            .returns(200, JOB_SHAPE),
         "get_model_install_job",
         "One install job",
     ),
     models(
-        Route::delete("/api/v2/models/install/{id}", Access::Admin, cancel_job).path_shapes(ID).returns(201, Shape::Any),
+        Route::delete("/api/v2/models/install/{id}", Access::Admin, cancel_job)
+            .path_shapes(ID)
+            .returns(201, Shape::Any),
         "cancel_model_install_job",
         "Calls an install job off",
     ),
     models(
-        Route::post("/api/v2/models/install/{id}/pause", Access::Admin, job_as_it_is).path_shapes(ID).returns(201, JOB_SHAPE),
+        Route::post("/api/v2/models/install/{id}/pause", Access::Admin, job_as_it_is)
+            .path_shapes(ID)
+            .returns(201, JOB_SHAPE),
         "pause_model_install_job",
         "Pauses downloads of an install job; one without downloads goes on",
     ),
     models(
-        Route::post("/api/v2/models/install/{id}/resume", Access::Admin, job_as_it_is).path_shapes(ID).returns(201, JOB_SHAPE),
+        Route::post("/api/v2/models/install/{id}/resume", Access::Admin, job_as_it_is)
+            .path_shapes(ID)
+            .returns(201, JOB_SHAPE),
         "resume_model_install_job",
         "Goes on with paused downloads of an install job",
     ),
     models(
-        Route::post("/api/v2/models/install/{id}/restart_failed", Access::Admin, job_as_it_is).path_shapes(ID).returns(201, JOB_SHAPE),
+        Route::post("/api/v2/models/install/{id}/restart_failed", Access::Admin, job_as_it_is)
+            .path_shapes(ID)
+            .returns(201, JOB_SHAPE),
         "restart_failed_model_install_job",
         "Begins failed downloads of an install job again",
     ),
@@ -275,7 +383,9 @@ pub(super) const ROUTES: &[Route] = &[
         "Models to install by a click",
     ),
     models(
-        Route::get("/api/v2/models/hugging_face", Access::Admin, hub_repository).query(&[opt("hugging_face_repo", STR)]).returns(200, HUB_REPOSITORY),
+        Route::get("/api/v2/models/hugging_face", Access::Admin, hub_repository)
+            .query(&[opt("hugging_face_repo", STR)])
+            .returns(200, HUB_REPOSITORY),
         "get_hugging_face_models",
         "What a repository of a hub holds",
     ),
@@ -295,7 +405,9 @@ pub(super) const ROUTES: &[Route] = &[
         "Whether a token for the model hub is stored; none ever is",
     ),
     models(
-        Route::get("/api/v2/models/sync/orphaned", Access::Admin, orphaned).returns(200, ORPHANS).heavy(),
+        Route::get("/api/v2/models/sync/orphaned", Access::Admin, orphaned)
+            .returns(200, ORPHANS)
+            .heavy(),
         "get_orphaned_models",
         "Files among the models that no record points at",
     ),
@@ -315,11 +427,19 @@ pub(super) const ROUTES: &[Route] = &[
         .json(Shape::Object(&KEYS))
         .returns(200, STRINGS),
     Route::post("/api/v1/model_relationships/", Access::Admin, relate)
-        .doc("model_relationships", "add_model_relationship_api_v1_model_relationships__post", "Relates two models")
+        .doc(
+            "model_relationships",
+            "add_model_relationship_api_v1_model_relationships__post",
+            "Relates two models",
+        )
         .json(Shape::Object(&PAIR))
         .returns_nothing(204),
     Route::delete("/api/v1/model_relationships/", Access::Admin, unrelate)
-        .doc("model_relationships", "remove_model_relationship_api_v1_model_relationships__delete", "Ends a relation")
+        .doc(
+            "model_relationships",
+            "remove_model_relationship_api_v1_model_relationships__delete",
+            "Ends a relation",
+        )
         .json(Shape::Object(&PAIR))
         .returns_nothing(204),
 ];
@@ -337,7 +457,11 @@ fn list(call: &mut Call<'_>) -> Result<Reply> {
         format: call.query_text("model_format").map(str::to_owned),
         hash: None,
     };
-    let direction = if text(call, "direction") == "DESC" { Direction::Desc } else { Direction::Asc };
+    let direction = if text(call, "direction") == "DESC" {
+        Direction::Desc
+    } else {
+        Direction::Asc
+    };
     let models = call.core().models.list(&call.actor, &filter, text(call, "order_by"), direction)?;
     Ok(Reply::ok(&json!({ "models": models })))
 }
@@ -399,7 +523,9 @@ fn cover(call: &mut Call<'_>) -> Result<Reply> {
 
 fn set_cover(call: &mut Call<'_>) -> Result<Reply> {
     if let Some(part) = call.file("image") {
-        call.core().models.set_cover(&call.actor, call.path("key"), part.content_type.as_deref(), &part.data)?;
+        call.core()
+            .models
+            .set_cover(&call.actor, call.path("key"), part.content_type.as_deref(), &part.data)?;
     }
     Ok(Reply::ok(&()))
 }
@@ -416,7 +542,12 @@ fn scan_folder(call: &mut Call<'_>) -> Result<Reply> {
 fn install(call: &mut Call<'_>) -> Result<Reply> {
     let wishes: Map<String, Value> = call.body()?;
     let inplace = call.query_bool("inplace").unwrap_or(false);
-    Ok(Reply::created(&call.core().models.install(&call.actor, text(call, "source"), inplace, wishes)?))
+    Ok(Reply::created(&call.core().models.install(
+        &call.actor,
+        text(call, "source"),
+        inplace,
+        wishes,
+    )?))
 }
 
 fn jobs(call: &mut Call<'_>) -> Result<Reply> {
@@ -497,7 +628,9 @@ fn delete_orphaned(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn related(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().models.related(&call.actor, &[call.path("model_key").to_owned()])?))
+    Ok(Reply::ok(
+        &call.core().models.related(&call.actor, &[call.path("model_key").to_owned()])?,
+    ))
 }
 
 #[derive(Deserialize)]

@@ -8,9 +8,7 @@ use invoke_core::domain::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::shapes::{
-    BOOL, DIRECTION, INT, INT_OR_NULL, INTS, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt, req,
-};
+use super::shapes::{BOOL, DIRECTION, INT, INT_OR_NULL, INTS, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt, req};
 use crate::{
     call::Call,
     error::Result,
@@ -24,7 +22,11 @@ const STATUS: Shape = Shape::Enum(&["pending", "in_progress", "waiting", "comple
 
 /// Definitions that the graph's own part of the document fills in.
 const fn defined_elsewhere(name: &'static str) -> ObjectShape {
-    ObjectShape { name, fields: &[], extra: Extra::Keep }
+    ObjectShape {
+        name,
+        fields: &[],
+        extra: Extra::Keep,
+    }
 }
 static GRAPH: ObjectShape = defined_elsewhere("Graph");
 static SESSION: ObjectShape = defined_elsewhere("GraphExecutionState");
@@ -33,8 +35,14 @@ static WORKFLOW: ObjectShape = defined_elsewhere("WorkflowWithoutID");
 object!(IMAGE_FIELD = "ImageField" { req("image_name", STR) });
 object!(VIDEO_FIELD = "VideoField" { req("video_name", STR) });
 const SCALAR: Shape = Shape::Union(&[STR, Shape::FLOAT, INT, Shape::Object(&IMAGE_FIELD), Shape::Object(&VIDEO_FIELD)]);
-const VALUE: Shape =
-    Shape::Union(&[STR, Shape::FLOAT, INT, Shape::Object(&IMAGE_FIELD), Shape::Object(&VIDEO_FIELD), Shape::list(&SCALAR)]);
+const VALUE: Shape = Shape::Union(&[
+    STR,
+    Shape::FLOAT,
+    INT,
+    Shape::Object(&IMAGE_FIELD),
+    Shape::Object(&VIDEO_FIELD),
+    Shape::list(&SCALAR),
+]);
 object!(DATUM = "BatchDatum" { req("node_path", STR), req("field_name", STR), def("items", Shape::list(&VALUE), "[]") });
 const DATUM_SHAPE: Shape = Shape::Object(&DATUM);
 const GROUP: Shape = Shape::list(&DATUM_SHAPE);
@@ -194,11 +202,15 @@ pub(super) const ROUTES: &[Route] = &[
         .fields(ASKED_IDS)
         .returns(200, ITEMS)
         .fault("Failed to get queue items"),
-    Route::post("/api/v1/queue/{queue_id}/item_summaries_by_ids", Access::User, item_summaries_by_ids)
-        .doc("queue", "get_queue_item_summaries_by_ids", "List rows of items by their numbers")
-        .fields(ASKED_IDS)
-        .returns(200, SUMMARIES)
-        .fault("Failed to get queue item summaries"),
+    Route::post(
+        "/api/v1/queue/{queue_id}/item_summaries_by_ids",
+        Access::User,
+        item_summaries_by_ids,
+    )
+    .doc("queue", "get_queue_item_summaries_by_ids", "List rows of items by their numbers")
+    .fields(ASKED_IDS)
+    .returns(200, SUMMARIES)
+    .fault("Failed to get queue item summaries"),
     Route::put("/api/v1/queue/{queue_id}/processor/resume", Access::Admin, resume)
         .doc("queue", "resume", "Claims items again")
         .returns(200, Shape::Object(&PROCESSOR))
@@ -207,24 +219,36 @@ pub(super) const ROUTES: &[Route] = &[
         .doc("queue", "pause", "Claims no more items; what runs goes on")
         .returns(200, Shape::Object(&PROCESSOR))
         .fault("Unexpected error while pausing queue"),
-    Route::put("/api/v1/queue/{queue_id}/cancel_all_except_current", Access::User, cancel_all_except_current)
-        .doc("queue", "cancel_all_except_current", "Cancels what waits")
-        .returns(200, Shape::Object(&CANCELED_ALL))
-        .fault("Unexpected error while canceling all except current"),
-    Route::put("/api/v1/queue/{queue_id}/delete_all_except_current", Access::User, delete_all_except_current)
-        .doc("queue", "delete_all_except_current", "Deletes what waits")
-        .returns(200, Shape::Object(&DELETED_ALL))
-        .fault("Unexpected error while deleting all except current"),
+    Route::put(
+        "/api/v1/queue/{queue_id}/cancel_all_except_current",
+        Access::User,
+        cancel_all_except_current,
+    )
+    .doc("queue", "cancel_all_except_current", "Cancels what waits")
+    .returns(200, Shape::Object(&CANCELED_ALL))
+    .fault("Unexpected error while canceling all except current"),
+    Route::put(
+        "/api/v1/queue/{queue_id}/delete_all_except_current",
+        Access::User,
+        delete_all_except_current,
+    )
+    .doc("queue", "delete_all_except_current", "Deletes what waits")
+    .returns(200, Shape::Object(&DELETED_ALL))
+    .fault("Unexpected error while deleting all except current"),
     Route::put("/api/v1/queue/{queue_id}/cancel_by_batch_ids", Access::User, cancel_by_batch_ids)
         .doc("queue", "cancel_by_batch_ids", "Cancels the items of batches")
         .fields(&[req("batch_ids", STRINGS)])
         .returns(200, Shape::Object(&CANCELED_BATCHES))
         .fault("Unexpected error while canceling by batch id"),
-    Route::put("/api/v1/queue/{queue_id}/cancel_by_destination", Access::User, cancel_by_destination)
-        .doc("queue", "cancel_by_destination", "Cancels the items with a destination")
-        .query(&[req("destination", STR)])
-        .returns(200, Shape::Object(&CANCELED_DESTINATION))
-        .fault("Unexpected error while canceling by destination"),
+    Route::put(
+        "/api/v1/queue/{queue_id}/cancel_by_destination",
+        Access::User,
+        cancel_by_destination,
+    )
+    .doc("queue", "cancel_by_destination", "Cancels the items with a destination")
+    .query(&[req("destination", STR)])
+    .returns(200, Shape::Object(&CANCELED_DESTINATION))
+    .fault("Unexpected error while canceling by destination"),
     Route::put("/api/v1/queue/{queue_id}/retry_items_by_id", Access::User, retry_items)
         .doc("queue", "retry_items_by_id", "Enqueues ended items again")
         .json(INTS)
@@ -269,11 +293,15 @@ pub(super) const ROUTES: &[Route] = &[
         .path_shapes(ITEM_ID)
         .returns(200, ITEM_SHAPE)
         .fault("Unexpected error while canceling queue item"),
-    Route::get("/api/v1/queue/{queue_id}/counts_by_destination", Access::User, counts_by_destination)
-        .doc("queue", "counts_by_destination", "Counts of a destination")
-        .query(&[req("destination", STR)])
-        .returns(200, Shape::Object(&DESTINATION_COUNTS))
-        .fault("Unexpected error while fetching counts by destination"),
+    Route::get(
+        "/api/v1/queue/{queue_id}/counts_by_destination",
+        Access::User,
+        counts_by_destination,
+    )
+    .doc("queue", "counts_by_destination", "Counts of a destination")
+    .query(&[req("destination", STR)])
+    .returns(200, Shape::Object(&DESTINATION_COUNTS))
+    .fault("Unexpected error while fetching counts by destination"),
     Route::delete("/api/v1/queue/{queue_id}/d/{destination}", Access::User, delete_by_destination)
         .doc("queue", "delete_by_destination", "Deletes the items with a destination")
         .returns(200, Shape::Object(&DELETED_DESTINATION))
@@ -297,15 +325,28 @@ struct Enqueue {
 
 fn enqueue_batch(call: &mut Call<'_>) -> Result<Reply> {
     let body: Enqueue = call.body()?;
-    Ok(Reply::ok(&call.core().queue.enqueue_batch(&call.actor, &queue_id(call), body.batch, body.prepend)?))
+    Ok(Reply::ok(&call.core().queue.enqueue_batch(
+        &call.actor,
+        &queue_id(call),
+        body.batch,
+        body.prepend,
+    )?))
 }
 
 fn list_all(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().queue.list_all(&call.actor, &queue_id(call), call.query_text("destination"))?))
+    Ok(Reply::ok(&call.core().queue.list_all(
+        &call.actor,
+        &queue_id(call),
+        call.query_text("destination"),
+    )?))
 }
 
 fn item_ids(call: &mut Call<'_>) -> Result<Reply> {
-    let direction = if call.query_text("order_dir") == Some("ASC") { Direction::Asc } else { Direction::Desc };
+    let direction = if call.query_text("order_dir") == Some("ASC") {
+        Direction::Asc
+    } else {
+        Direction::Desc
+    };
     Ok(Reply::ok(&call.core().queue.item_ids(&call.actor, &queue_id(call), direction)?))
 }
 
@@ -316,12 +357,20 @@ struct Ids {
 
 fn items_by_ids(call: &mut Call<'_>) -> Result<Reply> {
     let body: Ids = call.body()?;
-    Ok(Reply::ok(&call.core().queue.items_by_ids(&call.actor, &queue_id(call), &body.item_ids)?))
+    Ok(Reply::ok(&call.core().queue.items_by_ids(
+        &call.actor,
+        &queue_id(call),
+        &body.item_ids,
+    )?))
 }
 
 fn item_summaries_by_ids(call: &mut Call<'_>) -> Result<Reply> {
     let body: Ids = call.body()?;
-    Ok(Reply::ok(&call.core().queue.item_summaries_by_ids(&call.actor, &queue_id(call), &body.item_ids)?))
+    Ok(Reply::ok(&call.core().queue.item_summaries_by_ids(
+        &call.actor,
+        &queue_id(call),
+        &body.item_ids,
+    )?))
 }
 
 fn resume(call: &mut Call<'_>) -> Result<Reply> {
@@ -333,11 +382,15 @@ fn pause(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn cancel_all_except_current(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().queue.cancel_all_except_current(&call.actor, &queue_id(call))?))
+    Ok(Reply::ok(
+        &call.core().queue.cancel_all_except_current(&call.actor, &queue_id(call))?,
+    ))
 }
 
 fn delete_all_except_current(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().queue.delete_all_except_current(&call.actor, &queue_id(call))?))
+    Ok(Reply::ok(
+        &call.core().queue.delete_all_except_current(&call.actor, &queue_id(call))?,
+    ))
 }
 
 #[derive(Deserialize)]
@@ -348,11 +401,19 @@ struct Batches {
 fn cancel_by_batch_ids(call: &mut Call<'_>) -> Result<Reply> {
     let body: Batches = call.body()?;
     let batches: Vec<BatchId> = body.batch_ids.into_iter().map(BatchId::new).collect();
-    Ok(Reply::ok(&call.core().queue.cancel_by_batch_ids(&call.actor, &queue_id(call), &batches)?))
+    Ok(Reply::ok(&call.core().queue.cancel_by_batch_ids(
+        &call.actor,
+        &queue_id(call),
+        &batches,
+    )?))
 }
 
 fn cancel_by_destination(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().queue.cancel_by_destination(&call.actor, &queue_id(call), destination(call))?))
+    Ok(Reply::ok(&call.core().queue.cancel_by_destination(
+        &call.actor,
+        &queue_id(call),
+        destination(call),
+    )?))
 }
 
 fn retry_items(call: &mut Call<'_>) -> Result<Reply> {
@@ -382,26 +443,48 @@ fn status(call: &mut Call<'_>) -> Result<Reply> {
 
 fn batch_status(call: &mut Call<'_>) -> Result<Reply> {
     let batch_id = BatchId::new(call.path("batch_id"));
-    Ok(Reply::ok(&call.core().queue.batch_status(&call.actor, &queue_id(call), &batch_id)?))
+    Ok(Reply::ok(&call.core().queue.batch_status(
+        &call.actor,
+        &queue_id(call),
+        &batch_id,
+    )?))
 }
 
 fn item(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().queue.item(&call.actor, &queue_id(call), call.path_int("item_id"))?))
+    Ok(Reply::ok(&call.core().queue.item(
+        &call.actor,
+        &queue_id(call),
+        call.path_int("item_id"),
+    )?))
 }
 
 fn delete_item(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().queue.delete_item(&call.actor, &queue_id(call), call.path_int("item_id"))?;
+    call.core()
+        .queue
+        .delete_item(&call.actor, &queue_id(call), call.path_int("item_id"))?;
     Ok(Reply::ok(&()))
 }
 
 fn cancel_item(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().queue.cancel_item(&call.actor, &queue_id(call), call.path_int("item_id"))?))
+    Ok(Reply::ok(&call.core().queue.cancel_item(
+        &call.actor,
+        &queue_id(call),
+        call.path_int("item_id"),
+    )?))
 }
 
 fn counts_by_destination(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().queue.counts_by_destination(&call.actor, &queue_id(call), destination(call))?))
+    Ok(Reply::ok(&call.core().queue.counts_by_destination(
+        &call.actor,
+        &queue_id(call),
+        destination(call),
+    )?))
 }
 
 fn delete_by_destination(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().queue.delete_by_destination(&call.actor, &queue_id(call), call.path("destination"))?))
+    Ok(Reply::ok(&call.core().queue.delete_by_destination(
+        &call.actor,
+        &queue_id(call),
+        call.path("destination"),
+    )?))
 }

@@ -45,7 +45,11 @@ object!(ADAPTER = "IPAdapterRecallParameter" {
 object!(REFERENCE = "ReferenceImageRecallParameter" { req("image_name", STR) });
 
 /// Every parameter; what is not given is absent, but for a strict update, where it is null.
-static PARAMETERS: ObjectShape = ObjectShape { name: "RecallParameter", fields: FIELDS, extra: Extra::Forbid };
+static PARAMETERS: ObjectShape = ObjectShape {
+    name: "RecallParameter",
+    fields: FIELDS,
+    extra: Extra::Forbid,
+};
 const LORA_SHAPE: Shape = Shape::Object(&LORA);
 const LORAS: Shape = Shape::list(&LORA_SHAPE);
 const CONTROL_SHAPE: Shape = Shape::Object(&CONTROL);
@@ -108,7 +112,13 @@ fn update(call: &mut Call<'_>) -> Result<Reply> {
             given.entry(field.name).or_insert(Value::Null);
         }
     }
-    Ok(Reply::ok(&call.core().recall.update(&call.actor, &queue_id(call), given, strict, append)?))
+    Ok(Reply::ok(&call.core().recall.update(
+        &call.actor,
+        &queue_id(call),
+        given,
+        strict,
+        append,
+    )?))
 }
 
 fn describe(call: &mut Call<'_>) -> Result<Reply> {

@@ -57,5 +57,9 @@ pub(super) const OFFSET: Field = def("offset", Shape::Int(Bounds::NONE.ge(0.0)),
 pub(super) const LIMIT: Field = def("limit", Shape::Int(Bounds::NONE.ge(0.0).le(1000.0)), "10");
 
 object!(pub(super) METADATA_AND_WORKFLOW = "WorkflowAndGraphResponse" { req("workflow", STR_OR_NULL), req("graph", STR_OR_NULL) });
-pub(super) static METADATA: ObjectShape = ObjectShape { name: "MetadataField", fields: &[], extra: Extra::Keep };
+pub(super) static METADATA: ObjectShape = ObjectShape {
+    name: "MetadataField",
+    fields: &[],
+    extra: Extra::Keep,
+};
 pub(super) const METADATA_OR_NULL: Shape = Shape::Nullable(&Shape::Object(&METADATA));

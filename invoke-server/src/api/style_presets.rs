@@ -33,7 +33,11 @@ const FORM: &[Field] = &[req("data", STR), opt("image", Shape::Nullable(&Shape::
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/style_presets/", Access::User, list)
-        .doc("style_presets", "list_style_presets", "One's own, what others share and what ships with the program")
+        .doc(
+            "style_presets",
+            "list_style_presets",
+            "One's own, what others share and what ships with the program",
+        )
         .returns(200, PRESETS),
     Route::post("/api/v1/style_presets/", Access::User, create)
         .doc("style_presets", "create_style_preset", "Keeps a preset")
@@ -73,7 +77,10 @@ fn form(call: &Call<'_>) -> Result<PresetForm> {
 }
 
 fn sent_picture<'c>(call: &'c Call<'_>) -> Option<SentPicture<'c>> {
-    call.file("image").map(|part| SentPicture { content_type: part.content_type.as_deref(), bytes: &part.data })
+    call.file("image").map(|part| SentPicture {
+        content_type: part.content_type.as_deref(),
+        bytes: &part.data,
+    })
 }
 
 fn list(call: &mut Call<'_>) -> Result<Reply> {
@@ -81,7 +88,11 @@ fn list(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn create(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().style_presets.create(&call.actor, form(call)?, sent_picture(call))?))
+    Ok(Reply::ok(&call.core().style_presets.create(
+        &call.actor,
+        form(call)?,
+        sent_picture(call),
+    )?))
 }
 
 fn get(call: &mut Call<'_>) -> Result<Reply> {
@@ -89,7 +100,12 @@ fn get(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn update(call: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&call.core().style_presets.update(&call.actor, id(call), form(call)?, sent_picture(call))?))
+    Ok(Reply::ok(&call.core().style_presets.update(
+        &call.actor,
+        id(call),
+        form(call)?,
+        sent_picture(call),
+    )?))
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Reply> {
@@ -101,7 +117,9 @@ fn delete(call: &mut Call<'_>) -> Result<Reply> {
 fn picture(call: &mut Call<'_>) -> Result<Reply> {
     let bytes = call.core().style_presets.picture(&call.actor, id(call))?;
     let reply = Reply::bytes(StatusCode::OK, "image/png", bytes);
-    Ok(reply.header("content-disposition", &format!("inline; filename=\"{}.png\"", id(call))).header("cache-control", "max-age=31536000"))
+    Ok(reply
+        .header("content-disposition", &format!("inline; filename=\"{}.png\"", id(call)))
+        .header("cache-control", "max-age=31536000"))
 }
 
 fn export(call: &mut Call<'_>) -> Result<Reply> {
@@ -112,7 +130,9 @@ fn export(call: &mut Call<'_>) -> Result<Reply> {
 
 fn import(call: &mut Call<'_>) -> Result<Reply> {
     if let Some(part) = call.file("file") {
-        call.core().style_presets.import(&call.actor, part.content_type.as_deref(), &part.data)?;
+        call.core()
+            .style_presets
+            .import(&call.actor, part.content_type.as_deref(), &part.data)?;
     }
     Ok(Reply::ok(&()))
 }

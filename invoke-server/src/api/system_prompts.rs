@@ -26,11 +26,18 @@ object!(PROMPT = "SystemPromptRecordDTO" {
     req("created_at", Shape::DateTime),
     req("updated_at", Shape::DateTime),
 });
-static NEW: ObjectShape =
-    ObjectShape { name: "SystemPromptWithoutId", fields: &[req("name", FILLED), req("content", FILLED)], extra: Extra::Forbid };
+static NEW: ObjectShape = ObjectShape {
+    name: "SystemPromptWithoutId",
+    fields: &[req("name", FILLED), req("content", FILLED)],
+    extra: Extra::Forbid,
+};
 static CHANGES: ObjectShape = ObjectShape {
     name: "SystemPromptChanges",
-    fields: &[opt("name", FILLED_OR_NULL), opt("content", FILLED_OR_NULL), opt("is_public", BOOL_OR_NULL)],
+    fields: &[
+        opt("name", FILLED_OR_NULL),
+        opt("content", FILLED_OR_NULL),
+        opt("is_public", BOOL_OR_NULL),
+    ],
     extra: Extra::Forbid,
 };
 const PROMPT_SHAPE: Shape = Shape::Object(&PROMPT);
@@ -83,7 +90,11 @@ fn get(call: &mut Call<'_>) -> Result<Reply> {
 
 fn update(call: &mut Call<'_>) -> Result<Reply> {
     let sent: Sent = call.body()?;
-    let changes = Changes { name: sent.name.as_deref(), content: sent.content.as_deref(), is_public: sent.is_public };
+    let changes = Changes {
+        name: sent.name.as_deref(),
+        content: sent.content.as_deref(),
+        is_public: sent.is_public,
+    };
     Ok(Reply::ok(&call.core().system_prompts.update(&call.actor, id(call), &changes)?))
 }
 

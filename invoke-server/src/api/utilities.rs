@@ -55,7 +55,13 @@ struct Template {
 fn dynamic_prompts(call: &mut Call<'_>) -> Result<Reply> {
     let body: Template = call.body()?;
     let seed = body.seed.map(|seed| seed as u64);
-    Ok(Reply::ok(&call.core().utilities.dynamic_prompts(&call.actor, &body.prompt, body.max_prompts, body.combinatorial, seed)?))
+    Ok(Reply::ok(&call.core().utilities.dynamic_prompts(
+        &call.actor,
+        &body.prompt,
+        body.max_prompts,
+        body.combinatorial,
+        seed,
+    )?))
 }
 
 fn fonts(call: &mut Call<'_>) -> Result<Reply> {

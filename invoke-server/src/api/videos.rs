@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::shapes::{
-    BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, CATEGORY, DIRECTION, INT, LIMIT, METADATA_AND_WORKFLOW, METADATA_OR_NULL, NAMES, OFFSET, ORIGIN,
-    ORIGIN_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt, req,
+    BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, CATEGORY, DIRECTION, INT, LIMIT, METADATA_AND_WORKFLOW, METADATA_OR_NULL, NAMES, OFFSET,
+    ORIGIN, ORIGIN_OR_NULL, STR, STR_OR_NULL, STRINGS, TIME, TIME_OR_NULL, def, object, opt, req,
 };
 use crate::{
     call::Call,
@@ -87,8 +87,12 @@ const LIST: &[Field] = &[
     opt("search_term", STR_OR_NULL),
 ];
 const LIST_NAMES: &[Field] = &[LIST[0], LIST[1], LIST[2], LIST[3], LIST[6], LIST[7], LIST[8]];
-const UPLOAD: &[Field] =
-    &[req("video_category", CATEGORY), req("is_intermediate", BOOL), opt("board_id", STR_OR_NULL), opt("session_id", STR_OR_NULL)];
+const UPLOAD: &[Field] = &[
+    req("video_category", CATEGORY),
+    req("is_intermediate", BOOL),
+    opt("board_id", STR_OR_NULL),
+    opt("session_id", STR_OR_NULL),
+];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/videos/upload", Access::User, upload)
@@ -105,7 +109,9 @@ pub(super) const ROUTES: &[Route] = &[
         .deprecated()
         .query(LIST_NAMES)
         .returns(200, Shape::Object(&NAMES_RESULT)),
-    Route::get("/api/v1/videos/i/{video_name}", Access::User, missing).doc("videos", "get_video_dto", "No video's record").returns(200, VIDEO_SHAPE),
+    Route::get("/api/v1/videos/i/{video_name}", Access::User, missing)
+        .doc("videos", "get_video_dto", "No video's record")
+        .returns(200, VIDEO_SHAPE),
     Route::patch("/api/v1/videos/i/{video_name}", Access::User, update)
         .doc("videos", "update_video", "Changes no video's record")
         .json(Shape::Object(&CHANGES))
@@ -175,7 +181,11 @@ struct Query {
 /// Whoever may not see a board may not learn either that no video is on it.
 fn readable(call: &mut Call<'_>) -> Result<Query> {
     let query: Query = call.query()?;
-    if let Some(board) = query.board_id.as_ref().filter(|board| board.as_str() != "none" && !call.actor.is_admin()) {
+    if let Some(board) = query
+        .board_id
+        .as_ref()
+        .filter(|board| board.as_str() != "none" && !call.actor.is_admin())
+    {
         call.core().boards.get(&call.actor, board)?;
     }
     Ok(query)
@@ -183,7 +193,9 @@ fn readable(call: &mut Call<'_>) -> Result<Query> {
 
 fn list(call: &mut Call<'_>) -> Result<Reply> {
     let query = readable(call)?;
-    Ok(Reply::ok(&json!({"limit": query.limit, "offset": query.offset, "total": 0, "items": []})))
+    Ok(Reply::ok(
+        &json!({"limit": query.limit, "offset": query.offset, "total": 0, "items": []}),
+    ))
 }
 
 fn names(call: &mut Call<'_>) -> Result<Reply> {
@@ -192,12 +204,20 @@ fn names(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn missing(call: &mut Call<'_>) -> Result<Reply> {
-    Err(Fault::not_found(if call.actor.is_admin() { "Not Found" } else { "Video not found" }))
+    Err(Fault::not_found(if call.actor.is_admin() {
+        "Not Found"
+    } else {
+        "Video not found"
+    }))
 }
 
 /// To somebody who may not change everything, a video that does not exist is one of somebody else's.
 fn refuse(call: &Call<'_>, text: &'static str) -> Result<()> {
-    if call.actor.is_admin() { Ok(()) } else { Err(Fault::new(StatusCode::FORBIDDEN, text)) }
+    if call.actor.is_admin() {
+        Ok(())
+    } else {
+        Err(Fault::new(StatusCode::FORBIDDEN, text))
+    }
 }
 
 fn update(call: &mut Call<'_>) -> Result<Reply> {
@@ -211,15 +231,21 @@ fn delete(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn delete_many(_: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&json!({"affected_boards": [], "deleted_videos": [], "failed_videos": []})))
+    Ok(Reply::ok(
+        &json!({"affected_boards": [], "deleted_videos": [], "failed_videos": []}),
+    ))
 }
 
 fn star(_: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&json!({"affected_boards": [], "starred_videos": [], "failed_videos": []})))
+    Ok(Reply::ok(
+        &json!({"affected_boards": [], "starred_videos": [], "failed_videos": []}),
+    ))
 }
 
 fn unstar(_: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(&json!({"affected_boards": [], "unstarred_videos": [], "failed_videos": []})))
+    Ok(Reply::ok(
+        &json!({"affected_boards": [], "unstarred_videos": [], "failed_videos": []}),
+    ))
 }
 
 #[derive(Deserialize)]

@@ -37,19 +37,31 @@ const LIST: &[Field] = &[
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/virtual_boards/by_date", Access::User, by_date)
-        .doc("virtual_boards", "list_virtual_boards_by_date", "The days on which something was made")
+        .doc(
+            "virtual_boards",
+            "list_virtual_boards_by_date",
+            "The days on which something was made",
+        )
         .returns(200, Shape::list(&DAY_SHAPE))
         .fault("Failed to get virtual boards by date")
         .heavy(),
     Route::get("/api/v1/virtual_boards/by_date/{date}/image_names", Access::User, image_names)
-        .doc("virtual_boards", "list_virtual_board_image_names_by_date", "Names of a day's pictures")
+        .doc(
+            "virtual_boards",
+            "list_virtual_board_image_names_by_date",
+            "Names of a day's pictures",
+        )
         .deprecated()
         .query(LIST)
         .returns(200, Shape::Object(&NAMES_RESULT))
         .fault("Failed to get image names for date")
         .heavy(),
     Route::get("/api/v1/virtual_boards/by_date/{date}/item_names", Access::User, item_names)
-        .doc("virtual_boards", "list_virtual_board_item_names_by_date", "Names of a day's pictures, each with what it is")
+        .doc(
+            "virtual_boards",
+            "list_virtual_board_item_names_by_date",
+            "Names of a day's pictures, each with what it is",
+        )
         .deprecated()
         .query(LIST)
         .returns(200, Shape::Object(&TYPED_NAMES))
@@ -64,7 +76,11 @@ fn by_date(call: &mut Call<'_>) -> Result<Reply> {
 /// What of one's own was made on the day, intermediates left out.
 fn of_day(call: &mut Call<'_>) -> Result<ImageFilter> {
     let query: ListQuery = call.query()?;
-    Ok(ImageFilter { day: Some(call.path("date").to_owned()), is_intermediate: Some(false), ..query.filter() })
+    Ok(ImageFilter {
+        day: Some(call.path("date").to_owned()),
+        is_intermediate: Some(false),
+        ..query.filter()
+    })
 }
 
 fn image_names(call: &mut Call<'_>) -> Result<Reply> {

@@ -127,7 +127,11 @@ const TO_UPDATE: &[Field] = &[req("workflow", Shape::Object(&WORKFLOW))];
 const LIST_QUERY: &[Field] = &[
     def("page", INT, "0"),
     opt("per_page", INT_OR_NULL),
-    def("order_by", Shape::Enum(&["name", "created_at", "updated_at", "opened_at", "is_public"]), "\"name\""),
+    def(
+        "order_by",
+        Shape::Enum(&["name", "created_at", "updated_at", "opened_at", "is_public"]),
+        "\"name\"",
+    ),
     def("direction", DIRECTION, "\"ASC\""),
     opt("categories", CATEGORIES_OR_NULL),
     opt("tags", STRINGS_OR_NULL),
@@ -160,8 +164,16 @@ pub(super) const ROUTES: &[Route] = &[
         ])
         .returns(200, Shape::Map(&INT)),
     Route::get("/api/v1/workflows/counts_by_category", Access::User, counts_by_category)
-        .doc("workflows", "counts_by_category", "How many workflows there are of each of these categories")
-        .query(&[req("categories", CATEGORIES), opt("has_been_opened", BOOL_OR_NULL), opt("is_public", BOOL_OR_NULL)])
+        .doc(
+            "workflows",
+            "counts_by_category",
+            "How many workflows there are of each of these categories",
+        )
+        .query(&[
+            req("categories", CATEGORIES),
+            opt("has_been_opened", BOOL_OR_NULL),
+            opt("is_public", BOOL_OR_NULL),
+        ])
         .returns(200, Shape::Map(&INT)),
     Route::get("/api/v1/workflows/i/{workflow_id}", Access::User, get)
         .doc("workflows", "get_workflow", "One workflow")
@@ -174,7 +186,11 @@ pub(super) const ROUTES: &[Route] = &[
         .doc("workflows", "delete_workflow", "Deletes a workflow")
         .returns(200, Shape::Any),
     Route::patch("/api/v1/workflows/i/{workflow_id}/is_public", Access::User, set_public)
-        .doc("workflows", "update_workflow_is_public", "Shares a workflow with everybody, or no longer")
+        .doc(
+            "workflows",
+            "update_workflow_is_public",
+            "Shares a workflow with everybody, or no longer",
+        )
         .fields(&[req("is_public", BOOL)])
         .returns(200, RECORD_SHAPE),
     Route::put("/api/v1/workflows/i/{workflow_id}/opened_at", Access::User, set_opened)
@@ -232,7 +248,11 @@ fn list(call: &mut Call<'_>) -> Result<Reply> {
         page: query.page.max(0),
         per_page: query.per_page,
         order: query.order_by.clone(),
-        direction: if query.direction == "DESC" { Direction::Desc } else { Direction::Asc },
+        direction: if query.direction == "DESC" {
+            Direction::Desc
+        } else {
+            Direction::Asc
+        },
         callable: query.callable,
     };
     Ok(Reply::ok(&call.core().workflows.list(&call.actor, &query.filter(), &page)?))
@@ -246,13 +266,21 @@ fn tags(call: &mut Call<'_>) -> Result<Reply> {
 fn counts_by_tag(call: &mut Call<'_>) -> Result<Reply> {
     let mut query: ListQuery = call.query()?;
     let tags = query.tags.take().unwrap_or_default();
-    Ok(Reply::ok(&call.core().workflows.counts_by_tag(&call.actor, &tags, &query.filter())?))
+    Ok(Reply::ok(&call.core().workflows.counts_by_tag(
+        &call.actor,
+        &tags,
+        &query.filter(),
+    )?))
 }
 
 fn counts_by_category(call: &mut Call<'_>) -> Result<Reply> {
     let mut query: ListQuery = call.query()?;
     let categories = query.categories.take().unwrap_or_default();
-    Ok(Reply::ok(&call.core().workflows.counts_by_category(&call.actor, &categories, &query.filter())?))
+    Ok(Reply::ok(&call.core().workflows.counts_by_category(
+        &call.actor,
+        &categories,
+        &query.filter(),
+    )?))
 }
 
 /// The document of a request, checked for what its shape does not say.
@@ -267,7 +295,11 @@ fn document(call: &mut Call<'_>) -> Result<Value> {
     let is_return = |node: &&Value| node["type"] == "invocation" && node["data"]["type"] == "workflow_return";
     if document["nodes"].as_array().into_iter().flatten().filter(is_return).count() > 1 {
         let loc = ["body", "workflow"].map(Into::into).to_vec();
-        return Err(Fault::issue(Issue::value_error(loc, "A workflow may contain at most one workflow_return node", Value::Null)));
+        return Err(Fault::issue(Issue::value_error(
+            loc,
+            "A workflow may contain at most one workflow_return node",
+            Value::Null,
+        )));
     }
     Ok(document)
 }
@@ -305,7 +337,11 @@ struct Sharing {
 
 fn set_public(call: &mut Call<'_>) -> Result<Reply> {
     let sharing: Sharing = call.body()?;
-    Ok(Reply::ok(&call.core().workflows.set_public(&call.actor, id(call), sharing.is_public)?))
+    Ok(Reply::ok(&call.core().workflows.set_public(
+        &call.actor,
+        id(call),
+        sharing.is_public,
+    )?))
 }
 
 fn set_opened(call: &mut Call<'_>) -> Result<Reply> {
@@ -315,7 +351,9 @@ fn set_opened(call: &mut Call<'_>) -> Result<Reply> {
 
 fn set_thumbnail(call: &mut Call<'_>) -> Result<Reply> {
     if let Some(part) = call.file("image") {
-        call.core().workflows.set_thumbnail(&call.actor, id(call), part.content_type.as_deref(), &part.data)?;
+        call.core()
+            .workflows
+            .set_thumbnail(&call.actor, id(call), part.content_type.as_deref(), &part.data)?;
     }
     Ok(Reply::ok(&()))
 }
@@ -329,7 +367,9 @@ fn delete_thumbnail(call: &mut Call<'_>) -> Result<Reply> {
 fn thumbnail(call: &mut Call<'_>) -> Result<Reply> {
     let bytes = call.core().workflows.thumbnail(&call.actor, id(call))?;
     let reply = Reply::bytes(StatusCode::OK, "image/png", bytes);
-    Ok(reply.header("content-disposition", &format!("inline; filename=\"{}.png\"", id(call))).header("cache-control", "max-age=31536000"))
+    Ok(reply
+        .header("content-disposition", &format!("inline; filename=\"{}.png\"", id(call)))
+        .header("cache-control", "max-age=31536000"))
 }
 
 #[cfg(test)]

@@ -51,9 +51,21 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(session: &Session) -> Self {
-        let viewer = Viewer { user_id: session.actor.user_id().clone(), is_admin: session.actor.is_admin(), queues: Vec::new() };
+        let viewer = Viewer {
+            user_id: session.actor.user_id().clone(),
+            is_admin: session.actor.is_admin(),
+            queues: Vec::new(),
+        };
         let token_epoch = session.claims.as_ref().map(|claims| claims.token_epoch);
-        Self { state: Mutex::new(State { viewer, token_epoch, waiting: VecDeque::new(), ended: false }), call: Notify::new() }
+        Self {
+            state: Mutex::new(State {
+                viewer,
+                token_epoch,
+                waiting: VecDeque::new(),
+                ended: false,
+            }),
+            call: Notify::new(),
+        }
     }
 
     /// Listens to a queue.
@@ -105,7 +117,10 @@ impl Client {
             }
             return;
         }
-        state.waiting.push_back(Item { letter: Arc::clone(letter), telling });
+        state.waiting.push_back(Item {
+            letter: Arc::clone(letter),
+            telling,
+        });
         drop(state);
         self.call.notify_one();
     }
@@ -200,7 +215,13 @@ mod tests {
     use super::*;
 
     fn letter(event: Event) -> Arc<Letter> {
-        Arc::new(Letter::of(&Published { at: Timestamp::from_millis(0), event: Arc::new(event) }).unwrap())
+        Arc::new(
+            Letter::of(&Published {
+                at: Timestamp::from_millis(0),
+                event: Arc::new(event),
+            })
+            .unwrap(),
+        )
     }
 
     fn progress() -> Arc<Letter> {
@@ -215,15 +236,28 @@ mod tests {
             invocation: json!({}),
             invocation_source_id: "n".into(),
         };
-        letter(Event::InvocationProgress { base, message: "x".into(), percentage: None, image: None, device: None })
+        letter(Event::InvocationProgress {
+            base,
+            message: "x".into(),
+            percentage: None,
+            image: None,
+            device: None,
+        })
     }
 
     fn cleared() -> Arc<Letter> {
-        letter(Event::QueueCleared { queue_id: QueueId::new("default"), user_id: None })
+        letter(Event::QueueCleared {
+            queue_id: QueueId::new("default"),
+            user_id: None,
+        })
     }
 
     fn client() -> Client {
-        let client = Client::new(&Session { actor: Actor::single_user_administrator(), user: None, claims: None });
+        let client = Client::new(&Session {
+            actor: Actor::single_user_administrator(),
+            user: None,
+            claims: None,
+        });
         client.subscribe(QueueId::new("default"));
         client
     }
@@ -269,12 +303,22 @@ mod tests {
     #[test]
     fn changes_of_the_account_take_effect_at_once() {
         let client = client();
-        let access = AccessChange { is_admin: false, is_active: true, token_epoch: 0 };
+        let access = AccessChange {
+            is_admin: false,
+            is_active: true,
+            token_epoch: 0,
+        };
         client.access_changed(&UserId::new("somebody"), access);
         assert!(client.state.lock().viewer.is_admin);
         client.access_changed(&UserId::system(), access);
         assert!(!client.state.lock().viewer.is_admin && !client.state.lock().ended);
-        client.access_changed(&UserId::system(), AccessChange { is_active: false, ..access });
+        client.access_changed(
+            &UserId::system(),
+            AccessChange {
+                is_active: false,
+                ..access
+            },
+        );
         assert!(client.state.lock().ended);
     }
 }

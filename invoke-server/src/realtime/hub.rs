@@ -38,7 +38,9 @@ impl Hub {
         if let Event::UserAccessChanged(change) = &*published.event {
             self.access_changed(&change.user_id, change.access);
         }
-        let Some(letter) = Letter::of(published).map(Arc::new) else { return };
+        let Some(letter) = Letter::of(published).map(Arc::new) else {
+            return;
+        };
         for client in self.clients.lock().values() {
             client.offer(&letter);
         }

@@ -25,7 +25,12 @@ impl Letter {
     /// A letter, if the event ever leaves the server.
     pub(super) fn of(published: &Published) -> Option<Self> {
         let name = published.event.name()?;
-        Some(Self { published: published.clone(), name, whole: OnceLock::new(), companion: OnceLock::new() })
+        Some(Self {
+            published: published.clone(),
+            name,
+            whole: OnceLock::new(),
+            companion: OnceLock::new(),
+        })
     }
 
     /// What happened.
@@ -70,7 +75,11 @@ mod tests {
             origin: None,
             user_id: UserId::new("alice"),
         };
-        let letter = Letter::of(&Published { at: Timestamp::from_millis(7_900), event: Arc::new(event) }).unwrap();
+        let letter = Letter::of(&Published {
+            at: Timestamp::from_millis(7_900),
+            event: Arc::new(event),
+        })
+        .unwrap();
         let (one, two) = (letter.text(&Telling::Whole).unwrap(), letter.text(&Telling::Whole).unwrap());
         assert!(Arc::ptr_eq(&one, &two));
         assert_eq!(serde_json::from_str::<Value>(one.get()).unwrap()["timestamp"], 7);

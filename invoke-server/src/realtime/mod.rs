@@ -95,7 +95,10 @@ impl Realtime {
             rounds.tick().await;
             let auth = server.core.auth.clone();
             // The changes are published; the hub hears of them as of all others.
-            let swept = server.lanes.run(Weight::Blocking, move || auth.sweep(&Actor::local_operator())).await;
+            let swept = server
+                .lanes
+                .run(Weight::Blocking, move || auth.sweep(&Actor::local_operator()))
+                .await;
             if let Ok(Err(error)) = swept {
                 tracing::warn!("accounts could not be looked at: {error}");
             }
@@ -131,7 +134,10 @@ async fn session(server: &Server, token: Option<String>) -> Option<Session> {
 }
 
 fn token_of(auth: Option<&Value>, headers: &HeaderMap) -> Option<String> {
-    let greeted = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str).filter(|token| !token.is_empty());
+    let greeted = auth
+        .and_then(|auth| auth.get("token"))
+        .and_then(Value::as_str)
+        .filter(|token| !token.is_empty());
     greeted.or_else(|| bearer(headers)).map(str::to_owned)
 }
 
@@ -143,7 +149,11 @@ async fn admit(server: &Server, socket: &SocketRef, auth: Option<Value>) -> Resu
 }
 
 async fn welcome(hub: &Arc<Hub>, server: &Server, socket: SocketRef, admitted: Option<Admitted>) {
-    let Some(Admitted { token, session: at_admission }) = admitted else {
+    let Some(Admitted {
+        token,
+        session: at_admission,
+    }) = admitted
+    else {
         // Nobody gets here without having been admitted.
         drop(socket.disconnect());
         return;

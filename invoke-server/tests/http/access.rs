@@ -22,15 +22,31 @@ async fn ask(app: &TestApp, who: &str, route: &Route) -> Answer {
     let method = route.method.lower().to_uppercase();
     match route.body {
         // An empty form: its sender is admitted before it is read.
-        Body::Form(_) => app.send(who, &method, &path(route), &[("content-type", "multipart/form-data; boundary=b")], b"--b--\r\n").await,
+        Body::Form(_) => {
+            app.send(
+                who,
+                &method,
+                &path(route),
+                &[("content-type", "multipart/form-data; boundary=b")],
+                b"--b--\r\n",
+            )
+            .await
+        }
         // Well-formed, so that it is not refused before its sender is.
-        Body::Json(_) | Body::Fields(_) => app.send(who, &method, &path(route), &[("content-type", "application/json")], b"{}").await,
+        Body::Json(_) | Body::Fields(_) => {
+            app.send(who, &method, &path(route), &[("content-type", "application/json")], b"{}")
+                .await
+        }
         Body::None => app.ask(who, &method, &path(route)).await,
     }
 }
 
 fn detail(answer: &Answer) -> String {
-    if answer.header("content-type") == Some("application/json") { answer.detail() } else { String::new() }
+    if answer.header("content-type") == Some("application/json") {
+        answer.detail()
+    } else {
+        String::new()
+    }
 }
 
 #[tokio::test]
@@ -38,7 +54,13 @@ async fn nobody_gets_past_a_route_that_asks_who_they_are() {
     let app = TestApp::with_accounts();
     for route in routes().filter(|route| route.method != Method::Head) {
         let answer = ask(&app, "anonymous", &route).await;
-        let what = format!("{} {}: {} {}", route.method.lower(), route.path, answer.status, String::from_utf8_lossy(&answer.body));
+        let what = format!(
+            "{} {}: {} {}",
+            route.method.lower(),
+            route.path,
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
         let (text, challenge) = match route.access {
             Access::Anonymous => {
                 assert!(detail(&answer) != "Authentication required", "{what}");
@@ -47,7 +69,11 @@ async fn nobody_gets_past_a_route_that_asks_who_they_are() {
             Access::AccountUser | Access::AccountAdmin => ("Missing authentication credentials", Some("Bearer")),
             Access::User | Access::Admin | Access::Media => ("Authentication required", None),
         };
-        assert_eq!((answer.status, detail(&answer).as_str(), answer.header("www-authenticate")), (401, text, challenge), "{what}");
+        assert_eq!(
+            (answer.status, detail(&answer).as_str(), answer.header("www-authenticate")),
+            (401, text, challenge),
+            "{what}"
+        );
     }
 }
 
@@ -56,7 +82,13 @@ async fn users_do_not_get_past_the_routes_of_administrators() {
     let app = TestApp::with_accounts();
     for route in routes().filter(|route| matches!(route.access, Access::Admin | Access::AccountAdmin)) {
         let answer = ask(&app, "alice", &route).await;
-        assert_eq!((answer.status, detail(&answer).as_str()), (403, "Admin privileges required"), "{} {}", route.method.lower(), route.path);
+        assert_eq!(
+            (answer.status, detail(&answer).as_str()),
+            (403, "Admin privileges required"),
+            "{} {}",
+            route.method.lower(),
+            route.path
+        );
     }
 }
 
@@ -76,14 +108,36 @@ async fn without_accounts_everybody_is_the_administrator_except_of_accounts() {
 #[tokio::test]
 async fn the_media_cookie_opens_pictures_and_nothing_else() {
     let app = TestApp::with_accounts();
-    let cookie = app.ask("alice", "POST", "/api/v1/auth/media-cookie").await.header("set-cookie").unwrap().to_owned();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("Path=/api/v1") && cookie.contains("SameSite=lax"), "{cookie}");
+    let cookie = app
+        .ask("alice", "POST", "/api/v1/auth/media-cookie")
+        .await
+        .header("set-cookie")
+        .unwrap()
+        .to_owned();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("Path=/api/v1") && cookie.contains("SameSite=lax"),
+        "{cookie}"
+    );
     let pair = cookie.split(';').next().unwrap();
     for route in routes().filter(|route| route.method == Method::Get && route.access != Access::Anonymous) {
         let answer = app.send("anonymous", "GET", &path(&route), &[("cookie", pair)], b"").await;
-        assert_eq!(answer.status == 401, route.access != Access::Media, "{}: {}", route.path, answer.status);
+        assert_eq!(
+            answer.status == 401,
+            route.access != Access::Media,
+            "{}: {}",
+            route.path,
+            answer.status
+        );
     }
-    let refused = app.send("anonymous", "GET", "/api/v1/images/i/x.png/full", &[("cookie", pair), ("authorization", "Bearer junk")], b"").await;
+    let refused = app
+        .send(
+            "anonymous",
+            "GET",
+            "/api/v1/images/i/x.png/full",
+            &[("cookie", pair), ("authorization", "Bearer junk")],
+            b"",
+        )
+        .await;
     assert!(refused.status != 200);
 }
 
@@ -100,6 +154,10 @@ async fn every_named_route_is_in_the_document_and_has_a_group() {
         }
         assert_eq!(shown["operationId"], route.name, "{}", route.path);
         assert_eq!(shown["security"].is_null(), route.access == Access::Anonymous, "{}", route.path);
-        assert!(!route.tag.is_empty() && !route.summary.is_empty() && route.answers[0].is_some(), "{}", route.path);
+        assert!(
+            !route.tag.is_empty() && !route.summary.is_empty() && route.answers[0].is_some(),
+            "{}",
+            route.path
+        );
     }
 }

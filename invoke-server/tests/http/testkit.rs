@@ -12,7 +12,7 @@ use invoke_core::{
 };
 use invoke_server::{Options, Server, router};
 use serde_json::Value;
-use warp::{filters::BoxedFilter, Filter, reply::Response};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 /// A running server.
 pub(crate) struct TestApp {
@@ -55,13 +55,30 @@ impl TestApp {
         let auth = app.server.core.auth.clone();
         let email = |name: &str| Email::parse(&format!("{name}@example.com")).unwrap();
         let nobody = Actor::anonymous();
-        auth.setup(&nobody, &Setup { email: email("root"), display_name: None, password: password("root") }).unwrap();
+        auth.setup(
+            &nobody,
+            &Setup {
+                email: email("root"),
+                display_name: None,
+                password: password("root"),
+            },
+        )
+        .unwrap();
         for name in ["alice", "bob"] {
-            let account = NewAccount { email: email(name), display_name: None, password: password(name), is_admin: false };
+            let account = NewAccount {
+                email: email(name),
+                display_name: None,
+                password: password(name),
+                is_admin: false,
+            };
             auth.create_user(&Actor::local_operator(), &account).unwrap();
         }
         let tokens = ["root", "alice", "bob"].map(|name| {
-            let credentials = Credentials { email: email(name), password: password(name), remember_me: false };
+            let credentials = Credentials {
+                email: email(name),
+                password: password(name),
+                remember_me: false,
+            };
             (name, auth.login(&nobody, &credentials, None).unwrap().token)
         });
         app.tokens = tokens.into();
@@ -75,15 +92,28 @@ impl TestApp {
 
     fn new(multiuser: bool) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let settings = Settings { multiuser, use_memory_db: true, ..Settings::default() };
+        let settings = Settings {
+            multiuser,
+            use_memory_db: true,
+            ..Settings::default()
+        };
         let core = Core::of_config(Config::from_settings(root.path(), settings), Env::system(), Door::Library).unwrap();
         let options = Options::of(core.config());
         let server = Arc::new(Server::new(core, options).unwrap());
-        Self { filter: router(Arc::clone(&server)).boxed(), server, _root: root, tokens: Vec::new() }
+        Self {
+            filter: router(Arc::clone(&server)).boxed(),
+            server,
+            _root: root,
+            tokens: Vec::new(),
+        }
     }
 
     pub(crate) fn token(&self, name: &str) -> &str {
-        self.tokens.iter().find(|(known, _)| *known == name).map(|(_, token)| token.as_str()).expect("one of the accounts above")
+        self.tokens
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, token)| token.as_str())
+            .expect("one of the accounts above")
     }
 
     /// Asks as one of the accounts, or as `anonymous`.
@@ -93,7 +123,14 @@ impl TestApp {
 
     /// Asks with a JSON body.
     pub(crate) async fn ask_json(&self, who: &str, method: &str, path: &str, body: &Value) -> Answer {
-        self.send(who, method, path, &[("content-type", "application/json")], body.to_string().as_bytes()).await
+        self.send(
+            who,
+            method,
+            path,
+            &[("content-type", "application/json")],
+            body.to_string().as_bytes(),
+        )
+        .await
     }
 
     /// Asks with any headers and body.
@@ -105,7 +142,13 @@ impl TestApp {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let reply = tokio::time::timeout(Duration::from_mins(1), request.reply(&self.filter)).await.expect("an answer within a minute");
-        Answer { status: reply.status().as_u16(), headers: reply.headers().clone(), body: reply.body().to_vec() }
+        let reply = tokio::time::timeout(Duration::from_mins(1), request.reply(&self.filter))
+            .await
+            .expect("an answer within a minute");
+        Answer {
+            status: reply.status().as_u16(),
+            headers: reply.headers().clone(),
+            body: reply.body().to_vec(),
+        }
     }
 }

@@ -7,10 +7,7 @@
 mod generate;
 mod strength;
 
-use argon2::{
-    Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version,
-    password_hash::SaltString,
-};
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version, password_hash::SaltString};
 use parking_lot::{Condvar, Mutex};
 
 pub use generate::generate;
@@ -96,14 +93,22 @@ impl Lane<'_> {
         let mut salt = [0; 16];
         env.fill(&mut salt);
         let salt = SaltString::encode_b64(&salt).expect("16 bytes are a salt");
-        self.hasher.argon2.hash_password(password.as_bytes(), &salt).expect("argon2 takes any password of a request's length").to_string()
+        self.hasher
+            .argon2
+            .hash_password(password.as_bytes(), &salt)
+            .expect("argon2 takes any password of a request's length")
+            .to_string()
     }
 
     /// Compares a password with a stored hash; one that is empty, malformed or of an unknown kind matches nothing.
     pub fn compare(&self, password: &str, stored: &str) -> Match {
         if is_bcrypt(stored) {
             let matches = bcrypt::verify(bcrypt_input(password), stored).unwrap_or(false);
-            return if matches && !password.contains('\0') { Match::YesButOutdated } else { Match::No };
+            return if matches && !password.contains('\0') {
+                Match::YesButOutdated
+            } else {
+                Match::No
+            };
         }
         let Ok(hash) = PasswordHash::new(stored) else { return Match::No };
         if self.hasher.argon2.verify_password(password.as_bytes(), &hash).is_err() {
@@ -165,7 +170,11 @@ struct Lanes {
 
 impl Lanes {
     fn new(total: usize) -> Self {
-        Self { total, free: Mutex::new(total), freed: Condvar::new() }
+        Self {
+            total,
+            free: Mutex::new(total),
+            freed: Condvar::new(),
+        }
     }
 
     fn enter(&self) {

@@ -8,8 +8,12 @@ use icu_properties::{CodePointMapData, props::GeneralCategory};
 const SHORTEST: usize = 8;
 
 /// Passwords that everybody tries first, in lower case, one a line.
-static COMMON: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| include_str!("common.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect());
+static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    include_str!("common.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+});
 
 /// Which rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +116,12 @@ pub fn unmet(password: &str, strictness: Strictness) -> Vec<Unmet> {
         ],
     };
     let nul = (Unmet::Nul, password.contains('\0'));
-    rules.iter().copied().chain([nul]).filter_map(|(rule, broken)| broken.then_some(rule)).collect()
+    rules
+        .iter()
+        .copied()
+        .chain([nul])
+        .filter_map(|(rule, broken)| broken.then_some(rule))
+        .collect()
 }
 
 /// Accepts a password, or says what it lacks.
@@ -157,7 +166,10 @@ mod tests {
     fn g08_each_unmet_rule_is_named() {
         let weak = check("abc", Strictness::Strict).unwrap_err();
         assert_eq!(weak.unmet(), [Unmet::TooShort, Unmet::NoUpperCase, Unmet::NoDigit]);
-        assert_eq!(weak.explanation(), "The password needs at least 8 characters, an upper-case letter, a digit.");
+        assert_eq!(
+            weak.explanation(),
+            "The password needs at least 8 characters, an upper-case letter, a digit."
+        );
     }
 
     #[test]
@@ -171,14 +183,25 @@ mod tests {
     #[test]
     fn common_passwords_are_refused_whatever_their_case() {
         for password in ["Password1", "PASSWORd1", "Password123", "Qwerty123", "Welcome1"] {
-            assert_eq!(text(password, Strictness::Strict), "Password is among the most common ones; choose another", "{password}");
+            assert_eq!(
+                text(password, Strictness::Strict),
+                "Password is among the most common ones; choose another",
+                "{password}"
+            );
         }
         assert!(COMMON.len() > 300 && COMMON.iter().all(|password| *password == password.to_lowercase()));
     }
 
     #[test]
     fn passwords_that_the_contract_uses_stay_acceptable() {
-        for password in ["Str0ngPass", "An0therPass", "Fresh1Pass", "Str0ngPäss", "Passw0rd-admin", "Passw0rd-alice"] {
+        for password in [
+            "Str0ngPass",
+            "An0therPass",
+            "Fresh1Pass",
+            "Str0ngPäss",
+            "Passw0rd-admin",
+            "Passw0rd-alice",
+        ] {
             assert_eq!(text(password, Strictness::Strict), "ok", "{password}");
         }
     }

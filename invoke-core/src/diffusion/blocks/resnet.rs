@@ -63,7 +63,10 @@ impl ResnetBlock {
             (Some(projection), Some(time)) => Some(projection.forward(time)?),
             _ => None,
         };
-        let fused = Fused { per_picture: time.as_ref(), ..Fused::default() };
+        let fused = Fused {
+            per_picture: time.as_ref(),
+            ..Fused::default()
+        };
         let h = self.conv1.forward_fused(&self.norm1.forward_silu(x)?, mode, fused)?;
         let h = self.norm2.forward_silu(&h)?;
         match &self.shortcut {

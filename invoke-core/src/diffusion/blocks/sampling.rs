@@ -50,9 +50,17 @@ impl Upsample {
         let (_, _, h, w) = x.dims4()?;
         match size {
             Some((height, width)) if (height, width) != (h * 2, w * 2) => {
-                self.conv.forward_with(&channels_first(x)?.upsample_nearest2d(height, width)?, mode, None)
+                self.conv
+                    .forward_with(&channels_first(x)?.upsample_nearest2d(height, width)?, mode, None)
             }
-            _ => self.conv.forward_fused(x, mode, Fused { doubled: true, ..Fused::default() }),
+            _ => self.conv.forward_fused(
+                x,
+                mode,
+                Fused {
+                    doubled: true,
+                    ..Fused::default()
+                },
+            ),
         }
     }
 }

@@ -174,7 +174,10 @@ impl SelfAttention {
         let joint = self.joint.forward(x)?;
         let width = joint.dim(2)? / 3;
         let part = |i: usize| joint.narrow(2, i * width, width);
-        self.out.forward_add(&attention(&part(0)?, &part(1)?, &part(2)?, self.heads, AttentionMask::None)?, residual)
+        self.out.forward_add(
+            &attention(&part(0)?, &part(1)?, &part(2)?, self.heads, AttentionMask::None)?,
+            residual,
+        )
     }
 }
 

@@ -67,7 +67,11 @@ impl Half {
         if regions.iter().all(|region| region.mask.is_none()) {
             regions.clear();
         }
-        Ok(Self { embeds: Tensor::cat(&embeds, 1)?, regions, added })
+        Ok(Self {
+            embeds: Tensor::cat(&embeds, 1)?,
+            regions,
+            added,
+        })
     }
 
     fn tokens(&self) -> Result<usize> {
@@ -80,9 +84,15 @@ fn latent_mask(mask: &Tensor, (height, width): (usize, usize)) -> Result<Tensor>
     let mask = match mask.dims() {
         [_, _] => mask.unsqueeze(0)?.unsqueeze(0)?,
         [1, _, _] => mask.unsqueeze(0)?,
-        other => return Err(ModelError::Input(format!("a prompt's mask has shape {other:?}, expected [height, width]"))),
+        other => {
+            return Err(ModelError::Input(format!(
+                "a prompt's mask has shape {other:?}, expected [height, width]"
+            )));
+        }
     };
-    Ok(resize(&mask, height, width, Interpolation::Nearest, false)?.squeeze(0)?.squeeze(0)?)
+    Ok(resize(&mask, height, width, Interpolation::Nearest, false)?
+        .squeeze(0)?
+        .squeeze(0)?)
 }
 
 /// Puts texts into one batch: shorter ones are filled up with zeros that nothing looks at. `regional` says whether regions count;
@@ -90,19 +100,27 @@ fn latent_mask(mask: &Tensor, (height, width): (usize, usize)) -> Result<Tensor>
 pub(super) fn batch(rows: &[&Half], size: (usize, usize), regional: bool) -> Result<TextBatch> {
     let lengths = rows.iter().map(|row| row.tokens()).collect::<Result<Vec<_>>>()?;
     let longest = lengths.iter().copied().max().unwrap_or(0);
-    let embeds = rows.iter().zip(&lengths).map(|(row, n)| row.embeds.pad_with_zeros(1, 0, longest - n));
+    let embeds = rows
+        .iter()
+        .zip(&lengths)
+        .map(|(row, n)| row.embeds.pad_with_zeros(1, 0, longest - n));
     let embeds = Tensor::cat(&embeds.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
     let device = embeds.device();
     let padding: Vec<Range<usize>> = lengths.iter().map(|&n| n..longest).collect();
     let bias = if regional && rows.iter().any(|row| !row.regions.is_empty()) {
         let nowhere = Tensor::zeros(size, DType::F32, &Device::Cpu)?;
         let regions = rows.iter().zip(&padding).map(|(row, padding)| {
-            let hidden = Region { tokens: padding.clone(), mask: Some(nowhere.clone()) };
+            let hidden = Region {
+                tokens: padding.clone(),
+                mask: Some(nowhere.clone()),
+            };
             row.regions.iter().cloned().chain((!padding.is_empty()).then_some(hidden)).collect()
         });
         CrossBias::Pixels(region_bias(&regions.collect::<Vec<_>>(), size, longest, DType::F32, device)?)
     } else if padding.iter().any(|padding| !padding.is_empty()) {
-        let bias = lengths.iter().flat_map(|&n| (0..longest).map(move |i| if i < n { 0.0 } else { HIDDEN }));
+        let bias = lengths
+            .iter()
+            .flat_map(|&n| (0..longest).map(move |i| if i < n { 0.0 } else { HIDDEN }));
         CrossBias::Tokens(Tensor::from_vec(bias.collect(), (rows.len(), 1, longest), device)?)
     } else {
         CrossBias::None

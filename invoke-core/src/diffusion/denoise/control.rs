@@ -39,7 +39,10 @@ impl Window {
             Weight::Fixed(weight) => Ok(Some(*weight)),
             Weight::PerStep(weights) => match weights.get(step) {
                 Some(weight) => Ok(Some(*weight)),
-                None => Err(ModelError::Input(format!("weight: {} values, expected one for each of {total} evaluations", weights.len()))),
+                None => Err(ModelError::Input(format!(
+                    "weight: {} values, expected one for each of {total} evaluations",
+                    weights.len()
+                ))),
             },
         }
     }
@@ -67,7 +70,9 @@ impl std::str::FromStr for ControlMode {
             "more_prompt" => Ok(Self::MorePrompt),
             "more_control" => Ok(Self::MoreControl),
             "unbalanced" => Ok(Self::Unbalanced),
-            other => Err(format!("control_mode: `{other}`, expected balanced, more_prompt, more_control or unbalanced")),
+            other => Err(format!(
+                "control_mode: `{other}`, expected balanced, more_prompt, more_control or unbalanced"
+            )),
         }
     }
 }
@@ -133,12 +138,18 @@ impl<'a> Controlled<'a> {
                 crate::diffusion::latents::crop(&input.picture, top, left, height, width)?
             }
         };
-        Ok(Self { hint: input.net.embed_picture(&picture)?, input, contexts: [None, None] })
+        Ok(Self {
+            hint: input.net.embed_picture(&picture)?,
+            input,
+            contexts: [None, None],
+        })
     }
 
     /// Residuals for one job, whose `sample` is scaled as the denoiser gets it. `None` outside the window.
     fn residuals(&mut self, sample: &Tensor, text: [&Half; 2], rows: Rows, at: At) -> Result<Option<ControlResiduals>> {
-        let Some(weight) = self.input.window.at(at.step, at.total)? else { return Ok(None) };
+        let Some(weight) = self.input.window.at(at.step, at.total)? else {
+            return Ok(None);
+        };
         let (net, mode) = (self.input.net, self.input.mode);
         let positive_only = rows == Rows::Positive || mode.positive_only();
         let (_, _, h, w) = sample.dims4()?;
@@ -150,10 +161,18 @@ impl<'a> Controlled<'a> {
             *slot = Some(net.prepare(&text.embeds, text.bias.clone(), added)?);
         }
         let context = slot.as_ref().expect("it was filled just now");
-        let sample = if positive_only { sample.clone() } else { Tensor::cat(&[sample, sample], 0)? };
+        let sample = if positive_only {
+            sample.clone()
+        } else {
+            Tensor::cat(&[sample, sample], 0)?
+        };
         let strength = ControlStrength { weight, ramp: mode.ramp() };
         let residuals = net.forward(&sample, at.timestep, context, &self.hint, strength)?;
-        Ok(Some(if positive_only && rows == Rows::Both { residuals.after_zeros(1)? } else { residuals }))
+        Ok(Some(if positive_only && rows == Rows::Both {
+            residuals.after_zeros(1)?
+        } else {
+            residuals
+        }))
     }
 }
 
@@ -214,10 +233,18 @@ mod tests {
 
     #[test]
     fn a_window_includes_both_its_ends() {
-        let window = Window { weight: Weight::Fixed(0.8), begin: 0.1, end: 0.7 };
+        let window = Window {
+            weight: Weight::Fixed(0.8),
+            begin: 0.1,
+            end: 0.7,
+        };
         let active: Vec<usize> = (0..20).filter(|&i| window.at(i, 20).unwrap().is_some()).collect();
         assert_eq!(active, (2..=14).collect::<Vec<_>>());
-        let short = Window { weight: Weight::PerStep(vec![1.0]), begin: 0.0, end: 1.0 };
+        let short = Window {
+            weight: Weight::PerStep(vec![1.0]),
+            begin: 0.0,
+            end: 1.0,
+        };
         assert_eq!(short.at(0, 3).unwrap(), Some(1.0));
         assert!(short.at(1, 3).unwrap_err().to_string().starts_with("weight: 1 values"));
     }

@@ -41,12 +41,19 @@ pub(super) struct Evaluator<'a, D: Denoiser> {
 
 impl<'a, D: Denoiser> Evaluator<'a, D> {
     pub(super) fn new(denoiser: &'a D) -> Self {
-        Self { denoiser, both: None, positive: None }
+        Self {
+            denoiser,
+            both: None,
+            positive: None,
+        }
     }
 
     /// Whether the denoiser sees masks itself.
     pub(super) fn inpaints(&self, latents: &Tensor) -> bool {
-        latents.dims().get(1).is_some_and(|&channels| channels != self.denoiser.in_channels())
+        latents
+            .dims()
+            .get(1)
+            .is_some_and(|&channels| channels != self.denoiser.in_channels())
     }
 
     /// To be called when the jobs of the batch change.
@@ -68,9 +75,17 @@ impl<'a, D: Denoiser> Evaluator<'a, D> {
         let sample = self.samples(parts, rows)?;
         let control = controls(parts, rows, at)?;
         let adapter = adapters(parts, rows, at)?;
-        let scales = parts.iter().flat_map(|part| part.images).map(|image| Ok(image.window.at(at.step, at.total)?.unwrap_or(0.0)));
+        let scales = parts
+            .iter()
+            .flat_map(|part| part.images)
+            .map(|image| Ok(image.window.at(at.step, at.total)?.unwrap_or(0.0)));
         let scales: Vec<f64> = scales.collect::<Result<_>>()?;
-        let inputs = StepInputs { control: control.as_ref(), adapter: &adapter, image_scales: &scales, ..StepInputs::default() };
+        let inputs = StepInputs {
+            control: control.as_ref(),
+            adapter: &adapter,
+            image_scales: &scales,
+            ..StepInputs::default()
+        };
         let denoiser = self.denoiser;
         let context = self.context(parts, rows)?;
         let output = denoiser.predict(&sample, at.timestep, context, inputs)?.to_dtype(DType::F32)?;
@@ -99,7 +114,10 @@ impl<'a, D: Denoiser> Evaluator<'a, D> {
         };
         let samples = parts.iter().map(one).collect::<Result<Vec<_>>>()?;
         let twice = if rows == Rows::Both { 2 } else { 1 };
-        Ok(Tensor::cat(&samples.iter().cycle().take(samples.len() * twice).collect::<Vec<_>>(), 0)?)
+        Ok(Tensor::cat(
+            &samples.iter().cycle().take(samples.len() * twice).collect::<Vec<_>>(),
+            0,
+        )?)
     }
 
     fn context(&mut self, parts: &[Part<'_, '_>], rows: Rows) -> Result<&D::Context> {
@@ -114,7 +132,11 @@ impl<'a, D: Denoiser> Evaluator<'a, D> {
                 halves.extend(parts.iter().map(|part| part.text[0]));
             }
             halves.extend(parts.iter().map(|part| part.text[1]));
-            let images: Vec<ImagePrompt> = parts.iter().flat_map(|part| part.images).map(|image| image.prompt.clone()).collect();
+            let images: Vec<ImagePrompt> = parts
+                .iter()
+                .flat_map(|part| part.images)
+                .map(|image| image.prompt.clone())
+                .collect();
             *slot = Some(self.denoiser.prepare(&batch(&halves, (h, w), true)?, &images)?);
         }
         Ok(slot.as_ref().expect("it was filled just now"))
@@ -123,12 +145,16 @@ impl<'a, D: Denoiser> Evaluator<'a, D> {
 
 /// ControlNets' residuals for all rows; jobs on which none acts get zeros. `None` if none acts on any.
 fn controls(parts: &mut [Part<'_, '_>], rows: Rows, at: At) -> Result<Option<ControlResiduals>> {
-    let each = parts.iter_mut().map(|part| sum_of_controls(part.controls, &part.sample, part.text, rows, at));
+    let each = parts
+        .iter_mut()
+        .map(|part| sum_of_controls(part.controls, &part.sample, part.text, rows, at));
     let each = each.collect::<Result<Vec<_>>>()?;
     if let [Some(only)] = each.as_slice() {
         return Ok(Some(only.clone()));
     }
-    let Some(model) = each.iter().flatten().next() else { return Ok(None) };
+    let Some(model) = each.iter().flatten().next() else {
+        return Ok(None);
+    };
     let gather = |pick: &dyn Fn(&ControlResiduals) -> Tensor| -> Result<Tensor> {
         let tensors: Vec<Tensor> = each
             .iter()
@@ -139,14 +165,24 @@ fn controls(parts: &mut [Part<'_, '_>], rows: Rows, at: At) -> Result<Option<Con
             .collect::<candle_core::Result<_>>()?;
         by_half(&tensors, rows)
     };
-    let down = (0..model.down.len()).map(|i| gather(&|r| r.down[i].clone())).collect::<Result<_>>()?;
-    Ok(Some(ControlResiduals { down, mid: gather(&|r| r.mid.clone())? }))
+    let down = (0..model.down.len())
+        .map(|i| gather(&|r| r.down[i].clone()))
+        .collect::<Result<_>>()?;
+    Ok(Some(ControlResiduals {
+        down,
+        mid: gather(&|r| r.mid.clone())?,
+    }))
 }
 
 /// T2I-Adapters' states for all rows; empty if no job has any.
 fn adapters(parts: &[Part<'_, '_>], rows: Rows, at: At) -> Result<Vec<Tensor>> {
-    let each = parts.iter().map(|part| sum_of_adapters(part.adapters, &part.sample, at)).collect::<Result<Vec<_>>>()?;
-    let Some(model) = each.iter().find(|states| !states.is_empty()) else { return Ok(Vec::new()) };
+    let each = parts
+        .iter()
+        .map(|part| sum_of_adapters(part.adapters, &part.sample, at))
+        .collect::<Result<Vec<_>>>()?;
+    let Some(model) = each.iter().find(|states| !states.is_empty()) else {
+        return Ok(Vec::new());
+    };
     (0..model.len())
         .map(|i| {
             let states = each.iter().map(|states| match states.get(i) {
@@ -155,7 +191,10 @@ fn adapters(parts: &[Part<'_, '_>], rows: Rows, at: At) -> Result<Vec<Tensor>> {
             });
             let states = states.collect::<candle_core::Result<Vec<_>>>()?;
             let twice = if rows == Rows::Both { 2 } else { 1 };
-            Ok(Tensor::cat(&states.iter().cycle().take(states.len() * twice).collect::<Vec<_>>(), 0)?)
+            Ok(Tensor::cat(
+                &states.iter().cycle().take(states.len() * twice).collect::<Vec<_>>(),
+                0,
+            )?)
         })
         .collect()
 }

@@ -23,7 +23,10 @@ pub struct Guidance {
 impl Guidance {
     /// A fixed scale without rescaling.
     pub const fn fixed(scale: f64) -> Self {
-        Self { scale: GuidanceScale::Fixed(scale), rescale: 0.0 }
+        Self {
+            scale: GuidanceScale::Fixed(scale),
+            rescale: 0.0,
+        }
     }
 
     /// The scale at an evaluation, counted from 0.
@@ -40,7 +43,10 @@ impl Guidance {
             GuidanceScale::Fixed(scale) => std::slice::from_ref(scale),
             GuidanceScale::PerStep(scales) if scales.len() == steps => scales.as_slice(),
             GuidanceScale::PerStep(scales) => {
-                return Some(format!("cfg_scale: {} values, expected one for each of the {steps} steps", scales.len()));
+                return Some(format!(
+                    "cfg_scale: {} values, expected one for each of the {steps} steps",
+                    scales.len()
+                ));
             }
         };
         if let Some(scale) = scales.iter().find(|scale| !(**scale >= 1.0 && scale.is_finite())) {

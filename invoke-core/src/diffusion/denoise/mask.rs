@@ -34,10 +34,18 @@ impl Masked {
         let keep = resize(&place(&mask.mask)?, h, w, Interpolation::Bilinear, false)?;
         let masked_latents = match &mask.masked_latents {
             Some(given) => place(given)?,
-            None => keep.lt(0.5)?.broadcast_as(original.shape())?.where_cond(&original.zeros_like()?, original)?,
+            None => keep
+                .lt(0.5)?
+                .broadcast_as(original.shape())?
+                .where_cond(&original.zeros_like()?, original)?,
         };
         let change = keep.affine(-1.0, 1.0)?;
-        Ok(Self { change, gradient: mask.gradient, original: original.clone(), masked_latents })
+        Ok(Self {
+            change,
+            gradient: mask.gradient,
+            original: original.clone(),
+            masked_latents,
+        })
     }
 
     /// Puts back the original, noised to `timestep`, where the sample must not have changed yet.
@@ -52,7 +60,11 @@ impl Masked {
 
     /// Puts back the original itself, after the last step.
     pub(super) fn finish(&self, latents: &Tensor) -> Result<Tensor> {
-        if self.gradient { self.select(0.0, latents, &self.original) } else { self.mix(latents, &self.original) }
+        if self.gradient {
+            self.select(0.0, latents, &self.original)
+        } else {
+            self.mix(latents, &self.original)
+        }
     }
 
     /// What models trained to inpaint see beside the latents: the mask and the masked picture, `[1, 5, h, w]`.
@@ -68,7 +80,10 @@ impl Masked {
 
     fn select(&self, threshold: f64, changed: &Tensor, kept: &Tensor) -> Result<Tensor> {
         let limit = Tensor::new(threshold as f32, &Device::Cpu)?.to_device(self.change.device())?;
-        self.change.broadcast_gt(&limit)?.broadcast_as(changed.shape())?.where_cond(changed, kept)
+        self.change
+            .broadcast_gt(&limit)?
+            .broadcast_as(changed.shape())?
+            .where_cond(changed, kept)
     }
 
     fn mix(&self, changed: &Tensor, kept: &Tensor) -> Result<Tensor> {

@@ -29,9 +29,9 @@ pub use plan::Plan;
 pub use run::{Job, Outcome, Progress, Watcher, denoise};
 pub use tiled::{Tile, denoise_tiled, tiles_with_overlap};
 
+use super::Seamless;
 use super::error::Result;
 use super::unet::{Added, Context, FreeU, ImagePrompt, StepInputs, UNet};
-use super::Seamless;
 
 /// What the loop needs of a model: [`UNetDenoiser`] in earnest, small functions in tests.
 pub trait Denoiser {
@@ -73,7 +73,11 @@ impl Denoiser for UNetDenoiser<'_> {
     }
 
     fn predict(&self, sample: &Tensor, timestep: f64, context: &Context, inputs: StepInputs<'_>) -> Result<Tensor> {
-        let inputs = StepInputs { seamless: self.seamless, free_u: self.free_u, ..inputs };
+        let inputs = StepInputs {
+            seamless: self.seamless,
+            free_u: self.free_u,
+            ..inputs
+        };
         self.unet.forward(sample, timestep, context, &inputs)
     }
 }

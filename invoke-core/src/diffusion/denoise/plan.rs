@@ -35,7 +35,10 @@ impl Plan<'_> {
                 return Err(ModelError::Input(format!("{field}: {value} is out of range, expected 0 to 1")));
             }
         }
-        let sampler = self.scheduler.build(self.config, self.steps, seed).map_err(|e| ModelError::Input(e.to_string()))?;
+        let sampler = self
+            .scheduler
+            .build(self.config, self.steps, seed)
+            .map_err(|e| ModelError::Input(e.to_string()))?;
         let (all, order) = (sampler.timesteps(), sampler.order());
         // Steps are counted, not evaluations; a share of the way is a timestep, rounded half to even.
         let whole: Vec<f64> = all.iter().step_by(order).copied().collect();
@@ -56,13 +59,24 @@ mod tests {
     fn visits(scheduler: SchedulerName, steps: usize, start: f64, end: f64) -> (Vec<f64>, Option<f64>) {
         let json = r#"{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1, "timestep_spacing": "leading"}"#;
         let config = SchedulerConfig::from_json(json).unwrap();
-        let course = Plan { scheduler, config: &config, steps, start, end }.open(0).unwrap();
+        let course = Plan {
+            scheduler,
+            config: &config,
+            steps,
+            start,
+            end,
+        }
+        .open(0)
+        .unwrap();
         (course.visits, course.first)
     }
 
     #[test]
     fn parts_of_a_schedule() {
-        assert_eq!(visits(SchedulerName::Ddim, 5, 0.0, 1.0), (vec![801.0, 601.0, 401.0, 201.0, 1.0], Some(801.0)));
+        assert_eq!(
+            visits(SchedulerName::Ddim, 5, 0.0, 1.0),
+            (vec![801.0, 601.0, 401.0, 201.0, 1.0], Some(801.0))
+        );
         assert_eq!(visits(SchedulerName::Ddim, 5, 0.4, 1.0), (vec![401.0, 201.0, 1.0], Some(401.0)));
         // Both halves meet without a gap or an overlap.
         assert_eq!(visits(SchedulerName::Euler, 4, 0.0, 0.5).0, [751.0, 501.0]);

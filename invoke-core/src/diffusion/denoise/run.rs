@@ -2,13 +2,13 @@
 
 use candle_core::{DType, Tensor};
 
+use super::Denoiser;
 use super::condition::{Half, Prompt};
 use super::control::{AdapterInput, At, ControlInput, Controlled, ImageInput};
 use super::evaluate::{Evaluator, Part};
 use super::guidance::Guidance;
 use super::mask::{DenoiseMask, Masked};
 use super::plan::{Course, Plan};
-use super::Denoiser;
 use crate::diffusion::error::{ModelError, Result};
 use crate::diffusion::noise::{TorchGenerator, randn};
 use crate::diffusion::schedulers::Scheduler;
@@ -112,7 +112,12 @@ impl Job<'_> {
         let size = part.unwrap_or((h, w));
         let negative = Half::join("negative_conditioning", &self.negative, size, &device)?;
         let positive = Half::join("positive_conditioning", &self.positive, size, &device)?;
-        Ok(Start { latents, noise, negative, positive })
+        Ok(Start {
+            latents,
+            noise,
+            negative,
+            positive,
+        })
     }
 }
 
@@ -147,13 +152,22 @@ pub fn denoise<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, jobs: &[Job<'_>]) -> 
         && let Some(other) = active.iter().find(|other| other.latents.dims() != first.latents.dims())
     {
         let (found, expected) = (other.latents.dims(), first.latents.dims());
-        return Err(ModelError::Input(format!("a batch holds latents of {found:?} and {expected:?}, expected one shape")));
+        return Err(ModelError::Input(format!(
+            "a batch holds latents of {found:?} and {expected:?}, expected one shape"
+        )));
     }
 
     let total = visits.len();
     for one in &active {
         let (latents, sampler) = (&one.latents, &one.sampler);
-        one.report(Progress { step: 0, total, order: sampler.order(), timestep: sampler.train_timesteps(), latents, predicted: None });
+        one.report(Progress {
+            step: 0,
+            total,
+            order: sampler.order(),
+            timestep: sampler.train_timesteps(),
+            latents,
+            predicted: None,
+        });
     }
     let mut evaluator = Evaluator::new(denoiser);
     for (step, &timestep) in visits.iter().enumerate() {
@@ -180,7 +194,10 @@ pub fn denoise<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, jobs: &[Job<'_>]) -> 
         };
         outcomes[one.place] = Some(Outcome::Done(latents));
     }
-    Ok(outcomes.into_iter().map(|outcome| outcome.expect("every job was finished, cancelled or had nothing to do")).collect())
+    Ok(outcomes
+        .into_iter()
+        .map(|outcome| outcome.expect("every job was finished, cancelled or had nothing to do"))
+        .collect())
 }
 
 fn begin<'j, 'a>(place: usize, job: &'j Job<'a>, start: Start, course: Course) -> Result<Active<'j, 'a>> {
@@ -199,8 +216,21 @@ fn begin<'j, 'a>(place: usize, job: &'j Job<'a>, start: Start, course: Course) -
             Some((Masked::new(mask, &start.latents)?, noise))
         }
     };
-    let controls = job.controls.iter().map(|input| Controlled::new(input, None)).collect::<Result<_>>()?;
-    Ok(Active { place, job, start, latents, sampler, generator: TorchGenerator::for_steps(job.seed), mask, controls })
+    let controls = job
+        .controls
+        .iter()
+        .map(|input| Controlled::new(input, None))
+        .collect::<Result<_>>()?;
+    Ok(Active {
+        place,
+        job,
+        start,
+        latents,
+        sampler,
+        generator: TorchGenerator::for_steps(job.seed),
+        mask,
+        controls,
+    })
 }
 
 /// One evaluation for all jobs.

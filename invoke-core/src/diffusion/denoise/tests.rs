@@ -43,7 +43,10 @@ fn config() -> SchedulerConfig {
 
 fn prompt(value: f32, tokens: usize) -> Vec<Prompt> {
     let embeds = Tensor::full(value / tokens as f32, (1, tokens, 1), &Device::Cpu).unwrap();
-    vec![Prompt { conditioning: Conditioning { embeds, sdxl: None }, mask: None }]
+    vec![Prompt {
+        conditioning: Conditioning { embeds, sdxl: None },
+        mask: None,
+    }]
 }
 
 fn job(seed: u64, scale: f64, watcher: &dyn Watcher) -> Job<'_> {
@@ -90,11 +93,23 @@ impl Watcher for StopAfter {
 #[test]
 fn company_changes_nothing() {
     let config = config();
-    for scheduler in [SchedulerName::Dpmpp3mK, SchedulerName::EulerA, SchedulerName::DpmppSde, SchedulerName::Heun] {
-        let plan = Plan { scheduler, config: &config, steps: 8, start: 0.0, end: 1.0 };
+    for scheduler in [
+        SchedulerName::Dpmpp3mK,
+        SchedulerName::EulerA,
+        SchedulerName::DpmppSde,
+        SchedulerName::Heun,
+    ] {
+        let plan = Plan {
+            scheduler,
+            config: &config,
+            steps: 8,
+            start: 0.0,
+            end: 1.0,
+        };
         let toy = Toy::default();
-        let alone: Vec<Vec<f32>> =
-            (1..4).map(|seed| done(&denoise(&toy, &plan, &[job(seed, 5.0, &())]).unwrap()[0])).collect();
+        let alone: Vec<Vec<f32>> = (1..4)
+            .map(|seed| done(&denoise(&toy, &plan, &[job(seed, 5.0, &())]).unwrap()[0]))
+            .collect();
         let stop = StopAfter(3, AtomicUsize::new(0));
         let together = denoise(&toy, &plan, &[job(1, 5.0, &()), job(2, 5.0, &stop), job(3, 5.0, &())]).unwrap();
         close(&done(&together[0]), &alone[0]);
@@ -107,7 +122,13 @@ fn company_changes_nothing() {
 #[test]
 fn a_cancelled_job_stops_at_the_next_step() {
     let (toy, config) = (Toy::default(), config());
-    let plan = Plan { scheduler: SchedulerName::Ddim, config: &config, steps: 20, start: 0.0, end: 1.0 };
+    let plan = Plan {
+        scheduler: SchedulerName::Ddim,
+        config: &config,
+        steps: 20,
+        start: 0.0,
+        end: 1.0,
+    };
     let stop = StopAfter(4, AtomicUsize::new(0));
     let outcomes = denoise(&toy, &plan, &[job(1, 5.0, &stop)]).unwrap();
     assert!(matches!(outcomes[0], Outcome::Cancelled));
@@ -118,7 +139,13 @@ fn a_cancelled_job_stops_at_the_next_step() {
 #[test]
 fn without_guidance_only_one_half_is_evaluated() {
     let (toy, config) = (Toy::default(), config());
-    let plan = Plan { scheduler: SchedulerName::Ddim, config: &config, steps: 5, start: 0.0, end: 1.0 };
+    let plan = Plan {
+        scheduler: SchedulerName::Ddim,
+        config: &config,
+        steps: 5,
+        start: 0.0,
+        end: 1.0,
+    };
     let one = done(&denoise(&toy, &plan, &[job(1, 1.0, &())]).unwrap()[0]);
     assert_eq!(toy.rows.load(Ordering::Relaxed), 5);
     let almost = done(&denoise(&toy, &plan, &[job(1, 1.000_000_1, &())]).unwrap()[0]);
@@ -129,33 +156,62 @@ fn without_guidance_only_one_half_is_evaluated() {
 #[test]
 fn a_scale_for_each_step() {
     let (toy, config) = (Toy::default(), config());
-    let plan = Plan { scheduler: SchedulerName::Ddim, config: &config, steps: 4, start: 0.0, end: 1.0 };
+    let plan = Plan {
+        scheduler: SchedulerName::Ddim,
+        config: &config,
+        steps: 4,
+        start: 0.0,
+        end: 1.0,
+    };
     let with = |scale: GuidanceScale| {
         let mut job = job(1, 1.0, &());
         job.guidance.scale = scale;
         denoise(&toy, &plan, &[job]).map(|outcomes| done(&outcomes[0]))
     };
-    close(&with(GuidanceScale::PerStep(vec![3.0; 4])).unwrap(), &with(GuidanceScale::Fixed(3.0)).unwrap());
+    close(
+        &with(GuidanceScale::PerStep(vec![3.0; 4])).unwrap(),
+        &with(GuidanceScale::Fixed(3.0)).unwrap(),
+    );
     let wrong = with(GuidanceScale::PerStep(vec![3.0; 3])).unwrap_err().to_string();
     assert_eq!(wrong, "cfg_scale: 3 values, expected one for each of the 4 steps");
-    assert!(with(GuidanceScale::Fixed(0.5)).unwrap_err().to_string().contains("expected 1 or more"));
+    assert!(
+        with(GuidanceScale::Fixed(0.5))
+            .unwrap_err()
+            .to_string()
+            .contains("expected 1 or more")
+    );
 }
 
 #[test]
 fn rescaling_draws_the_contrast_back() {
-    let positive = (Tensor::arange(0f32, 16.0, &Device::Cpu).unwrap() / 64.0).unwrap().reshape((1, 4, 2, 2)).unwrap();
+    let positive = (Tensor::arange(0f32, 16.0, &Device::Cpu).unwrap() / 64.0)
+        .unwrap()
+        .reshape((1, 4, 2, 2))
+        .unwrap();
     let negative = (&positive * 0.1).unwrap();
     // Guided is 8.2 times the positive prediction; half way back to the same contrast is 4.6 times.
-    let guidance = Guidance { scale: GuidanceScale::Fixed(9.0), rescale: 0.5 };
+    let guidance = Guidance {
+        scale: GuidanceScale::Fixed(9.0),
+        rescale: 0.5,
+    };
     let guided = guidance.combine(&negative, &positive, 0).unwrap();
     let expected = (positive * 4.6).unwrap();
-    close(&guided.flatten_all().unwrap().to_vec1::<f32>().unwrap(), &expected.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    close(
+        &guided.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+        &expected.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+    );
 }
 
 #[test]
 fn what_a_mask_keeps_comes_back() {
     let (toy, config) = (Toy::default(), config());
-    let plan = Plan { scheduler: SchedulerName::Euler, config: &config, steps: 8, start: 0.3, end: 1.0 };
+    let plan = Plan {
+        scheduler: SchedulerName::Euler,
+        config: &config,
+        steps: 8,
+        start: 0.3,
+        end: 1.0,
+    };
     let original = Tensor::full(0.5f32, (1, 4, 6, 4), &Device::Cpu).unwrap();
     // Left half kept, at the pixels' size.
     let keep: Vec<f32> = (0..48 * 32).map(|i| if i % 32 < 16 { 1.0 } else { 0.0 }).collect();
@@ -163,7 +219,11 @@ fn what_a_mask_keeps_comes_back() {
     for gradient in [false, true] {
         let mut job = job(5, 4.0, &());
         job.latents = Some(original.clone());
-        job.mask = Some(DenoiseMask { mask: keep.clone(), gradient, masked_latents: None });
+        job.mask = Some(DenoiseMask {
+            mask: keep.clone(),
+            gradient,
+            masked_latents: None,
+        });
         let out = done(&denoise(&toy, &plan, &[job]).unwrap()[0]);
         for (i, value) in out.iter().enumerate() {
             let kept = i % 4 < 2;
@@ -175,16 +235,32 @@ fn what_a_mask_keeps_comes_back() {
 #[test]
 fn nothing_to_do_returns_what_was_given() {
     let (toy, config) = (Toy::default(), config());
-    let plan = Plan { scheduler: SchedulerName::Ddim, config: &config, steps: 5, start: 1.0, end: 1.0 };
+    let plan = Plan {
+        scheduler: SchedulerName::Ddim,
+        config: &config,
+        steps: 5,
+        start: 1.0,
+        end: 1.0,
+    };
     let mut job = job(1, 5.0, &());
     job.latents = Some(Tensor::full(0.25f32, (1, 4, 6, 4), &Device::Cpu).unwrap());
-    assert!(done(&denoise(&toy, &plan, &[job]).unwrap()[0]).iter().all(|v| (v - 0.25).abs() < 1e-7));
+    assert!(
+        done(&denoise(&toy, &plan, &[job]).unwrap()[0])
+            .iter()
+            .all(|v| (v - 0.25).abs() < 1e-7)
+    );
 }
 
 #[test]
 fn unfit_jobs_are_refused_by_name() {
     let (toy, config) = (Toy::default(), config());
-    let plan = Plan { scheduler: SchedulerName::Ddim, config: &config, steps: 5, start: 0.0, end: 1.0 };
+    let plan = Plan {
+        scheduler: SchedulerName::Ddim,
+        config: &config,
+        steps: 5,
+        start: 0.0,
+        end: 1.0,
+    };
     let refused = |change: &dyn Fn(&mut Job<'_>)| {
         let mut job = job(1, 5.0, &());
         change(&mut job);
@@ -194,16 +270,30 @@ fn unfit_jobs_are_refused_by_name() {
     assert!(refused(&|job| job.positive.clear()).starts_with("positive_conditioning"));
     assert!(refused(&|job| job.latents = Some(latent_noise(1, 4, 8, 8).unwrap())).contains("do not fit together"));
     let late = Plan { end: 1.5, ..plan };
-    assert!(denoise(&toy, &late, &[job(1, 5.0, &())]).unwrap_err().to_string().starts_with("denoising_end"));
+    assert!(
+        denoise(&toy, &late, &[job(1, 5.0, &())])
+            .unwrap_err()
+            .to_string()
+            .starts_with("denoising_end")
+    );
 }
 
 #[test]
 fn texts_of_different_length_are_filled_up_unseen() {
     let (toy, config) = (Toy::default(), config());
-    let plan = Plan { scheduler: SchedulerName::Ddim, config: &config, steps: 5, start: 0.0, end: 1.0 };
+    let plan = Plan {
+        scheduler: SchedulerName::Ddim,
+        config: &config,
+        steps: 5,
+        start: 0.0,
+        end: 1.0,
+    };
     let mut long = job(1, 5.0, &());
     long.positive = prompt(0.01, 154);
-    close(&done(&denoise(&toy, &plan, &[long]).unwrap()[0]), &done(&denoise(&toy, &plan, &[job(1, 5.0, &())]).unwrap()[0]));
+    close(
+        &done(&denoise(&toy, &plan, &[long]).unwrap()[0]),
+        &done(&denoise(&toy, &plan, &[job(1, 5.0, &())]).unwrap()[0]),
+    );
 }
 
 #[test]
@@ -214,14 +304,34 @@ fn tiles_cover_the_whole_evenly() {
     assert_eq!(tiles[1].overlap, [0, 16, 16, 16]);
     assert_eq!(tiles[5].overlap, [16, 0, 16, 0]);
     let whole = tiles_with_overlap(8, 8, (32, 32), 4).unwrap();
-    assert_eq!(whole, [Tile { top: 0, left: 0, height: 8, width: 8, overlap: [0; 4] }]);
-    assert!(tiles_with_overlap(64, 64, (16, 16), 16).unwrap_err().to_string().starts_with("tile_overlap"));
+    assert_eq!(
+        whole,
+        [Tile {
+            top: 0,
+            left: 0,
+            height: 8,
+            width: 8,
+            overlap: [0; 4]
+        }]
+    );
+    assert!(
+        tiles_with_overlap(64, 64, (16, 16), 16)
+            .unwrap_err()
+            .to_string()
+            .starts_with("tile_overlap")
+    );
 }
 
 #[test]
 fn tiles_of_a_pixelwise_model_make_the_same_picture() {
     let (toy, config) = (Toy::default(), config());
-    let plan = Plan { scheduler: SchedulerName::Dpmpp2mK, config: &config, steps: 6, start: 0.2, end: 1.0 };
+    let plan = Plan {
+        scheduler: SchedulerName::Dpmpp2mK,
+        config: &config,
+        steps: 6,
+        start: 0.2,
+        end: 1.0,
+    };
     let big = |seed| {
         let mut job = job(seed, 3.0, &());
         job.noise = Some(latent_noise(seed, 4, 12, 20).unwrap());

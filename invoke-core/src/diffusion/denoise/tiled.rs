@@ -33,13 +33,19 @@ pub struct Tile {
 pub fn tiles_with_overlap(height: usize, width: usize, tile: (usize, usize), overlap: usize) -> Result<Vec<Tile>> {
     for (field, size) in [("tile_height", tile.0), ("tile_width", tile.1)] {
         if overlap >= size {
-            return Err(ModelError::Input(format!("tile_overlap: {overlap} is out of range, expected less than {field} ({size})")));
+            return Err(ModelError::Input(format!(
+                "tile_overlap: {overlap} is out of range, expected less than {field} ({size})"
+            )));
         }
     }
     let axis = |whole: usize, tile: usize| -> Vec<(usize, usize, usize, usize)> {
         let tile = tile.min(whole);
         // A whole as small as the overlap takes one tile.
-        let count = if whole <= tile { 1 } else { (whole - overlap).div_ceil(tile - overlap) };
+        let count = if whole <= tile {
+            1
+        } else {
+            (whole - overlap).div_ceil(tile - overlap)
+        };
         let place = |i: usize| if count > 1 { i * (whole - tile) / (count - 1) } else { 0 };
         let shared = |i: usize| (place(i - 1) + tile).saturating_sub(place(i));
         let before = |i: usize| if i > 0 { shared(i) } else { 0 };
@@ -50,7 +56,13 @@ pub fn tiles_with_overlap(height: usize, width: usize, tile: (usize, usize), ove
     let tiles = axis(height, tile.0).into_iter().flat_map(|(top, height, above, below)| {
         columns.iter().map(move |&(left, width, before, after)| {
             let overlap = [above, below, before, after];
-            Tile { top, left, height, width, overlap }
+            Tile {
+                top,
+                left,
+                height,
+                width,
+                overlap,
+            }
         })
     });
     Ok(tiles.collect())
@@ -63,7 +75,13 @@ impl Tile {
         // A ramp of one pixel is 0 where it rises and 1 where it falls, as a range of one number is its start.
         let axis = |size: usize, before: usize, after: usize| -> Vec<f32> {
             let rise = |i: usize| if i < before { ramp(i, before) } else { 1.0 };
-            let fall = |i: usize| if size - i <= after { 1.0 - ramp(i + after - size, after) } else { 1.0 };
+            let fall = |i: usize| {
+                if size - i <= after {
+                    1.0 - ramp(i + after - size, after)
+                } else {
+                    1.0
+                }
+            };
             (0..size).map(|i| rise(i) * fall(i)).collect()
         };
         let [above, below, before, after] = self.overlap;
@@ -84,14 +102,18 @@ impl Tile {
 pub fn denoise_tiled<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, job: &Job<'_>, tiles: &[Tile]) -> Result<Outcome> {
     let regional = job.positive.iter().chain(&job.negative).any(|prompt| prompt.mask.is_some());
     if regional || job.mask.is_some() || !job.adapters.is_empty() || !job.images.is_empty() {
-        return Err(ModelError::Input("tiles do not go with masks, T2I-Adapters, IP-Adapters or prompts for parts of the picture".into()));
+        return Err(ModelError::Input(
+            "tiles do not go with masks, T2I-Adapters, IP-Adapters or prompts for parts of the picture".into(),
+        ));
     }
     let Some(first_tile) = tiles.first() else {
         return Err(ModelError::Input("tiles: none given, expected one or more".into()));
     };
     let start = job.start(plan, Some((first_tile.height, first_tile.width)))?;
     let course = plan.open(job.seed)?;
-    let Some(first) = course.first else { return Ok(Outcome::Done(start.latents)) };
+    let Some(first) = course.first else {
+        return Ok(Outcome::Done(start.latents));
+    };
     let mut latents = match &start.noise {
         Some(noise) => course.sampler.add_noise(&start.latents, noise, first)?,
         None => start.latents.clone(),
@@ -106,7 +128,11 @@ pub fn denoise_tiled<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, job: &Job<'_>, 
     let mut sum = Tensor::zeros((1, 1, h, w), DType::F32, &device)?;
     for tile in tiles {
         let part = [tile.top, tile.left, tile.height, tile.width];
-        let controls = job.controls.iter().map(|input| Controlled::new(input, Some(part))).collect::<Result<Vec<_>>>()?;
+        let controls = job
+            .controls
+            .iter()
+            .map(|input| Controlled::new(input, Some(part)))
+            .collect::<Result<Vec<_>>>()?;
         let weights = tile.weights(&device)?;
         sum = (sum + tile.spread(&weights, (h, w))?)?;
         let sampler: Box<dyn Scheduler> = course.sampler.fork();
@@ -118,7 +144,14 @@ pub fn denoise_tiled<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, job: &Job<'_>, 
 
     let total = course.visits.len();
     let (order, train) = (course.sampler.order(), course.sampler.train_timesteps());
-    job.watcher.progressed(Progress { step: 0, total, order, timestep: train, latents: &latents, predicted: None });
+    job.watcher.progressed(Progress {
+        step: 0,
+        total,
+        order,
+        timestep: train,
+        latents: &latents,
+        predicted: None,
+    });
     // One stream of noise serves all tiles in turn.
     let mut generator = TorchGenerator::for_steps(job.seed);
     let mut evaluator = Evaluator::new(denoiser);
@@ -153,7 +186,14 @@ pub fn denoise_tiled<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, job: &Job<'_>, 
         latents = merged.broadcast_div(&divisor)?;
         let predicted = merged_clean.map(|clean| clean.broadcast_div(&divisor)).transpose()?;
         let predicted = predicted.as_ref();
-        job.watcher.progressed(Progress { step: step + 1, total, order, timestep: timestep as usize, latents: &latents, predicted });
+        job.watcher.progressed(Progress {
+            step: step + 1,
+            total,
+            order,
+            timestep: timestep as usize,
+            latents: &latents,
+            predicted,
+        });
     }
     Ok(Outcome::Done(latents))
 }

@@ -8,7 +8,11 @@ const PARALLEL: f64 = 0.9995;
 /// Spherical interpolation between two tensors of one shape, each taken as a single long vector; `t` of 0 gives `a`, 1 gives `b`.
 pub fn blend(a: &Tensor, b: &Tensor, t: f64) -> Result<Tensor> {
     if a.dims() != b.dims() {
-        candle_core::bail!("latents of {:?} and {:?} cannot be blended: they must be of one size", a.dims(), b.dims());
+        candle_core::bail!(
+            "latents of {:?} and {:?} cannot be blended: they must be of one size",
+            a.dims(),
+            b.dims()
+        );
     }
     let values = |x: &Tensor| x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
     let (va, vb) = (values(a)?, values(b)?);

@@ -80,9 +80,13 @@ fn spread(mask: &[u8], width: usize, radius: usize, mode: CoherenceMode) -> Vec<
                 continue;
             }
             for y in 0..height {
-                let Some(from_y) = y.checked_add_signed(dy).filter(|&v| v < height) else { continue };
+                let Some(from_y) = y.checked_add_signed(dy).filter(|&v| v < height) else {
+                    continue;
+                };
                 for x in 0..width {
-                    let Some(from_x) = x.checked_add_signed(dx).filter(|&v| v < width) else { continue };
+                    let Some(from_x) = x.checked_add_signed(dx).filter(|&v| v < width) else {
+                        continue;
+                    };
                     let dark = (255.0 - f32::from(mask[from_y * width + from_x])) * weight;
                     let cell = &mut darkness[y * width + x];
                     *cell = cell.max(dark);

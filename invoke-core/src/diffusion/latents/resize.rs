@@ -33,7 +33,11 @@ impl FromStr for Interpolation {
             "bilinear" => Self::Bilinear,
             "bicubic" => Self::Bicubic,
             "area" => Self::Area,
-            other => return Err(format!("mode: `{other}` cannot resize latents, expected nearest, nearest-exact, bilinear, bicubic or area")),
+            other => {
+                return Err(format!(
+                    "mode: `{other}` cannot resize latents, expected nearest, nearest-exact, bilinear, bicubic or area"
+                ));
+            }
         })
     }
 }
@@ -52,7 +56,11 @@ pub fn scale(x: &Tensor, factor: f64, mode: Interpolation, antialias: bool) -> R
     let (_, _, h, w) = x.dims4()?;
     let size = |n: usize| (n as f64 * factor).floor() as usize;
     let step = (1.0 / factor) as f32;
-    apply(x, &taps(h, size(h), step, mode, antialias)?, &taps(w, size(w), step, mode, antialias)?)
+    apply(
+        x,
+        &taps(h, size(h), step, mode, antialias)?,
+        &taps(w, size(w), step, mode, antialias)?,
+    )
 }
 
 /// For each pixel of the result along one axis: the first pixel it is made of, and the weights of that and those after it.
@@ -78,7 +86,11 @@ fn taps(input: usize, output: usize, step: f32, mode: Interpolation, antialias: 
             Interpolation::Bilinear => {
                 let at = (step * (i as f32 + 0.5) - 0.5).max(0.0);
                 let start = (at as usize).min(last);
-                if start == last { one(last) } else { (start, vec![1.0 - (at - start as f32), at - start as f32]) }
+                if start == last {
+                    one(last)
+                } else {
+                    (start, vec![1.0 - (at - start as f32), at - start as f32])
+                }
             }
             Interpolation::Bicubic => {
                 let at = step * (i as f32 + 0.5) - 0.5;
@@ -143,5 +155,7 @@ fn apply(x: &Tensor, vertical: &Taps, horizontal: &Taps) -> Result<Tensor> {
             }
         }
     }
-    Tensor::from_vec(out, (b, c, height, width), &Device::Cpu)?.to_device(x.device())?.to_dtype(x.dtype())
+    Tensor::from_vec(out, (b, c, height, width), &Device::Cpu)?
+        .to_device(x.device())?
+        .to_dtype(x.dtype())
 }

@@ -32,7 +32,10 @@ fn resizing_follows_torch() {
     let x = Tensor::from_vec(recording.input, (1, 2, 5, 7), &Device::Cpu).unwrap();
     for case in recording.cases {
         let mode: Interpolation = case.mode.parse().unwrap();
-        let label = format!("{} antialias {} to {:?}, factor {:?}", case.mode, case.antialias, case.size, case.factor);
+        let label = format!(
+            "{} antialias {} to {:?}, factor {:?}",
+            case.mode, case.antialias, case.size, case.factor
+        );
         let y = match case.factor {
             Some(factor) => scale(&x, factor, mode, case.antialias).unwrap(),
             None => resize(&x, case.size.0, case.size.1, mode, case.antialias).unwrap(),

@@ -52,7 +52,11 @@ pub fn patch(source: Arc<dyn Source>, part: Part, loras: &[(Arc<Lora>, f64)]) ->
                 continue;
             };
             used += 1;
-            changes.entry((*module).to_owned()).or_default().push(Change { patch: number, key, strength: *strength });
+            changes.entry((*module).to_owned()).or_default().push(Change {
+                patch: number,
+                key,
+                strength: *strength,
+            });
         }
         let total = lora.layers(part);
         if used < total {

@@ -33,7 +33,9 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 
 /// `x * sigmoid(1.702 x)`, CLIP's approximation.
 pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
-    map(x, invoke_kernels::quick_gelu, |x| x * ((x * 1.702)?.neg()?.exp()? + 1.0)?.recip()?)
+    map(x, invoke_kernels::quick_gelu, |x| {
+        x * ((x * 1.702)?.neg()?.exp()? + 1.0)?.recip()?
+    })
 }
 
 /// Gated GELU: the last axis holds `[value, gate]`; returns `value * gelu(gate)`. After a matrix product, [`GatedLinear`](super::GatedLinear)
@@ -87,7 +89,11 @@ mod tests {
             close(&add(&x, &x)?, &(&x * 2.0)?, 0.0)?;
         }
         let x = noise(&[3, 7, 10])?;
-        close(&geglu(&x)?, &(x.narrow(2, 0, 5)? * x.narrow(2, 5, 5)?.contiguous()?.gelu_erf()?)?, 1e-6)?;
+        close(
+            &geglu(&x)?,
+            &(x.narrow(2, 0, 5)? * x.narrow(2, 5, 5)?.contiguous()?.gelu_erf()?)?,
+            1e-6,
+        )?;
         assert!(geglu(&noise(&[2, 3])?).is_err());
         Ok(())
     }

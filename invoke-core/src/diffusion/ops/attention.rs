@@ -22,10 +22,19 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Attenti
     let (b, n, width) = q.dims3()?;
     let m = k.dim(1)?;
     if heads == 0 || width % heads != 0 || k.dims() != [b, m, width] || v.dims() != [b, m, width] {
-        candle_core::bail!("attention of {heads} heads: queries {:?}, keys {:?}, values {:?}", q.dims(), k.dims(), v.dims());
+        candle_core::bail!(
+            "attention of {heads} heads: queries {:?}, keys {:?}, values {:?}",
+            q.dims(),
+            k.dims(),
+            v.dims()
+        );
     }
     let all = [q, k, v];
-    if all.iter().all(|x| cpu::suits(x)) && b * n * m * width > 0 { on_cpu(all, heads, mask) } else { on_candle(all, heads, mask) }
+    if all.iter().all(|x| cpu::suits(x)) && b * n * m * width > 0 {
+        on_cpu(all, heads, mask)
+    } else {
+        on_candle(all, heads, mask)
+    }
 }
 
 fn on_cpu(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Tensor> {
@@ -41,7 +50,10 @@ fn on_cpu(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Te
         AttentionMask::Bias(bias) => Some(bias.contiguous()?),
         _ => None,
     };
-    let guard = bias.as_ref().map(|bias| Ok::<_, candle_core::Error>((cpu::floats(bias)?, bias.dims3()?))).transpose()?;
+    let guard = bias
+        .as_ref()
+        .map(|bias| Ok::<_, candle_core::Error>((cpu::floats(bias)?, bias.dims3()?)))
+        .transpose()?;
     let mask = match (&guard, mask) {
         (Some((floats, (rows, queries, keys))), _) => {
             if (*rows != 1 && *rows != b) || (*queries != 1 && *queries != n) || *keys != m {
@@ -52,11 +64,19 @@ fn on_cpu(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Te
         (None, AttentionMask::Causal) => Mask::Causal,
         (None, _) => Mask::None,
     };
-    let [Some((q, q_stride)), Some((k, k_stride)), Some((v, v_stride))] = [cpu::rows(all[0])?, cpu::rows(all[1])?, cpu::rows(all[2])?] else {
+    let [Some((q, q_stride)), Some((k, k_stride)), Some((v, v_stride))] = [cpu::rows(all[0])?, cpu::rows(all[1])?, cpu::rows(all[2])?]
+    else {
         candle_core::bail!("attention: rows were made even above");
     };
-    let shape = AttentionShape { strides: [q_stride, k_stride, v_stride], ..AttentionShape::dense(b, n, m, heads, width / heads) };
-    Tensor::from_vec(invoke_kernels::attention(q.slice()?, k.slice()?, v.slice()?, shape, mask), (b, n, width), &Device::Cpu)
+    let shape = AttentionShape {
+        strides: [q_stride, k_stride, v_stride],
+        ..AttentionShape::dense(b, n, m, heads, width / heads)
+    };
+    Tensor::from_vec(
+        invoke_kernels::attention(q.slice()?, k.slice()?, v.slice()?, shape, mask),
+        (b, n, width),
+        &Device::Cpu,
+    )
 }
 
 fn on_candle([q, k, v]: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Tensor> {
@@ -69,7 +89,9 @@ fn on_candle([q, k, v]: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> 
     match mask {
         AttentionMask::None => {}
         AttentionMask::Causal => {
-            let bias: Vec<f32> = (0..n).flat_map(|i| (0..m).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 })).collect();
+            let bias: Vec<f32> = (0..n)
+                .flat_map(|i| (0..m).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 }))
+                .collect();
             scores = scores.broadcast_add(&Tensor::from_vec(bias, (1, 1, n, m), scores.device())?.to_dtype(scores.dtype())?)?;
         }
         AttentionMask::Bias(bias) => scores = scores.broadcast_add(&bias.unsqueeze(1)?)?,

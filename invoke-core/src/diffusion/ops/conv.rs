@@ -73,7 +73,11 @@ impl Conv2d {
             candle_core::bail!("a convolution of {:?} with stride {}", weight.dims(), config.stride);
         }
         let weights = if cpu::suits(&weight) {
-            let geometry = Geometry { kernel: [height, width], stride: config.stride, padding: config.padding };
+            let geometry = Geometry {
+                kernel: [height, width],
+                stride: config.stride,
+                padding: config.padding,
+            };
             Weights::Packed(pack(&weight, bias.as_ref(), |w, b| Conv::new(w, channels, geometry, b))?.into())
         } else {
             Weights::Plain(weight, bias)
@@ -93,7 +97,14 @@ impl Conv2d {
 
     /// Convolve with a padding mode for each axis (`[y, x]`), and add `residual` (the output's shape) in the same pass.
     pub fn forward_with(&self, x: &Tensor, mode: [PaddingMode; 2], residual: Option<&Tensor>) -> Result<Tensor> {
-        self.forward_fused(x, mode, Fused { residual, ..Fused::default() })
+        self.forward_fused(
+            x,
+            mode,
+            Fused {
+                residual,
+                ..Fused::default()
+            },
+        )
     }
 
     /// Convolve with a padding mode for each axis (`[y, x]`), and do more in the same pass.
@@ -123,7 +134,10 @@ fn packed(conv: &Conv, x: &Tensor, mode: [PaddingMode; 2], fused: Fused<'_>) -> 
         Some(p) => Some(p.broadcast_as((b, conv.outputs()))?.contiguous()?),
         None => None,
     };
-    let (residual, per_picture) = (residual.as_ref().map(cpu::floats).transpose()?, per_picture.as_ref().map(cpu::floats).transpose()?);
+    let (residual, per_picture) = (
+        residual.as_ref().map(cpu::floats).transpose()?,
+        per_picture.as_ref().map(cpu::floats).transpose()?,
+    );
     let epilogue = Epilogue {
         residual: residual.as_ref().map(cpu::Floats::slice).transpose()?,
         per_picture: per_picture.as_ref().map(cpu::Floats::slice).transpose()?,
@@ -133,7 +147,13 @@ fn packed(conv: &Conv, x: &Tensor, mode: [PaddingMode; 2], fused: Fused<'_>) -> 
         PaddingMode::Circular => Edges::Wrap,
     });
     let pixels = cpu::floats(&last)?;
-    let input = ConvInput { pixels: pixels.slice()?, batch: b, size: [h, w], doubled: fused.doubled, edges };
+    let input = ConvInput {
+        pixels: pixels.slice()?,
+        batch: b,
+        size: [h, w],
+        doubled: fused.doubled,
+        edges,
+    };
     cpu::picture(conv.forward(input, epilogue), output)
 }
 
@@ -179,21 +199,44 @@ mod tests {
         let cases = [
             (1, ConvConfig::padded(0)),
             (3, ConvConfig::padded(1)),
-            (3, ConvConfig { stride: 2, padding: [0, 1, 0, 1] }),
-            (3, ConvConfig { stride: 2, padding: [1; 4] }),
+            (
+                3,
+                ConvConfig {
+                    stride: 2,
+                    padding: [0, 1, 0, 1],
+                },
+            ),
+            (
+                3,
+                ConvConfig {
+                    stride: 2,
+                    padding: [1; 4],
+                },
+            ),
         ];
         for (kernel, config) in cases {
             let (w, b) = (noise(&[20, 12, kernel, kernel])?, noise(&[20])?);
             let conv = Conv2d::new(w.clone(), Some(b.clone()), config)?;
             assert_eq!(conv.out_channels(), 20);
             for x in pictures(2, 12, 14, 11)? {
-                for mode in [[PaddingMode::Zeros; 2], [PaddingMode::Circular; 2], [PaddingMode::Zeros, PaddingMode::Circular]] {
+                for mode in [
+                    [PaddingMode::Zeros; 2],
+                    [PaddingMode::Circular; 2],
+                    [PaddingMode::Zeros, PaddingMode::Circular],
+                ] {
                     for doubled in [false, true] {
-                        let fused = Fused { doubled, ..Fused::default() };
+                        let fused = Fused {
+                            doubled,
+                            ..Fused::default()
+                        };
                         let want = plain(&w, Some(&b), config, &x, mode, fused)?;
                         close(&conv.forward_fused(&x, mode, fused)?, &want, 1e-5)?;
                         let (per_picture, residual) = (noise(&[1, 20])?, noise(want.dims())?);
-                        let fused = Fused { doubled, per_picture: Some(&per_picture), residual: Some(&residual) };
+                        let fused = Fused {
+                            doubled,
+                            per_picture: Some(&per_picture),
+                            residual: Some(&residual),
+                        };
                         let want = plain(&w, Some(&b), config, &x, mode, fused)?;
                         close(&conv.forward_fused(&x, mode, fused)?, &want, 1e-5)?;
                     }
@@ -207,7 +250,10 @@ mod tests {
     fn shapes_that_do_not_fit_are_refused() -> Result<()> {
         let conv = Conv2d::new(noise(&[4, 8, 3, 3])?, None, ConvConfig::padded(1))?;
         assert!(conv.forward(&noise(&[1, 9, 5, 5])?).is_err());
-        assert!(conv.forward_with(&noise(&[1, 8, 5, 5])?, [PaddingMode::Zeros; 2], Some(&noise(&[1, 4, 5, 6])?)).is_err());
+        assert!(
+            conv.forward_with(&noise(&[1, 8, 5, 5])?, [PaddingMode::Zeros; 2], Some(&noise(&[1, 4, 5, 6])?))
+                .is_err()
+        );
         assert!(Conv2d::new(noise(&[4, 8, 3, 3])?, Some(noise(&[5])?), ConvConfig::padded(1)).is_err());
         Ok(())
     }

@@ -21,9 +21,9 @@ impl Floats<'_> {
     /// The floats.
     pub(super) fn slice(&self) -> Result<&[f32]> {
         match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(all)) => {
-                Ok(self.len.map_or_else(|| &all[self.start..], |len| &all[self.start..self.start + len]))
-            }
+            Storage::Cpu(CpuStorage::F32(all)) => Ok(self
+                .len
+                .map_or_else(|| &all[self.start..], |len| &all[self.start..self.start + len])),
             _ => candle_core::bail!("single floats on the cpu were expected"),
         }
     }
@@ -35,13 +35,19 @@ pub(super) fn floats(x: &Tensor) -> Result<Floats<'_>> {
         candle_core::bail!("a contiguous tensor was expected, not strides {:?} of {:?}", x.stride(), x.dims());
     }
     let (storage, layout) = x.storage_and_layout();
-    Ok(Floats { storage, start: layout.start_offset(), len: Some(x.elem_count()) })
+    Ok(Floats {
+        storage,
+        start: layout.start_offset(),
+        len: Some(x.elem_count()),
+    })
 }
 
 /// The floats from the start of `x [b, n, width]` on, if its rows are whole and evenly spaced, and the distance between them.
 pub(super) fn rows(x: &Tensor) -> Result<Option<(Floats<'_>, usize)>> {
     let (b, n, width) = x.dims3()?;
-    let [outer, stride, inner] = *x.stride() else { candle_core::bail!("three strides were expected") };
+    let [outer, stride, inner] = *x.stride() else {
+        candle_core::bail!("three strides were expected")
+    };
     // The stride of an axis of length 1 says nothing.
     let distance = match (b, n) {
         (_, 2..) => stride,
@@ -50,7 +56,16 @@ pub(super) fn rows(x: &Tensor) -> Result<Option<(Floats<'_>, usize)>> {
     };
     let even = (b <= 1 || n <= 1 || outer == n * stride) && (width <= 1 || inner == 1) && distance >= width;
     let (storage, layout) = x.storage_and_layout();
-    Ok(even.then(|| (Floats { storage, start: layout.start_offset(), len: None }, distance)))
+    Ok(even.then(|| {
+        (
+            Floats {
+                storage,
+                start: layout.start_offset(),
+                len: None,
+            },
+            distance,
+        )
+    }))
 }
 
 /// A picture's memory as a contiguous tensor `[b, h, w, c]`.

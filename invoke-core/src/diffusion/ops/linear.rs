@@ -26,10 +26,16 @@ impl Linear {
         let (outputs, inputs) = weight.dims2()?;
         check_bias(bias.as_ref(), outputs)?;
         if !cpu::suits(&weight) || inputs == 0 {
-            return Ok(Self { outputs, weights: Weights::Plain(weight, bias) });
+            return Ok(Self {
+                outputs,
+                weights: Weights::Plain(weight, bias),
+            });
         }
         let matrix = pack(&weight, bias.as_ref(), |w, b| Matrix::new(w, inputs, b))?;
-        Ok(Self { outputs, weights: Weights::Packed(matrix.into()) })
+        Ok(Self {
+            outputs,
+            weights: Weights::Packed(matrix.into()),
+        })
     }
 
     /// Applies to the last axis of `x [..., in]`.
@@ -69,10 +75,14 @@ impl GatedLinear {
             candle_core::bail!("a gated layer: {outputs} outputs do not divide into values and gates");
         }
         if !cpu::suits(&weight) || inputs == 0 {
-            return Ok(Self { weights: Weights::Plain(weight, bias) });
+            return Ok(Self {
+                weights: Weights::Plain(weight, bias),
+            });
         }
         let matrix = pack(&weight, bias.as_ref(), |w, b| Matrix::gated(w, inputs, b))?;
-        Ok(Self { weights: Weights::Packed(matrix.into()) })
+        Ok(Self {
+            weights: Weights::Packed(matrix.into()),
+        })
     }
 
     /// Applies to the last axis of `x [..., in]`; returns `[..., out]`.
@@ -119,7 +129,9 @@ fn packed(matrix: &Matrix, x: &Tensor, residual: Option<&Tensor>) -> Result<Tens
 
 fn plain(weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
     let dims = x.dims().to_vec();
-    let Some((last, rest)) = dims.split_last() else { candle_core::bail!("a linear layer's input has at least one axis") };
+    let Some((last, rest)) = dims.split_last() else {
+        candle_core::bail!("a linear layer's input has at least one axis")
+    };
     let y = x.reshape(((), *last))?.matmul(&weight.t()?)?;
     let y = match bias {
         Some(bias) => y.broadcast_add(bias)?,

@@ -20,7 +20,12 @@ impl GroupNorm {
         if groups == 0 || channels % groups != 0 {
             candle_core::bail!("group norm: {channels} channels do not divide into {groups} groups");
         }
-        Ok(Self { groups, weight: weight.contiguous()?, bias: bias.contiguous()?, eps })
+        Ok(Self {
+            groups,
+            weight: weight.contiguous()?,
+            bias: bias.contiguous()?,
+            eps,
+        })
     }
 
     /// Normalise.
@@ -48,7 +53,15 @@ impl GroupNorm {
             _ => cpu::channels_last(&x.reshape((b, c, 1, ()))?)?,
         };
         let (weight, bias) = (cpu::floats(&self.weight)?, cpu::floats(&self.bias)?);
-        let y = invoke_kernels::group_norm(cpu::floats(&flat)?.slice()?, b, self.groups, weight.slice()?, bias.slice()?, self.eps, silu);
+        let y = invoke_kernels::group_norm(
+            cpu::floats(&flat)?.slice()?,
+            b,
+            self.groups,
+            weight.slice()?,
+            bias.slice()?,
+            self.eps,
+            silu,
+        );
         match *dims {
             [b, c, h, w] => cpu::picture(y, (b, c, h, w)),
             _ => cpu::picture(y, (b, c, 1, x.elem_count() / b / c))?.reshape(dims),
@@ -133,7 +146,11 @@ mod tests {
     #[test]
     fn other_widths_are_refused() -> Result<()> {
         assert!(GroupNorm::new(5, noise(&[12])?, noise(&[12])?, 1e-5).is_err());
-        assert!(GroupNorm::new(3, noise(&[12])?, noise(&[12])?, 1e-5)?.forward(&noise(&[1, 9, 4])?).is_err());
+        assert!(
+            GroupNorm::new(3, noise(&[12])?, noise(&[12])?, 1e-5)?
+                .forward(&noise(&[1, 9, 4])?)
+                .is_err()
+        );
         assert!(LayerNorm::new(noise(&[4])?, noise(&[4])?, 1e-5).forward(&noise(&[2, 5])?).is_err());
         Ok(())
     }

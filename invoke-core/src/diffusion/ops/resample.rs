@@ -12,7 +12,10 @@ pub fn upsample_nearest_2x(x: &Tensor) -> Result<Tensor> {
         return x.upsample_nearest2d(h * 2, w * 2);
     }
     let x = cpu::channels_last(x)?;
-    cpu::picture(invoke_kernels::upsample_2x(cpu::floats(&x)?.slice()?, h, w, c), (b, c, 2 * h, 2 * w))
+    cpu::picture(
+        invoke_kernels::upsample_2x(cpu::floats(&x)?.slice()?, h, w, c),
+        (b, c, 2 * h, 2 * w),
+    )
 }
 
 /// Joins the channels of two pictures `[b, c1, h, w]` and `[b, c2, h, w]`.
@@ -51,7 +54,11 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
         return x.contiguous();
     }
     let last = cpu::channels_last(x)?;
-    Tensor::from_vec(invoke_kernels::to_channels_first(cpu::floats(&last)?.slice()?, b, c), (b, c, h, w), &Device::Cpu)
+    Tensor::from_vec(
+        invoke_kernels::to_channels_first(cpu::floats(&last)?.slice()?, b, c),
+        (b, c, h, w),
+        &Device::Cpu,
+    )
 }
 
 #[cfg(test)]

@@ -42,7 +42,9 @@ impl Tokenizer {
         let (config, map) = (optional("tokenizer_config.json")?, optional("special_tokens_map.json")?);
         let special = |name: &str, default: &str| -> String {
             let text = |v: &Value| v.as_str().or_else(|| v.get("content")?.as_str()).map(str::to_owned);
-            text(&config[name]).or_else(|| text(&map[name])).unwrap_or_else(|| default.to_owned())
+            text(&config[name])
+                .or_else(|| text(&map[name]))
+                .unwrap_or_else(|| default.to_owned())
         };
         let names = [("bos_token", BEGIN), ("eos_token", END), ("unk_token", END), ("pad_token", END)];
         let special = names.map(|(name, default)| special(name, default));
@@ -56,7 +58,10 @@ impl Tokenizer {
             let path = folder.join("vocab.json");
             if !path.is_file() {
                 let reason = "it holds neither `tokenizer.json` nor `vocab.json`".into();
-                return Err(ModelError::Corrupt { file: short(folder), reason });
+                return Err(ModelError::Corrupt {
+                    file: short(folder),
+                    reason,
+                });
             }
             let vocabulary: Value = serde_json::from_str(&read_text(&path, MAX_VOCABULARY)?).map_err(|e| config_error(&path, e))?;
             let merges = read_text(&folder.join("merges.txt"), MAX_VOCABULARY)?;
@@ -73,8 +78,13 @@ impl Tokenizer {
         let text = read_text(merges, MAX_VOCABULARY)?;
         let rules = rules(&text);
         let letters = byte_letters();
-        let words = letters.iter().map(char::to_string).chain(letters.iter().map(|c| format!("{c}</w>")));
-        let words = words.chain(rules.iter().map(|rule| rule.replacen(' ', "", 1))).chain([BEGIN.to_owned(), END.to_owned()]);
+        let words = letters
+            .iter()
+            .map(char::to_string)
+            .chain(letters.iter().map(|c| format!("{c}</w>")));
+        let words = words
+            .chain(rules.iter().map(|rule| rule.replacen(' ', "", 1)))
+            .chain([BEGIN.to_owned(), END.to_owned()]);
         let vocabulary: serde_json::Map<String, Value> = words.enumerate().map(|(id, word)| (word, id.into())).collect();
         let value = description(vocabulary.into(), &rules, END);
         let inner = serde_json::from_value(value).map_err(|e| config_error(merges, e))?;
@@ -86,14 +96,29 @@ impl Tokenizer {
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| config_error(path, e))?;
         let known = inner.get_added_tokens_decoder();
-        let missing = special.into_iter().filter(|token| !known.values().any(|known| known.content == **token));
+        let missing = special
+            .into_iter()
+            .filter(|token| !known.values().any(|known| known.content == **token));
         let missing: Vec<AddedToken> = missing.map(|token| AddedToken::from(token, true)).collect();
         inner.add_special_tokens(&missing);
         if !(3..=1024).contains(&max_length) {
-            return Err(config_error(path, format!("`model_max_length` is {max_length}, 3 to 1024 expected")));
+            return Err(config_error(
+                path,
+                format!("`model_max_length` is {max_length}, 3 to 1024 expected"),
+            ));
         }
-        let id = |token: &str| inner.token_to_id(token).ok_or_else(|| config_error(path, format!("the vocabulary lacks `{token}`")));
-        Ok(Self { bos: id(special[0])?, eos: id(special[1])?, pad: id(special[3])?, max_length: max_length as usize, inner })
+        let id = |token: &str| {
+            inner
+                .token_to_id(token)
+                .ok_or_else(|| config_error(path, format!("the vocabulary lacks `{token}`")))
+        };
+        Ok(Self {
+            bos: id(special[0])?,
+            eos: id(special[1])?,
+            pad: id(special[3])?,
+            max_length: max_length as usize,
+            inner,
+        })
     }
 
     /// Tokens of `text` without begin and end, however long. Triggers of `inversions` become their vectors' tokens.
@@ -136,7 +161,10 @@ impl Tokenizer {
 
 /// The rules of a `merges.txt`, one a line: two pieces with a space between.
 fn rules(merges: &str) -> Vec<&str> {
-    merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect()
+    merges
+        .lines()
+        .filter(|line| !line.starts_with("#version") && !line.trim().is_empty())
+        .collect()
 }
 
 /// The letters that stand for bytes, in the vocabulary's order: printable bytes as themselves, then the rest from U+0100 on.

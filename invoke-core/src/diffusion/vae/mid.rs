@@ -84,7 +84,9 @@ impl Attention {
             self.key.forward(&tokens)?,
             self.value.forward(&tokens)?,
         );
-        let y = self.out.forward_add(&attention(&q, &k, &v, 1, AttentionMask::None)?, &pixels_as_tokens(x)?)?;
+        let y = self
+            .out
+            .forward_add(&attention(&q, &k, &v, 1, AttentionMask::None)?, &pixels_as_tokens(x)?)?;
         tokens_as_pixels(&y, h, w)
     }
 }

@@ -121,9 +121,9 @@ impl Vae {
             z = (z + self.config.shift_factor)?;
         }
         match tiling {
-            Some(tiling) if Tiling::is_needed(h, w, tiling.latent) => {
-                Ok(Tiling::run(&z, tiling.latent, tiling.pixels, |tile| self.decode_whole(tile, seamless))?)
-            }
+            Some(tiling) if Tiling::is_needed(h, w, tiling.latent) => Ok(Tiling::run(&z, tiling.latent, tiling.pixels, |tile| {
+                self.decode_whole(tile, seamless)
+            })?),
             _ => Ok(self.decode_whole(&z, seamless)?),
         }
     }

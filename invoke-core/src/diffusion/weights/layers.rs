@@ -34,7 +34,11 @@ impl Weights {
 
     /// A product and a gated GELU: `weight [2 outputs, inputs]`, values first, then gates.
     pub fn gated(&self, inputs: usize, outputs: usize) -> Result<GatedLinear> {
-        let bias = if self.has("bias") { Some(self.get("bias", &[outputs * 2])?) } else { None };
+        let bias = if self.has("bias") {
+            Some(self.get("bias", &[outputs * 2])?)
+        } else {
+            None
+        };
         Ok(GatedLinear::new(self.matrix(inputs, outputs * 2)?, bias)?)
     }
 

@@ -19,7 +19,10 @@ struct Wrong;
 impl Check {
     /// Begins at `body`, `query` or `path`.
     pub fn at(root: &str) -> Self {
-        Self { loc: vec![root.into()], ..Self::default() }
+        Self {
+            loc: vec![root.into()],
+            ..Self::default()
+        }
     }
 
     /// Begins below that.
@@ -30,7 +33,10 @@ impl Check {
     /// Takes a number where a text is due and writes it out; not inside objects.
     #[must_use]
     pub fn numbers_as_texts(self) -> Self {
-        Self { numbers_are_texts: true, ..self }
+        Self {
+            numbers_are_texts: true,
+            ..self
+        }
     }
 
     /// Checks a value and returns it as the shape understands it: numbers for texts that mean numbers, defaults for absent fields, undeclared
@@ -47,7 +53,10 @@ impl Check {
     }
 
     fn wrong<T>(&mut self, kind: &str, msg: impl Into<String>, input: Value, ctx: Option<Value>) -> Result<T, Wrong> {
-        self.issues.push(Issue { ctx, ..Issue::new(kind, self.loc.clone(), msg, input) });
+        self.issues.push(Issue {
+            ctx,
+            ..Issue::new(kind, self.loc.clone(), msg, input)
+        });
         Err(Wrong)
     }
 
@@ -73,7 +82,12 @@ impl Check {
                 Some(n) if numbers.contains(&n) => Ok(value),
                 _ => {
                     let expected = joined(numbers.iter().map(ToString::to_string));
-                    self.wrong("literal_error", format!("Input should be {expected}"), value, Some(json!({ "expected": expected })))
+                    self.wrong(
+                        "literal_error",
+                        format!("Input should be {expected}"),
+                        value,
+                        Some(json!({ "expected": expected })),
+                    )
                 }
             },
             Shape::Const(text) => {
@@ -81,7 +95,12 @@ impl Check {
                     return Ok(value);
                 }
                 let expected = format!("'{text}'");
-                self.wrong("literal_error", format!("Input should be {expected}"), value, Some(json!({ "expected": expected })))
+                self.wrong(
+                    "literal_error",
+                    format!("Input should be {expected}"),
+                    value,
+                    Some(json!({ "expected": expected })),
+                )
             }
             Shape::Object(object) => self.object(object, value),
             Shape::Map(of) => match value {
@@ -117,7 +136,12 @@ impl Check {
         };
         match meant {
             Some(meant) => Ok(Value::Bool(meant)),
-            None => self.wrong("bool_parsing", "Input should be a valid boolean, unable to interpret input", value, None),
+            None => self.wrong(
+                "bool_parsing",
+                "Input should be a valid boolean, unable to interpret input",
+                value,
+                None,
+            ),
         }
     }
 
@@ -127,7 +151,12 @@ impl Check {
             Value::Number(n) => match n.as_f64() {
                 Some(x) if x.fract() == 0.0 && x.abs() < 9.2e18 => Number::from(x as i64),
                 _ => {
-                    return self.wrong("int_from_float", "Input should be a valid integer, got a number with a fractional part", value, None);
+                    return self.wrong(
+                        "int_from_float",
+                        "Input should be a valid integer, got a number with a fractional part",
+                        value,
+                        None,
+                    );
                 }
             },
             Value::Bool(b) => Number::from(i64::from(*b)),
@@ -157,20 +186,50 @@ impl Check {
             },
             _ => None,
         };
-        let Some(x) = x else { return self.wrong("float_type", "Input should be a valid number", value, None) };
+        let Some(x) = x else {
+            return self.wrong("float_type", "Input should be a valid number", value, None);
+        };
         // Whole numbers stay as they were written: clients compare what comes back.
-        let kept = if value.is_number() { value } else { Number::from_f64(x).map_or(Value::Null, Value::Number) };
+        let kept = if value.is_number() {
+            value
+        } else {
+            Number::from_f64(x).map_or(Value::Null, Value::Number)
+        };
         self.bounded(kept, x, bounds, false)
     }
 
     fn bounded(&mut self, value: Value, x: f64, bounds: &Bounds, whole: bool) -> Result<Value, Wrong> {
-        let print = |limit: f64| if whole || limit.fract() == 0.0 { json!(limit as i64) } else { json!(limit) };
+        let print = |limit: f64| {
+            if whole || limit.fract() == 0.0 {
+                json!(limit as i64)
+            } else {
+                json!(limit)
+            }
+        };
         let broken = [
-            (bounds.ge, "greater_than_equal", "ge", "greater than or equal to", bounds.ge.is_some_and(|l| x < l)),
+            (
+                bounds.ge,
+                "greater_than_equal",
+                "ge",
+                "greater than or equal to",
+                bounds.ge.is_some_and(|l| x < l),
+            ),
             (bounds.gt, "greater_than", "gt", "greater than", bounds.gt.is_some_and(|l| x <= l)),
-            (bounds.le, "less_than_equal", "le", "less than or equal to", bounds.le.is_some_and(|l| x > l)),
+            (
+                bounds.le,
+                "less_than_equal",
+                "le",
+                "less than or equal to",
+                bounds.le.is_some_and(|l| x > l),
+            ),
             (bounds.lt, "less_than", "lt", "less than", bounds.lt.is_some_and(|l| x >= l)),
-            (bounds.multiple_of, "multiple_of", "multiple_of", "a multiple of", bounds.multiple_of.is_some_and(|l| x % l != 0.0)),
+            (
+                bounds.multiple_of,
+                "multiple_of",
+                "multiple_of",
+                "a multiple of",
+                bounds.multiple_of.is_some_and(|l| x % l != 0.0),
+            ),
         ];
         for (limit, kind, key, words, is_broken) in broken {
             if let (Some(limit), true) = (limit, is_broken) {
@@ -186,7 +245,9 @@ impl Check {
             Value::Number(number) if self.numbers_are_texts => Value::String(number_text(&number)),
             other => other,
         };
-        let Value::String(text) = &value else { return self.wrong("string_type", "Input should be a valid string", value, None) };
+        let Value::String(text) = &value else {
+            return self.wrong("string_type", "Input should be a valid string", value, None);
+        };
         let n = text.chars().count();
         if let Some(min) = length.min.filter(|min| n < *min) {
             let s = if min == 1 { "" } else { "s" };
@@ -206,7 +267,12 @@ impl Check {
             return Ok(value);
         }
         let expected = joined(texts.iter().map(|text| format!("'{text}'")));
-        self.wrong("enum", format!("Input should be {expected}"), value, Some(json!({ "expected": expected })))
+        self.wrong(
+            "enum",
+            format!("Input should be {expected}"),
+            value,
+            Some(json!({ "expected": expected })),
+        )
     }
 
     fn object(&mut self, object: &ObjectShape, value: Value) -> Result<Value, Wrong> {
@@ -217,7 +283,12 @@ impl Check {
         let before = self.issues.len();
         let numbers_are_texts = std::mem::take(&mut self.numbers_are_texts);
         let mut out = Map::new();
-        let missing: Vec<&str> = object.fields.iter().filter(|f| f.default == Default::Required && !map.contains_key(f.name)).map(|f| f.name).collect();
+        let missing: Vec<&str> = object
+            .fields
+            .iter()
+            .filter(|f| f.default == Default::Required && !map.contains_key(f.name))
+            .map(|f| f.name)
+            .collect();
         if !missing.is_empty() {
             let whole = Value::Object(map.clone());
             for name in missing {
@@ -242,24 +313,45 @@ impl Check {
             Extra::Keep => out.extend(map),
             Extra::Forbid => {
                 for (key, value) in map {
-                    let _ = self.inside(key, |c| c.wrong::<()>("extra_forbidden", "Extra inputs are not permitted", value, None));
+                    let _ = self.inside(key, |c| {
+                        c.wrong::<()>("extra_forbidden", "Extra inputs are not permitted", value, None)
+                    });
                 }
             }
         }
         self.numbers_are_texts = numbers_are_texts;
-        if self.issues.len() == before { Ok(Value::Object(out)) } else { Err(Wrong) }
+        if self.issues.len() == before {
+            Ok(Value::Object(out))
+        } else {
+            Err(Wrong)
+        }
     }
 
     fn list(&mut self, of: &Shape, length: Length, value: Value) -> Result<Value, Wrong> {
-        let Value::Array(items) = value else { return self.wrong("list_type", "Input should be a valid list", value, None) };
+        let Value::Array(items) = value else {
+            return self.wrong("list_type", "Input should be a valid list", value, None);
+        };
         let n = items.len();
         if let Some(max) = length.max.filter(|max| n > *max) {
             let msg = format!("List should have at most {max} items after validation, not {n}");
-            return self.wrong("too_long", msg, Value::Null, Some(json!({"field_type": "List", "max_length": max, "actual_length": n})));
+            return self.wrong(
+                "too_long",
+                msg,
+                Value::Null,
+                Some(json!({"field_type": "List", "max_length": max, "actual_length": n})),
+            );
         }
         if let Some(min) = length.min.filter(|min| n < *min) {
-            let msg = format!("List should have at least {min} item{} after validation, not {n}", if min == 1 { "" } else { "s" });
-            return self.wrong("too_short", msg, Value::Array(items), Some(json!({"field_type": "List", "min_length": min, "actual_length": n})));
+            let msg = format!(
+                "List should have at least {min} item{} after validation, not {n}",
+                if min == 1 { "" } else { "s" }
+            );
+            return self.wrong(
+                "too_short",
+                msg,
+                Value::Array(items),
+                Some(json!({"field_type": "List", "min_length": min, "actual_length": n})),
+            );
         }
         let mut out = Vec::with_capacity(n);
         let mut fine = true;
@@ -279,7 +371,11 @@ impl Check {
         }
         let mut found = Vec::new();
         for shape in shapes {
-            let mut attempt = Self { loc: self.loc.clone(), issues: Vec::new(), numbers_are_texts: self.numbers_are_texts };
+            let mut attempt = Self {
+                loc: self.loc.clone(),
+                issues: Vec::new(),
+                numbers_are_texts: self.numbers_are_texts,
+            };
             attempt.loc.push(label(shape).into());
             match attempt.value(shape, value.clone()) {
                 Ok(value) => return Ok(value),
@@ -293,7 +389,12 @@ impl Check {
     fn tagged(&mut self, tag: &str, variants: &[(&str, Shape)], value: Value) -> Result<Value, Wrong> {
         let Some(text) = value.get(tag).and_then(Value::as_str).map(str::to_owned) else {
             let msg = format!("Unable to extract tag using discriminator '{tag}'");
-            return self.wrong("union_tag_not_found", msg, value, Some(json!({"discriminator": format!("'{tag}'")})));
+            return self.wrong(
+                "union_tag_not_found",
+                msg,
+                value,
+                Some(json!({"discriminator": format!("'{tag}'")})),
+            );
         };
         let Some((name, shape)) = variants.iter().find(|(name, _)| *name == text) else {
             let expected = variants.iter().map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>().join(", ");
@@ -385,16 +486,46 @@ mod tests {
 
     fn check(shape: Shape, value: Value) -> Result<Value, Vec<String>> {
         Check::at("body").run(&shape, value).map_err(|issues| {
-            issues.iter().map(|i| format!("{} {}", i.kind, i.loc.iter().map(|s| match s { Step::Key(k) => k.clone(), Step::Index(n) => n.to_string() }).collect::<Vec<_>>().join("/"))).collect()
+            issues
+                .iter()
+                .map(|i| {
+                    format!(
+                        "{} {}",
+                        i.kind,
+                        i.loc
+                            .iter()
+                            .map(|s| match s {
+                                Step::Key(k) => k.clone(),
+                                Step::Index(n) => n.to_string(),
+                            })
+                            .collect::<Vec<_>>()
+                            .join("/")
+                    )
+                })
+                .collect()
         })
     }
 
     #[test]
     fn objects_name_each_wrong_field() {
-        assert_eq!(check(Shape::Object(&PERSON), json!({"name": "x"})), Ok(json!({"name": "x", "age": null, "tags": []})));
+        assert_eq!(
+            check(Shape::Object(&PERSON), json!({"name": "x"})),
+            Ok(json!({"name": "x", "age": null, "tags": []}))
+        );
         let wrong = check(Shape::Object(&PERSON), json!({"age": -1, "tags": ["a", 2], "colour": 1})).unwrap_err();
-        assert_eq!(wrong, ["missing body/name", "greater_than_equal body/age", "string_type body/tags/1", "extra_forbidden body/colour"]);
-        assert_eq!(check(Shape::Object(&PERSON), json!([1])).unwrap_err(), ["model_attributes_type body"]);
+        assert_eq!(
+            wrong,
+            [
+                "missing body/name",
+                "greater_than_equal body/age",
+                "string_type body/tags/1",
+                "extra_forbidden body/colour"
+            ]
+        );
+        assert_eq!(
+            check(Shape::Object(&PERSON), json!([1])).unwrap_err(),
+            ["model_attributes_type body"]
+        );
     }
 
     #[test]
@@ -411,6 +542,9 @@ mod tests {
     fn unions_prefer_what_fits_and_name_every_attempt() {
         const ITEMS: Shape = Shape::Union(&[Shape::FLOAT, Shape::list(&Shape::FLOAT)]);
         assert_eq!(check(ITEMS, json!([1, 2.5])), Ok(json!([1, 2.5])));
-        assert_eq!(check(ITEMS, json!({})).unwrap_err(), ["float_type body/float", "list_type body/list[float]"]);
+        assert_eq!(
+            check(ITEMS, json!({})).unwrap_err(),
+            ["float_type body/float", "list_type body/list[float]"]
+        );
     }
 }

@@ -31,7 +31,13 @@ pub struct Bounds {
 
 impl Bounds {
     /// No bounds.
-    pub const NONE: Self = Self { ge: None, gt: None, le: None, lt: None, multiple_of: None };
+    pub const NONE: Self = Self {
+        ge: None,
+        gt: None,
+        le: None,
+        lt: None,
+        multiple_of: None,
+    };
 
     /// At least this.
     pub const fn ge(self, value: f64) -> Self {
@@ -55,7 +61,10 @@ impl Bounds {
 
     /// A multiple of this.
     pub const fn multiple_of(self, value: f64) -> Self {
-        Self { multiple_of: Some(value), ..self }
+        Self {
+            multiple_of: Some(value),
+            ..self
+        }
     }
 }
 
@@ -195,16 +204,28 @@ pub enum Default {
 impl Field {
     /// A field that must be there.
     pub const fn required(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, default: Default::Required }
+        Self {
+            name,
+            shape,
+            default: Default::Required,
+        }
     }
 
     /// A field that may be absent and then stays absent.
     pub const fn optional(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, default: Default::Absent }
+        Self {
+            name,
+            shape,
+            default: Default::Absent,
+        }
     }
 
     /// A field with a default, as JSON text.
     pub const fn with(name: &'static str, shape: Shape, default: &'static str) -> Self {
-        Self { name, shape, default: Default::Json(default) }
+        Self {
+            name,
+            shape,
+            default: Default::Json(default),
+        }
     }
 }

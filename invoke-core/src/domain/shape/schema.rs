@@ -24,7 +24,12 @@ pub fn json_schema(shape: &Shape, definitions: &mut Definitions) -> Value {
         Shape::Const(text) => json!({"type": "string", "const": text}),
         Shape::Object(object) => reference(object, definitions),
         Shape::Map(of) => json!({"type": "object", "additionalProperties": json_schema(of, definitions)}),
-        Shape::List(of, length) => sized(json!({"type": "array", "items": json_schema(of, definitions)}), *length, "minItems", "maxItems"),
+        Shape::List(of, length) => sized(
+            json!({"type": "array", "items": json_schema(of, definitions)}),
+            *length,
+            "minItems",
+            "maxItems",
+        ),
         Shape::Nullable(of) => {
             let mut options = match json_schema(of, definitions) {
                 Value::Object(mut map) if map.len() == 1 && map.contains_key("anyOf") => match map.shift_remove("anyOf") {
@@ -94,7 +99,12 @@ fn body(object: &ObjectShape, definitions: &mut Definitions) -> Value {
         }
         properties.insert(field.name.into(), schema);
     }
-    let required: Vec<&str> = object.fields.iter().filter(|f| f.default == Default::Required).map(|f| f.name).collect();
+    let required: Vec<&str> = object
+        .fields
+        .iter()
+        .filter(|f| f.default == Default::Required)
+        .map(|f| f.name)
+        .collect();
     let mut schema = json!({"type": "object", "title": object.name, "properties": properties});
     if let Some(map) = schema.as_object_mut() {
         if object.name.is_empty() {
@@ -121,7 +131,10 @@ mod tests {
     fn named_objects_become_references() {
         static POINT: ObjectShape = ObjectShape {
             name: "Point",
-            fields: &[Field::required("x", Shape::INT), Field::with("y", Shape::Nullable(&Shape::Float(Bounds::NONE.gt(0.5))), "null")],
+            fields: &[
+                Field::required("x", Shape::INT),
+                Field::with("y", Shape::Nullable(&Shape::Float(Bounds::NONE.gt(0.5))), "null"),
+            ],
             extra: Extra::Ignore,
         };
         let mut definitions = Definitions::default();

@@ -25,12 +25,18 @@ fn vae(header: &Header, name: &str) -> Option<Map<String, Value>> {
         _ if lower.contains("sd2") => "sd-2",
         _ => "sd-1",
     };
-    Some(class(json!({"config_path": null, "type": "vae", "format": "checkpoint", "cpu_only": null, "base": base})))
+    Some(class(
+        json!({"config_path": null, "type": "vae", "format": "checkpoint", "cpu_only": null, "base": base}),
+    ))
 }
 
 /// The width of the text embeddings that a LoRA's cross-attention or text encoder was trained against.
 fn token_width(header: &Header) -> Option<usize> {
-    let down = |name: &str| ["lora_down.weight", "lora_A.weight", "lora.down.weight", "hada_w1_b", "hada_w2_b"].iter().any(|s| name.ends_with(s));
+    let down = |name: &str| {
+        ["lora_down.weight", "lora_A.weight", "lora.down.weight", "hada_w1_b", "hada_w2_b"]
+            .iter()
+            .any(|s| name.ends_with(s))
+    };
     for (name, shape) in header.iter() {
         let flat = name.replace('.', "_");
         let last = shape.last().copied();
@@ -55,7 +61,11 @@ fn token_width(header: &Header) -> Option<usize> {
 fn deep_blocks_only(header: &Header) -> bool {
     header.iter().any(|(name, _)| {
         let flat = name.replace('.', "_");
-        flat.split("transformer_blocks_").nth(1).and_then(|rest| rest.split('_').next()).and_then(|n| n.parse::<usize>().ok()).is_some_and(|n| n >= 2)
+        flat.split("transformer_blocks_")
+            .nth(1)
+            .and_then(|rest| rest.split('_').next())
+            .and_then(|n| n.parse::<usize>().ok())
+            .is_some_and(|n| n >= 2)
     })
 }
 
@@ -72,7 +82,16 @@ pub(super) fn lora_base(header: &Header) -> Option<&'static str> {
 
 fn lora(header: &Header) -> Option<Map<String, Value>> {
     let is_one = header.any_starts(&["lora_te_", "lora_unet_", "lora_te1_", "lora_te2_", "lora_transformer_"])
-        || header.any_ends(&["to_k_lora.up.weight", "to_q_lora.down.weight", "lora_A.weight", "lora_B.weight", "lokr_w1", "lokr_w2", "hada_w1_a", "hada_w2_a"]);
+        || header.any_ends(&[
+            "to_k_lora.up.weight",
+            "to_q_lora.down.weight",
+            "lora_A.weight",
+            "lora_B.weight",
+            "lokr_w1",
+            "lokr_w2",
+            "hada_w1_a",
+            "hada_w2_a",
+        ]);
     if !is_one {
         return None;
     }
@@ -105,7 +124,10 @@ pub(super) fn preprocessor(name: &str) -> Option<&'static str> {
         ("color", "color_map_image_processor"),
     ];
     let lower = name.to_lowercase();
-    BY_NAME.iter().find(|(part, _)| lower.contains(part)).map(|(_, processor)| *processor)
+    BY_NAME
+        .iter()
+        .find(|(part, _)| lower.contains(part))
+        .map(|(_, processor)| *processor)
 }
 
 fn controlnet(header: &Header, name: &str) -> Option<Map<String, Value>> {
@@ -120,7 +142,10 @@ fn controlnet(header: &Header, name: &str) -> Option<Map<String, Value>> {
         "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight",
         "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight",
     ];
-    let width = PROBES.iter().find_map(|probe| header.shape(probe)).and_then(|shape| shape.last().copied());
+    let width = PROBES
+        .iter()
+        .find_map(|probe| header.shape(probe))
+        .and_then(|shape| shape.last().copied());
     let base = match width {
         Some(768) => "sd-1",
         Some(1024) => "sd-2",
@@ -148,7 +173,10 @@ fn ip_adapter(header: &Header) -> Option<Map<String, Value>> {
 
 fn embedding(header: &Header) -> Option<Map<String, Value>> {
     let named = header.any_starts(&["string_to_param", "emb_params", "clip_g"]);
-    let vectors = header.len() < 10 && header.iter().all(|(_, shape)| matches!(shape.len(), 1 | 2) && matches!(shape.last(), Some(768 | 1024 | 1280)));
+    let vectors = header.len() < 10
+        && header
+            .iter()
+            .all(|(_, shape)| matches!(shape.len(), 1 | 2) && matches!(shape.last(), Some(768 | 1024 | 1280)));
     if header.len() == 0 || !(named || vectors) {
         return None;
     }
@@ -164,7 +192,9 @@ fn embedding(header: &Header) -> Option<Map<String, Value>> {
 
 fn upscaler(header: &Header) -> Option<Map<String, Value>> {
     let esrgan_old = header.shape("model.0.weight").is_some() && header.any_starts(&["model.1.sub."]);
-    let esrgan_new = header.shape("conv_first.weight").is_some() && header.any_starts(&["body.0.rdb1.", "body.0."]) && header.shape("conv_last.weight").is_some();
+    let esrgan_new = header.shape("conv_first.weight").is_some()
+        && header.any_starts(&["body.0.rdb1.", "body.0."])
+        && header.shape("conv_last.weight").is_some();
     (esrgan_old || esrgan_new).then(|| class(json!({"base": "any", "type": "spandrel_image_to_image", "format": "checkpoint"})))
 }
 
@@ -173,17 +203,40 @@ mod tests {
     use super::*;
 
     fn kind(shapes: &[(&str, &[usize])]) -> Option<String> {
-        class_of(&Header::of(shapes), "x").map(|c| format!("{} {} {}", c["type"].as_str().unwrap(), c["format"].as_str().unwrap(), c["base"].as_str().unwrap()))
+        class_of(&Header::of(shapes), "x").map(|c| {
+            format!(
+                "{} {} {}",
+                c["type"].as_str().unwrap(),
+                c["format"].as_str().unwrap(),
+                c["base"].as_str().unwrap()
+            )
+        })
     }
 
     #[test]
     fn content_tells_the_kind() {
         let cases: &[(&str, &[usize], &str)] = &[
-            ("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight", &[4, 768], "lora lycoris sd-1"),
-            ("lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight", &[4, 2048], "lora lycoris sdxl"),
-            ("unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight", &[4, 1024], "lora lycoris sd-2"),
+            (
+                "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight",
+                &[4, 768],
+                "lora lycoris sd-1",
+            ),
+            (
+                "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight",
+                &[4, 2048],
+                "lora lycoris sdxl",
+            ),
+            (
+                "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight",
+                &[4, 1024],
+                "lora lycoris sd-2",
+            ),
             ("decoder.conv_in.weight", &[512, 4, 3, 3], "vae checkpoint sd-1"),
-            ("control_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight", &[320, 768], "controlnet checkpoint sd-1"),
+            (
+                "control_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight",
+                &[320, 768],
+                "controlnet checkpoint sd-1",
+            ),
             ("emb_params", &[2, 1024], "embedding embedding_file sd-2"),
             ("ip_adapter.1.to_k_ip.weight", &[320, 768], "ip_adapter checkpoint sd-1"),
         ];

@@ -33,13 +33,20 @@ impl Header {
     /// Reads the header of a file and checks that the file is as long as it says.
     pub(crate) fn read(path: &Path) -> Result<Self, ProbeError> {
         let shown = path.display().to_string();
-        let unreadable = |source| ProbeError::Unreadable { path: shown.clone(), source };
-        let broken = |reason: String| ProbeError::Broken { path: shown.clone(), reason };
+        let unreadable = |source| ProbeError::Unreadable {
+            path: shown.clone(),
+            source,
+        };
+        let broken = |reason: String| ProbeError::Broken {
+            path: shown.clone(),
+            reason,
+        };
         let file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
         let mut file = BufReader::new(file);
         let mut size = [0; 8];
-        file.read_exact(&mut size).map_err(|_| broken("it is shorter than the 8 bytes that every safetensors file begins with".into()))?;
+        file.read_exact(&mut size)
+            .map_err(|_| broken("it is shorter than the 8 bytes that every safetensors file begins with".into()))?;
         let size = u64::from_le_bytes(size);
         if size > MOST_HEADER_BYTES || size + 8 > length {
             return Err(broken(format!("its header claims {size} bytes, the file has {length}")));
@@ -51,7 +58,10 @@ impl Header {
         let mut end = 0;
         for (name, entry) in entries {
             match entry {
-                Entry::Tensor { shape, data_offsets: (from, to) } => {
+                Entry::Tensor {
+                    shape,
+                    data_offsets: (from, to),
+                } => {
                     if from > to {
                         return Err(broken(format!("its tensor `{name}` begins at {from} and ends at {to}")));
                     }
@@ -71,7 +81,10 @@ impl Header {
     /// Whether a tensor's name begins so.
     pub(super) fn any_starts(&self, prefixes: &[&str]) -> bool {
         prefixes.iter().any(|prefix| {
-            self.shapes.range((*prefix).to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
+            self.shapes
+                .range((*prefix).to_owned()..)
+                .next()
+                .is_some_and(|(name, _)| name.starts_with(prefix))
         })
     }
 
@@ -102,6 +115,9 @@ impl Header {
 
     #[cfg(test)]
     pub(super) fn of(shapes: &[(&str, &[usize])]) -> Self {
-        Self { shapes: shapes.iter().map(|(n, s)| ((*n).to_owned(), s.to_vec())).collect(), metadata: std::collections::HashMap::new() }
+        Self {
+            shapes: shapes.iter().map(|(n, s)| ((*n).to_owned(), s.to_vec())).collect(),
+            metadata: std::collections::HashMap::new(),
+        }
     }
 }

@@ -27,7 +27,11 @@ pub(super) fn class_of(header: &Header, _name: &str) -> Option<Map<String, Value
         _ => "normal",
     };
     let trained_as_epsilon = header.note("global_step") == Some("220000");
-    let prediction = if base == "sd-2" && !trained_as_epsilon { "v_prediction" } else { "epsilon" };
+    let prediction = if base == "sd-2" && !trained_as_epsilon {
+        "v_prediction"
+    } else {
+        "epsilon"
+    };
     let settings = if base == "sdxl-refiner" { Value::Null } else { main_settings(size) };
     Some(class(json!({
         "type": "main", "trigger_phrases": null, "default_settings": settings, "config_path": null, "format": "checkpoint",

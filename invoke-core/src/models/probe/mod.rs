@@ -64,11 +64,18 @@ fn main_settings(size: Option<u32>) -> Value {
 /// Identifies a file or folder.
 pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
     let shown = path.display().to_string();
-    let about = std::fs::metadata(path).map_err(|source| ProbeError::Unreadable { path: shown.clone(), source })?;
+    let about = std::fs::metadata(path).map_err(|source| ProbeError::Unreadable {
+        path: shown.clone(),
+        source,
+    })?;
     if about.is_dir() {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let class = folder::class_of(path)?;
-        return Ok(Identified { name, description: None, class });
+        return Ok(Identified {
+            name,
+            description: None,
+            class,
+        });
     }
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     match extension.as_str() {
@@ -81,7 +88,9 @@ pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
     }
     let header = Header::read(path)?;
     let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let found = main_model::class_of(&header, &name).or_else(|| adapter::class_of(&header, &name)).ok_or(ProbeError::Unknown(shown))?;
+    let found = main_model::class_of(&header, &name)
+        .or_else(|| adapter::class_of(&header, &name))
+        .ok_or(ProbeError::Unknown(shown))?;
     let (description, trigger_phrases) = beside(path);
     let mut class = found;
     if let (Some(phrases), Some(slot)) = (trigger_phrases, class.get_mut("trigger_phrases")) {
@@ -95,10 +104,25 @@ fn beside(path: &Path) -> (Option<String>, Option<Value>) {
     const MOST_BYTES: u64 = 1 << 20;
     let notes = path.with_extension("json");
     let small = std::fs::metadata(&notes).is_ok_and(|about| about.is_file() && about.len() <= MOST_BYTES);
-    let Some(Value::Object(map)) = small.then(|| std::fs::read(&notes).ok()).flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
+    let Some(Value::Object(map)) = small
+        .then(|| std::fs::read(&notes).ok())
+        .flatten()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+    else {
         return (None, None);
     };
-    let description = map.get("description").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-    let phrases: Vec<&str> = map.get("activation text").and_then(Value::as_str).into_iter().flat_map(|text| text.split(',')).map(str::trim).filter(|t| !t.is_empty()).collect();
+    let description = map
+        .get("description")
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned);
+    let phrases: Vec<&str> = map
+        .get("activation text")
+        .and_then(Value::as_str)
+        .into_iter()
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
+        .filter(|t| !t.is_empty())
+        .collect();
     (description, (!phrases.is_empty()).then(|| json!(phrases)))
 }

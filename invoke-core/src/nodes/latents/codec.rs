@@ -23,7 +23,10 @@ pub(super) const NODES: &[NodeEntry] = &[entry::<ImageToLatents>(), entry::<Late
 
 /// Axes as the fields write them.
 pub(super) fn seamless(axes: &[String]) -> Seamless {
-    Seamless { x: axes.iter().any(|axis| axis == "x"), y: axes.iter().any(|axis| axis == "y") }
+    Seamless {
+        x: axes.iter().any(|axis| axis == "x"),
+        y: axes.iter().any(|axis| axis == "y"),
+    }
 }
 
 /// A picture's pixels as `[1, 3, h, w]` in 0 to 1, its sides cut down to multiples of 8 by resampling.
@@ -31,7 +34,11 @@ pub(super) fn to_grid(picture: &DynamicImage) -> Result<Tensor, NodeError> {
     let rgb = picture.to_rgb8();
     let (w, h) = (rgb.width() / 8 * 8, rgb.height() / 8 * 8);
     if w == 0 || h == 0 {
-        return Err(NodeError::value(format!("the picture is {}×{}, expected at least 8×8", rgb.width(), rgb.height())));
+        return Err(NodeError::value(format!(
+            "the picture is {}×{}, expected at least 8×8",
+            rgb.width(),
+            rgb.height()
+        )));
     }
     let (from_w, from_h) = (rgb.width() as usize, rgb.height() as usize);
     let samples = Picture::from_samples(Mode::Rgb, from_w, from_h, rgb.into_raw()).map_err(NodeError::runtime)?;
@@ -46,7 +53,10 @@ pub(super) fn encode(cx: &dyn NodeCx, vae: &Vae, pixels: &Tensor, tiling: Option
     cx.progress("Running VAE encoder", None, None);
     let pixels = ((pixels * 2.0)? - 1.0)?.to_device(&cx.workbench().device)?;
     let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
-    Ok(vae.encode(&pixels, None, tiling.as_ref())?.to_dtype(DType::F32)?.to_device(&Device::Cpu)?)
+    Ok(vae
+        .encode(&pixels, None, tiling.as_ref())?
+        .to_dtype(DType::F32)?
+        .to_device(&Device::Cpu)?)
 }
 
 /// What a node says of tiles: none, or tiles of a size in pixels, 0 for the model's own.
@@ -61,9 +71,15 @@ pub(super) fn tiles(tiled: bool, tile_size: i64) -> Result<Option<usize>, NodeEr
 /// Pixels of the picture that latents stand for.
 pub(super) fn latents_output(cx: &dyn NodeCx, latents: Tensor, seed: Option<i64>) -> Result<LatentsOutput, NodeError> {
     let dims = latents.dims();
-    let [.., h, w] = *dims else { return Err(NodeError::runtime("latents have at least two axes")) };
+    let [.., h, w] = *dims else {
+        return Err(NodeError::runtime("latents have at least two axes"));
+    };
     let latents_name = keep(cx, latents);
-    Ok(LatentsOutput { latents: LatentsField { latents_name, seed }, width: w as i64 * 8, height: h as i64 * 8 })
+    Ok(LatentsOutput {
+        latents: LatentsField { latents_name, seed },
+        width: w as i64 * 8,
+        height: h as i64 * 8,
+    })
 }
 
 choices! {
@@ -144,6 +160,11 @@ fn to_picture(decoded: &Tensor) -> Result<RgbImage, NodeError> {
         return Err(NodeError::runtime(format!("the decoder gives {channels} channels, expected 3")));
     }
     let scaled = ((((decoded.to_dtype(DType::F32)? / 2.0)? + 0.5)?.clamp(0f32, 1f32)? * 255.0)?.round()?).to_dtype(DType::U8)?;
-    let bytes = scaled.squeeze(0)?.permute((1, 2, 0))?.flatten_all()?.to_device(&Device::Cpu)?.to_vec1::<u8>()?;
+    let bytes = scaled
+        .squeeze(0)?
+        .permute((1, 2, 0))?
+        .flatten_all()?
+        .to_device(&Device::Cpu)?
+        .to_vec1::<u8>()?;
     RgbImage::from_raw(w as u32, h as u32, bytes).ok_or_else(|| NodeError::runtime("the decoded picture has the wrong number of pixels"))
 }

@@ -22,7 +22,11 @@ pub(super) const NODES: &[NodeEntry] = &[entry::<Compel>(), entry::<SDXLCompelPr
 
 fn kept(cx: &dyn NodeCx, conditioning: Conditioning, mask: Option<TensorField>) -> ConditioningOutput {
     let bytes = conditioning.embeds.elem_count() * 4;
-    ConditioningField { conditioning_name: keep_object(cx, conditioning, bytes), mask }.into()
+    ConditioningField {
+        conditioning_name: keep_object(cx, conditioning, bytes),
+        mask,
+    }
+    .into()
 }
 
 /// Encodes a prompt.
@@ -42,14 +46,21 @@ impl Invoke for Compel {
         let skip = skipped(&self.clip)?;
         let embeds = compel::encode(
             &self.prompt,
-            Encoder { tokenizer: &encoder.tokenizer, model: &encoder.model, state: HiddenState::Last, skip, inversions: None },
+            Encoder {
+                tokenizer: &encoder.tokenizer,
+                model: &encoder.model,
+                state: HiddenState::Last,
+                skip,
+                inversions: None,
+            },
         )?;
         Ok(kept(cx, Conditioning { embeds, sdxl: None }, self.mask))
     }
 }
 
 fn skipped(clip: &CLIPField) -> Result<usize, NodeError> {
-    usize::try_from(clip.skipped_layers).map_err(|_| NodeError::value(format!("skipped_layers is {}, expected 0 or more", clip.skipped_layers)))
+    usize::try_from(clip.skipped_layers)
+        .map_err(|_| NodeError::value(format!("skipped_layers is {}, expected 0 or more", clip.skipped_layers)))
 }
 
 /// Encodes a prompt with both text encoders of SDXL.
@@ -91,7 +102,12 @@ impl Invoke for SDXLCompelPrompt {
             skip: skipped(&self.clip)?,
             inversions: None,
         };
-        let two = Encoder { tokenizer: &second.tokenizer, model: &second.model, skip: skipped(&self.clip2)?, ..one };
+        let two = Encoder {
+            tokenizer: &second.tokenizer,
+            model: &second.model,
+            skip: skipped(&self.clip2)?,
+            ..one
+        };
         let sizes = SdxlSizes {
             original: (self.original_height as f32, self.original_width as f32),
             crop: (self.crop_top as f32, self.crop_left as f32),
@@ -142,6 +158,13 @@ impl Invoke for SDXLRefinerCompelPrompt {
         let embeds = compel::encode(&self.style, encoder)?;
         let pooled = compel::encode_pooled(&self.style, encoder)?;
         let time_ids = sizes.time_ids(&pooled)?;
-        Ok(kept(cx, Conditioning { embeds, sdxl: Some(SdxlConditioning { pooled, time_ids }) }, None))
+        Ok(kept(
+            cx,
+            Conditioning {
+                embeds,
+                sdxl: Some(SdxlConditioning { pooled, time_ids }),
+            },
+            None,
+        ))
     }
 }

@@ -34,7 +34,9 @@ pub(super) fn load_all(cx: &dyn NodeCx, fields: Vec<ControlField>, width: usize,
             let picture = Picture::from_samples(Mode::Rgb, w, h, rgb.into_raw()).map_err(NodeError::runtime)?;
             let picture = fitted(&picture, width, height, &field.resize_mode)?;
             let plane = Tensor::from_vec(picture.into_data(), (height, width, 3), &Device::Cpu)?;
-            let picture = (plane.permute((2, 0, 1))?.contiguous()?.to_dtype(DType::F32)? / 255.0)?.unsqueeze(0)?.to_device(&cx.workbench().device)?;
+            let picture = (plane.permute((2, 0, 1))?.contiguous()?.to_dtype(DType::F32)? / 255.0)?
+                .unsqueeze(0)?
+                .to_device(&cx.workbench().device)?;
             let net = load::control_net(cx, &field.control_model)?;
             Ok(Loaded { net, picture, field })
         })
@@ -56,7 +58,10 @@ fn fitted(picture: &Picture, width: usize, height: usize, mode: &ResizeMode) -> 
             let factor = if crop { across.max(down) } else { across.min(down) };
             let size = |n: usize| ((n as f64 * factor).round() as usize).max(1);
             let scaled = heuristic_resize(picture, size(picture.width()), size(picture.height()));
-            let (left, top) = ((scaled.width() as i64 - width as i64) / 2, (scaled.height() as i64 - height as i64) / 2);
+            let (left, top) = (
+                (scaled.width() as i64 - width as i64) / 2,
+                (scaled.height() as i64 - height as i64) / 2,
+            );
             // Cropping beyond the edges fills with black.
             scaled.crop(left, top, left + width as i64, top + height as i64)
         }
@@ -72,12 +77,16 @@ pub(super) fn inputs(loaded: &[Loaded]) -> Result<Vec<ControlInput<'_>>, NodeErr
                 OneOrMany::One(weight) => Weight::Fixed(*weight),
                 OneOrMany::Many(weights) => Weight::PerStep(weights.clone()),
             };
-            let mode = serde_json::to_value(&loaded.field.control_mode).map_err(NodeError::runtime)?;
+            let mode = serde_json::to_value(loaded.field.control_mode).map_err(NodeError::runtime)?;
             let mode = ControlMode::from_str(mode.as_str().unwrap_or_default()).map_err(NodeError::value)?;
             Ok(ControlInput {
                 net: &loaded.net,
                 picture: loaded.picture.clone(),
-                window: Window { weight, begin: loaded.field.begin_step_percent, end: loaded.field.end_step_percent },
+                window: Window {
+                    weight,
+                    begin: loaded.field.begin_step_percent,
+                    end: loaded.field.end_step_percent,
+                },
                 mode,
             })
         })

@@ -18,7 +18,8 @@ use crate::{
     nodes::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
         fields::{
-            ConditioningField, ControlField, DenoiseMaskField, IPAdapterField, LatentsField, OneOrMany, SchedulerName, T2IAdapterField, UNetField,
+            ConditioningField, ControlField, DenoiseMaskField, IPAdapterField, LatentsField, OneOrMany, SchedulerName, T2IAdapterField,
+            UNetField,
         },
         outputs::LatentsOutput,
         workbench::tensor,
@@ -34,8 +35,15 @@ pub(super) fn prompts(cx: &dyn NodeCx, fields: &[ConditioningField]) -> Result<V
         let name = &field.conditioning_name;
         let kept = cx.workbench().store.get::<Conditioning>(cx.owner(), name);
         let kept = kept.ok_or_else(|| NodeError::new("FileNotFoundError", format!("there is no conditioning named {name}")))?;
-        let mask = field.mask.as_ref().map(|mask| tensor(cx, &mask.tensor_name)?.to_dtype(DType::F32).map_err(NodeError::from)).transpose()?;
-        prompts.push(Prompt { conditioning: kept.as_ref().clone(), mask });
+        let mask = field
+            .mask
+            .as_ref()
+            .map(|mask| tensor(cx, &mask.tensor_name)?.to_dtype(DType::F32).map_err(NodeError::from))
+            .transpose()?;
+        prompts.push(Prompt {
+            conditioning: kept.as_ref().clone(),
+            mask,
+        });
     }
     Ok(prompts)
 }
@@ -64,7 +72,11 @@ pub(super) fn steps(steps: i64) -> Result<usize, NodeError> {
 }
 
 /// Latents and noise on the engine's device.
-pub(super) fn start(cx: &dyn NodeCx, latents: Option<&LatentsField>, noise: Option<&LatentsField>) -> Result<(Option<Tensor>, Option<Tensor>, u64), NodeError> {
+pub(super) fn start(
+    cx: &dyn NodeCx,
+    latents: Option<&LatentsField>,
+    noise: Option<&LatentsField>,
+) -> Result<(Option<Tensor>, Option<Tensor>, u64), NodeError> {
     let placed = |field: Option<&LatentsField>| -> Result<Option<Tensor>, NodeError> {
         let Some(field) = field else { return Ok(None) };
         Ok(Some(tensor(cx, &field.latents_name)?.to_device(&cx.workbench().device)?))
@@ -72,7 +84,10 @@ pub(super) fn start(cx: &dyn NodeCx, latents: Option<&LatentsField>, noise: Opti
     if latents.is_none() && noise.is_none() {
         return Err(NodeError::value("'latents' or 'noise' must be provided!"));
     }
-    let seed = noise.and_then(|field| field.seed).or_else(|| latents.and_then(|field| field.seed)).unwrap_or(0);
+    let seed = noise
+        .and_then(|field| field.seed)
+        .or_else(|| latents.and_then(|field| field.seed))
+        .unwrap_or(0);
     Ok((placed(latents)?, placed(noise)?, seed as u64))
 }
 
@@ -157,9 +172,19 @@ impl Invoke for DenoiseLatents {
         let controls = control::inputs(&nets)?;
         let free_u = self.unet.freeu_config.as_ref().and_then(|f| FreeU::new(f.b1, f.b2, f.s1, f.s2));
         let seamless: Seamless = codec::seamless(&self.unet.seamless_axes);
-        let denoiser = UNetDenoiser { unet: &unet, seamless, free_u };
+        let denoiser = UNetDenoiser {
+            unet: &unet,
+            seamless,
+            free_u,
+        };
         let scheduler = sampler(&self.scheduler);
-        let plan = Plan { scheduler, config: &config, steps: steps(self.steps)?, start: self.denoising_start, end: self.denoising_end };
+        let plan = Plan {
+            scheduler,
+            config: &config,
+            steps: steps(self.steps)?,
+            start: self.denoising_start,
+            end: self.denoising_end,
+        };
         let job = Job {
             latents,
             noise,

@@ -10,8 +10,9 @@ use crate::{
     domain::shape::choices,
     imaging::{Picture, Resample},
     nodes::{
-        Invoke, NodeCx, NodeEntry, NodeError, entry,
+        Invoke, NodeCx, NodeEntry, NodeError,
         cx::Picture as NewPicture,
+        entry,
         fields::{DenoiseMaskField, ImageField, UNetField, VAEField},
         outputs::DenoiseMaskOutput,
         workbench::keep,
@@ -30,7 +31,11 @@ fn to_tensor(mask: &Picture) -> Result<Tensor, NodeError> {
 fn masked_latents(cx: &dyn NodeCx, image: &ImageField, mask: &Tensor, vae: &VAEField, tiled: bool) -> Result<String, NodeError> {
     let pixels = codec::to_grid(&*cx.load_image(&image.image_name)?)?;
     let (_, _, h, w) = pixels.dims4()?;
-    let mask = if mask.dims()[2..] == [h, w] { mask.clone() } else { mask.interpolate2d(h, w)? };
+    let mask = if mask.dims()[2..] == [h, w] {
+        mask.clone()
+    } else {
+        mask.interpolate2d(h, w)?
+    };
     let kept = mask.ge(0.5)?.to_dtype(DType::F32)?;
     // In -1 to 1 what is cut out becomes 0, the middle grey.
     let signed = ((pixels * 2.0)? - 1.0)?.broadcast_mul(&kept)?;
@@ -64,7 +69,12 @@ impl Invoke for CreateDenoiseMask {
             Some(image) => Some(masked_latents(cx, image, &mask, &self.vae, self.tiled)?),
             None => None,
         };
-        Ok(DenoiseMaskField { mask_name: keep(cx, mask), masked_latents_name, gradient: false }.into())
+        Ok(DenoiseMaskField {
+            mask_name: keep(cx, mask),
+            masked_latents_name,
+            gradient: false,
+        }
+        .into())
     }
 }
 
@@ -168,7 +178,11 @@ impl CreateGradientMask {
                 } else {
                     original
                 };
-                if value > threshold && value < 255.0 { threshold as u8 } else { value as u8 }
+                if value > threshold && value < 255.0 {
+                    threshold as u8
+                } else {
+                    value as u8
+                }
             })
             .collect()
     }
@@ -179,7 +193,11 @@ impl Invoke for CreateGradientMask {
         let mask = grey(&*cx.load_image(&self.mask.image_name)?)?;
         let (w, h) = (mask.width() / 8, mask.height() / 8);
         if w == 0 || h == 0 {
-            return Err(NodeError::value(format!("the mask is {}×{}, expected at least 8×8", mask.width(), mask.height())));
+            return Err(NodeError::value(format!(
+                "the mask is {}×{}, expected at least 8×8",
+                mask.width(),
+                mask.height()
+            )));
         }
         let small = mask.resize(w, h, Resample::Bilinear);
         let samples = self.gradient(&small);
@@ -202,13 +220,23 @@ impl Invoke for CreateGradientMask {
             (Some(image), Some(unet), Some(vae)) => {
                 let record = load::installed(cx, &unet.unet)?.record;
                 let is_inpainting = record["variant"] == "inpaint";
-                if is_inpainting { Some(masked_latents(cx, image, &tensor, vae, self.tiled)?) } else { None }
+                if is_inpainting {
+                    Some(masked_latents(cx, image, &tensor, vae, self.tiled)?)
+                } else {
+                    None
+                }
             }
             _ => None,
         };
         Ok(GradientMaskOutput {
-            denoise_mask: DenoiseMaskField { mask_name: keep(cx, tensor), masked_latents_name, gradient: true },
-            expanded_mask_area: ImageField { image_name: saved.image_name },
+            denoise_mask: DenoiseMaskField {
+                mask_name: keep(cx, tensor),
+                masked_latents_name,
+                gradient: true,
+            },
+            expanded_mask_area: ImageField {
+                image_name: saved.image_name,
+            },
         })
     }
 }

@@ -34,13 +34,17 @@ pub(super) struct TextEncoder {
 
 /// An installed model; an error if there is none of this key.
 pub(super) fn installed(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result<ModelOnDisk, NodeError> {
-    cx.model(&model.key)?.ok_or_else(|| NodeError::new("UnknownModelException", format!("Unknown model: {}", model.key)))
+    cx.model(&model.key)?
+        .ok_or_else(|| NodeError::new("UnknownModelException", format!("Unknown model: {}", model.key)))
 }
 
 /// The folder of a part of a model in diffusers' layout; the model's own folder if it is that part by itself.
 fn folder_of(found: &ModelOnDisk, part: &str) -> Result<PathBuf, NodeError> {
     if found.path.is_file() {
-        let text = format!("{} is a single file; install the model as a folder in diffusers' layout", found.path.display());
+        let text = format!(
+            "{} is a single file; install the model as a folder in diffusers' layout",
+            found.path.display()
+        );
         return Err(NodeError::new("NotImplementedError", text));
     }
     let own = found.path.join(part);
@@ -61,7 +65,12 @@ fn variant_of(dtype: DType, loras: &[LoRAField]) -> String {
 }
 
 /// Tells about the loading around it.
-fn announced<T>(cx: &dyn NodeCx, model: &ModelIdentifierField, part: &str, load: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
+fn announced<T>(
+    cx: &dyn NodeCx,
+    model: &ModelIdentifierField,
+    part: &str,
+    load: impl FnOnce() -> Result<T, NodeError>,
+) -> Result<T, NodeError> {
     cx.check_canceled()?;
     cx.model_loading(&model.key, Some(part), false);
     cx.progress(&format!("Loading model {} ({part})", model.name), None, None);
@@ -75,7 +84,11 @@ fn patched(cx: &dyn NodeCx, source: Arc<dyn Source>, loras: &[LoRAField], part: 
     let mut patches = Vec::new();
     for lora in loras {
         let found = installed(cx, &lora.lora)?;
-        let key = PartKey { model: lora.lora.key.clone(), part: "lora", variant: String::new() };
+        let key = PartKey {
+            model: lora.lora.key.clone(),
+            part: "lora",
+            variant: String::new(),
+        };
         let loaded = cx.workbench().cache.get_or_load(key, expected_bytes(&found.path), || {
             announced(cx, &lora.lora, "lora", || {
                 let lora = Lora::read(&*open_weights(&found.path)?)?;
@@ -85,7 +98,11 @@ fn patched(cx: &dyn NodeCx, source: Arc<dyn Source>, loras: &[LoRAField], part: 
         })?;
         patches.push((loaded, lora.weight));
     }
-    Ok(if patches.is_empty() { source } else { patch(source, part, &patches) })
+    Ok(if patches.is_empty() {
+        source
+    } else {
+        patch(source, part, &patches)
+    })
 }
 
 /// The denoiser, with its LoRAs.
@@ -93,7 +110,11 @@ pub(super) fn unet(cx: &dyn NodeCx, field: &UNetField) -> Result<Arc<UNet>, Node
     let bench = cx.workbench();
     let dtype = bench.dtype();
     let folder = folder_of(&installed(cx, &field.unet)?, "unet")?;
-    let key = PartKey { model: field.unet.key.clone(), part: "unet", variant: variant_of(dtype, &field.loras) };
+    let key = PartKey {
+        model: field.unet.key.clone(),
+        part: "unet",
+        variant: variant_of(dtype, &field.loras),
+    };
     bench.cache.get_or_load(key, expected_bytes(&folder), || {
         announced(cx, &field.unet, "unet", || {
             let config = UNetConfig::read(&folder.join("config.json"))?;
@@ -115,7 +136,11 @@ pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<Tex
         (false, _) => ("text_encoder", "tokenizer", Part::Text),
     };
     let folder = folder_of(&found, part)?;
-    let key = PartKey { model: field.text_encoder.key.clone(), part, variant: variant_of(DType::F32, &field.loras) };
+    let key = PartKey {
+        model: field.text_encoder.key.clone(),
+        part,
+        variant: variant_of(DType::F32, &field.loras),
+    };
     bench.cache.get_or_load(key, expected_bytes(&folder), || {
         announced(cx, &field.text_encoder, part, || {
             let config = ClipConfig::read(&folder.join("config.json"))?;
@@ -132,7 +157,11 @@ pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<Tex
 pub(super) fn vae(cx: &dyn NodeCx, field: &VAEField) -> Result<Arc<Vae>, NodeError> {
     let bench = cx.workbench();
     let folder = folder_of(&installed(cx, &field.vae)?, "vae")?;
-    let key = PartKey { model: field.vae.key.clone(), part: "vae", variant: variant_of(DType::F32, &[]) };
+    let key = PartKey {
+        model: field.vae.key.clone(),
+        part: "vae",
+        variant: variant_of(DType::F32, &[]),
+    };
     bench.cache.get_or_load(key, expected_bytes(&folder), || {
         announced(cx, &field.vae, "vae", || {
             let vae = Vae::open(&folder, DType::F32, &bench.device)?;
@@ -147,7 +176,11 @@ pub(super) fn control_net(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Resu
     let bench = cx.workbench();
     let dtype = bench.dtype();
     let folder = folder_of(&installed(cx, model)?, "controlnet")?;
-    let key = PartKey { model: model.key.clone(), part: "controlnet", variant: variant_of(dtype, &[]) };
+    let key = PartKey {
+        model: model.key.clone(),
+        part: "controlnet",
+        variant: variant_of(dtype, &[]),
+    };
     bench.cache.get_or_load(key, expected_bytes(&folder), || {
         announced(cx, model, "controlnet", || {
             let net = ControlNet::open(&folder, dtype, &bench.device)?;

@@ -18,8 +18,16 @@ use super::{NodeEntry, NodeError};
 use crate::imaging::{Mode, Picture};
 
 /// The nodes of this folder.
-pub(super) const NODES: &[&[NodeEntry]] =
-    &[codec::NODES, compel::NODES, denoise::NODES, denoise_mask::NODES, noise::NODES, resize::NODES, tensor_mask::NODES, tiled::NODES];
+pub(super) const NODES: &[&[NodeEntry]] = &[
+    codec::NODES,
+    compel::NODES,
+    denoise::NODES,
+    denoise_mask::NODES,
+    noise::NODES,
+    resize::NODES,
+    tensor_mask::NODES,
+    tiled::NODES,
+];
 
 /// A picture's grey values, as Pillow weighs the colours.
 fn grey(picture: &DynamicImage) -> Result<Picture, NodeError> {

@@ -6,12 +6,7 @@ use serde::Deserialize;
 use crate::{
     diffusion::noise,
     domain::shape::choices,
-    nodes::{
-        Invoke, NodeCx, NodeEntry, NodeError, entry,
-        fields::LatentsField,
-        outputs::NoiseOutput,
-        workbench::keep,
-    },
+    nodes::{Invoke, NodeCx, NodeEntry, NodeError, entry, fields::LatentsField, outputs::NoiseOutput, workbench::keep},
 };
 
 pub(super) const NODES: &[NodeEntry] = &[entry::<Noise>()];
@@ -60,8 +55,19 @@ impl Invoke for Noise {
             }
         }
         let noise = noise::latent_noise(self.seed as u64, channels, self.height as usize / 8, self.width as usize / 8)?;
-        let noise = if matches!(self.noise_type, NoiseType::Anima) { noise.unsqueeze(2)? } else { noise };
+        let noise = if matches!(self.noise_type, NoiseType::Anima) {
+            noise.unsqueeze(2)?
+        } else {
+            noise
+        };
         let latents_name = keep(cx, noise);
-        Ok(NoiseOutput { noise: LatentsField { latents_name, seed: Some(self.seed) }, width: self.width, height: self.height })
+        Ok(NoiseOutput {
+            noise: LatentsField {
+                latents_name,
+                seed: Some(self.seed),
+            },
+            width: self.width,
+            height: self.height,
+        })
     }
 }

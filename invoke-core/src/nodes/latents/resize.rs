@@ -17,8 +17,14 @@ use crate::{
     },
 };
 
-pub(super) const NODES: &[NodeEntry] =
-    &[entry::<BlendLatents>(), entry::<CropLatentsCore>(), entry::<IdealSize>(), entry::<Latents>(), entry::<ResizeLatents>(), entry::<ScaleLatents>()];
+pub(super) const NODES: &[NodeEntry] = &[
+    entry::<BlendLatents>(),
+    entry::<CropLatentsCore>(),
+    entry::<IdealSize>(),
+    entry::<Latents>(),
+    entry::<ResizeLatents>(),
+    entry::<ScaleLatents>(),
+];
 
 crate::domain::shape::choices! {
     /// torch's names of ways to resize.
@@ -57,7 +63,13 @@ struct ResizeLatents {
 impl Invoke for ResizeLatents {
     fn invoke(self, cx: &dyn NodeCx) -> Result<LatentsOutput, NodeError> {
         let x = tensor(cx, &self.latents.latents_name)?;
-        let x = latents::resize(&x, self.height as usize / 8, self.width as usize / 8, interpolation(&self.mode)?, self.antialias)?;
+        let x = latents::resize(
+            &x,
+            self.height as usize / 8,
+            self.width as usize / 8,
+            interpolation(&self.mode)?,
+            self.antialias,
+        )?;
         latents_output(cx, x, self.latents.seed)
     }
 }
@@ -80,7 +92,10 @@ impl Invoke for ScaleLatents {
     fn invoke(self, cx: &dyn NodeCx) -> Result<LatentsOutput, NodeError> {
         const MOST: f64 = 64.0;
         if self.scale_factor > MOST {
-            return Err(NodeError::value(format!("scale_factor is {}, expected at most {MOST}", self.scale_factor)));
+            return Err(NodeError::value(format!(
+                "scale_factor is {}, expected at most {MOST}",
+                self.scale_factor
+            )));
         }
         let x = tensor(cx, &self.latents.latents_name)?;
         let x = latents::scale(&x, self.scale_factor, interpolation(&self.mode)?, self.antialias)?;
@@ -152,8 +167,14 @@ struct Latents {
 impl Invoke for Latents {
     fn invoke(self, cx: &dyn NodeCx) -> Result<LatentsOutput, NodeError> {
         let x = tensor(cx, &self.latents.latents_name)?;
-        let [.., h, w] = *x.dims() else { return Err(NodeError::runtime("latents have at least two axes")) };
-        Ok(LatentsOutput { latents: self.latents, width: w as i64 * 8, height: h as i64 * 8 })
+        let [.., h, w] = *x.dims() else {
+            return Err(NodeError::runtime("latents have at least two axes"));
+        };
+        Ok(LatentsOutput {
+            latents: self.latents,
+            width: w as i64 * 8,
+            height: h as i64 * 8,
+        })
     }
 }
 
@@ -200,6 +221,9 @@ impl Invoke for IdealSize {
             (width, width / aspect)
         };
         let trimmed = |x: f64| x.floor() as i64 / 8 * 8;
-        Ok(IdealSizeOutput { width: trimmed(width), height: trimmed(height) })
+        Ok(IdealSizeOutput {
+            width: trimmed(width),
+            height: trimmed(height),
+        })
     }
 }

@@ -24,7 +24,13 @@ pub(super) const NODES: &[NodeEntry] = &[
 
 fn kept(cx: &dyn NodeCx, bits: Vec<u8>, w: usize, h: usize) -> Result<MaskOutput, NodeError> {
     let mask = Tensor::from_vec(bits, (1, h, w), &Device::Cpu)?;
-    Ok(MaskOutput { mask: TensorField { tensor_name: keep(cx, mask) }, width: w as i64, height: h as i64 })
+    Ok(MaskOutput {
+        mask: TensorField {
+            tensor_name: keep(cx, mask),
+        },
+        width: w as i64,
+        height: h as i64,
+    })
 }
 
 /// A kept mask as bytes 0 or 1, with its width and height. Masks of numbers count as set above one half.
@@ -32,11 +38,21 @@ fn bits(cx: &dyn NodeCx, mask: &TensorField) -> Result<(Vec<u8>, usize, usize), 
     let mask = tensor(cx, &mask.tensor_name)?;
     let (w, h) = match *mask.dims() {
         [h, w] | [1, h, w] | [1, 1, h, w] => (w, h),
-        ref dims => return Err(NodeError::value(format!("the mask has the shape {dims:?}, expected [height, width] with ones before it"))),
+        ref dims => {
+            return Err(NodeError::value(format!(
+                "the mask has the shape {dims:?}, expected [height, width] with ones before it"
+            )));
+        }
     };
     let set: Vec<u8> = match mask.dtype() {
         DType::U8 => mask.flatten_all()?.to_vec1::<u8>()?.into_iter().map(|v| u8::from(v > 0)).collect(),
-        _ => mask.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?.into_iter().map(|v| u8::from(v > 0.5)).collect(),
+        _ => mask
+            .to_dtype(DType::F32)?
+            .flatten_all()?
+            .to_vec1::<f32>()?
+            .into_iter()
+            .map(|v| u8::from(v > 0.5))
+            .collect(),
     };
     Ok((set, w, h))
 }
@@ -72,7 +88,11 @@ struct ImageMaskToTensor {
 impl Invoke for ImageMaskToTensor {
     fn invoke(self, cx: &dyn NodeCx) -> Result<MaskOutput, NodeError> {
         let picture = super::grey(&*cx.load_image(&self.image.image_name)?)?;
-        let bits = picture.data().iter().map(|&v| u8::from((i64::from(v) < self.cutoff) != self.invert)).collect();
+        let bits = picture
+            .data()
+            .iter()
+            .map(|&v| u8::from((i64::from(v) < self.cutoff) != self.invert))
+            .collect();
         kept(cx, bits, picture.width(), picture.height())
     }
 }
@@ -132,7 +152,8 @@ impl Invoke for MaskTensorToImage {
     fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
         let (set, w, h) = bits(cx, &self.mask)?;
         let samples = set.into_iter().map(|v| v * 255).collect();
-        let picture = GrayImage::from_raw(w as u32, h as u32, samples).ok_or_else(|| NodeError::runtime("the mask has the wrong number of pixels"))?;
+        let picture = GrayImage::from_raw(w as u32, h as u32, samples)
+            .ok_or_else(|| NodeError::runtime("the mask has the wrong number of pixels"))?;
         save(cx, DynamicImage::ImageLuma8(picture))
     }
 }
@@ -152,7 +173,11 @@ impl Invoke for ApplyMaskTensorToImage {
         let (set, w, h) = bits(cx, &self.mask)?;
         let mut picture: RgbaImage = cx.load_image(&self.image.image_name)?.to_rgba8();
         if (picture.width() as usize, picture.height() as usize) != (w, h) {
-            return Err(NodeError::value(format!("the mask is {w}×{h}, the picture {}×{}: expected the same size", picture.width(), picture.height())));
+            return Err(NodeError::value(format!(
+                "the mask is {w}×{h}, the picture {}×{}: expected the same size",
+                picture.width(),
+                picture.height()
+            )));
         }
         for (pixel, set) in picture.pixels_mut().zip(set) {
             if pixel.0[3] > 0 {

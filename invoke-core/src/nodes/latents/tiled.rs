@@ -84,7 +84,11 @@ impl Invoke for TiledMultiDiffusion {
             images: Vec::new(),
             watcher: &Follower::new(cx, &self.unet.unet.base),
         };
-        let denoiser = UNetDenoiser { unet: &unet, seamless: Seamless::default(), free_u: None };
+        let denoiser = UNetDenoiser {
+            unet: &unet,
+            seamless: Seamless::default(),
+            free_u: None,
+        };
         denoise::finish(cx, Some(denoise_tiled(&denoiser, &plan, &job, &tiles)?))
     }
 }

@@ -18,7 +18,11 @@ pub(super) struct Follower<'a> {
 
 impl<'a> Follower<'a> {
     pub(super) fn new(cx: &'a (dyn NodeCx + 'a), base: &str) -> Self {
-        let base = if base.starts_with("sdxl") { PreviewBase::Sdxl } else { PreviewBase::Sd };
+        let base = if base.starts_with("sdxl") {
+            PreviewBase::Sdxl
+        } else {
+            PreviewBase::Sd
+        };
         Self { cx, base }
     }
 
@@ -47,6 +51,7 @@ impl Watcher for Follower<'_> {
     fn progressed(&self, progress: Progress<'_>) {
         // A step of a second-order sampler is two evaluations.
         let (step, total) = (progress.step / progress.order, (progress.total / progress.order).max(1));
-        self.cx.progress("Denoising", Some((step as f64 / total as f64).min(1.0)), self.preview(&progress));
+        self.cx
+            .progress("Denoising", Some((step as f64 / total as f64).min(1.0)), self.preview(&progress));
     }
 }

@@ -64,7 +64,13 @@ impl Search {
         match part {
             Part::Text(text) => tell(self, text.clone()),
             Part::Sequence(parts) => self.sequence(parts, variables, within, tell),
-            Part::Choices { choices, least, most, separator, .. } => {
+            Part::Choices {
+                choices,
+                least,
+                most,
+                separator,
+                ..
+            } => {
                 let mut seen = HashSet::new();
                 for n in *least..=*most {
                     self.combinations(choices, n, &mut Vec::new(), variables, within, separator, &mut seen, tell)?;
@@ -112,7 +118,15 @@ impl Search {
     fn sequence<'a>(&mut self, parts: &'a [Part], outer: &Variables<'a>, within: &[&str], tell: Tell<'_>) -> Flow {
         let mut variables = outer.clone();
         for part in parts {
-            let Part::Assignment { name, value, at_once, keeps } = part else { continue };
+            let Part::Assignment {
+                name,
+                value,
+                at_once,
+                keeps,
+            } = part
+            else {
+                continue;
+            };
             if *keeps && outer.contains_key(name.as_str()) {
                 continue;
             }
@@ -136,15 +150,25 @@ impl Search {
     }
 
     fn joined<'a>(&mut self, parts: &[&'a Part], before: &str, variables: &Variables<'a>, within: &[&str], tell: Tell<'_>) -> Flow {
-        let Some((first, rest)) = parts.split_first() else { return tell(self, before.to_owned()) };
+        let Some((first, rest)) = parts.split_first() else {
+            return tell(self, before.to_owned());
+        };
         if matches!(first, Part::Choices { one_at_a_time: true, .. }) {
             let mut texts = Vec::new();
             let _ = self.each(first, variables, within, &mut |_, text| {
                 texts.push(text);
-                if texts.len() < MOST_IN_TURN { Flow::Continue(()) } else { Flow::Break(()) }
+                if texts.len() < MOST_IN_TURN {
+                    Flow::Continue(())
+                } else {
+                    Flow::Break(())
+                }
             });
             if self.error.is_some() || texts.is_empty() {
-                return if self.error.is_some() { Flow::Break(()) } else { Flow::Continue(()) };
+                return if self.error.is_some() {
+                    Flow::Break(())
+                } else {
+                    Flow::Continue(())
+                };
             }
             let mut turn = 0;
             return self.joined(rest, "", variables, within, &mut |search, behind| {
@@ -152,7 +176,9 @@ impl Search {
                 tell(search, format!("{before}{}{behind}", texts[(turn - 1) % texts.len()]))
             });
         }
-        self.each(first, variables, within, &mut |search, text| search.joined(rest, &format!("{before}{text}"), variables, within, tell))
+        self.each(first, variables, within, &mut |search, text| {
+            search.joined(rest, &format!("{before}{text}"), variables, within, tell)
+        })
     }
 
     /// Tells every ordered selection of `n` different choices, no text of which repeats.

@@ -49,9 +49,15 @@ pub(super) enum Part {
         keeps: bool,
     },
     /// `${name}` or `${name:default}`.
-    Variable { name: String, default: Option<Box<Part>> },
+    Variable {
+        name: String,
+        default: Option<Box<Part>>,
+    },
     /// `%{wrapper$$inner}`: the inner part stands where the wrapper has an ellipsis.
-    Wrap { wrapper: Box<Part>, inner: Box<Part> },
+    Wrap {
+        wrapper: Box<Part>,
+        inner: Box<Part>,
+    },
 }
 
 impl Part {
@@ -94,7 +100,11 @@ enum Place {
 
 /// Reads a template.
 pub(super) fn parse(template: &str) -> Result<Part, ParseError> {
-    let mut reader = Reader { text: template, at: 0, depth: 0 };
+    let mut reader = Reader {
+        text: template,
+        at: 0,
+        depth: 0,
+    };
     let part = reader.sequence(Place::Top);
     reader.skip_comments();
     if reader.at == template.len() {
@@ -170,7 +180,11 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        if parts.len() == 1 { parts.swap_remove(0) } else { Part::Sequence(parts) }
+        if parts.len() == 1 {
+            parts.swap_remove(0)
+        } else {
+            Part::Sequence(parts)
+        }
     }
 
     fn part(&mut self, place: Place) -> Option<Part> {
@@ -179,8 +193,17 @@ impl<'a> Reader<'a> {
         }
         self.depth += 1;
         let part = match place {
-            Place::Top => self.assignment().or_else(|| self.variable(place)).or_else(|| self.wrap()).or_else(|| self.choices()).or_else(|| self.wildcard()),
-            Place::Choice => self.variable(place).or_else(|| self.wrap()).or_else(|| self.choices()).or_else(|| self.wildcard()),
+            Place::Top => self
+                .assignment()
+                .or_else(|| self.variable(place))
+                .or_else(|| self.wrap())
+                .or_else(|| self.choices())
+                .or_else(|| self.wildcard()),
+            Place::Choice => self
+                .variable(place)
+                .or_else(|| self.wrap())
+                .or_else(|| self.choices())
+                .or_else(|| self.wildcard()),
             Place::Name => self.variable(place).or_else(|| self.choices()),
         };
         self.depth -= 1;
@@ -225,7 +248,12 @@ impl<'a> Reader<'a> {
             let value = r.sequence(Place::Choice);
             r.spaces();
             r.eat("}")?;
-            Some(Part::Assignment { name, value: Box::new(value), at_once, keeps })
+            Some(Part::Assignment {
+                name,
+                value: Box::new(value),
+                at_once,
+                keeps,
+            })
         })
     }
 
@@ -264,7 +292,10 @@ impl<'a> Reader<'a> {
             r.spaces();
             let inner = r.sequence(Place::Choice);
             r.eat("}")?;
-            Some(Part::Wrap { wrapper: Box::new(wrapper), inner: Box::new(inner) })
+            Some(Part::Wrap {
+                wrapper: Box::new(wrapper),
+                inner: Box::new(inner),
+            })
         })
     }
 
@@ -329,7 +360,10 @@ impl<'a> Reader<'a> {
         self.attempt(|r| {
             let rest = r.rest();
             let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '+' || c == '-'))?;
-            let weight = rest[..end].parse::<f64>().ok().filter(|weight| weight.is_finite() && *weight >= 0.0)?;
+            let weight = rest[..end]
+                .parse::<f64>()
+                .ok()
+                .filter(|weight| weight.is_finite() && *weight >= 0.0)?;
             r.at += end;
             r.eat("::")?;
             Some(weight)
@@ -361,7 +395,13 @@ impl<'a> Reader<'a> {
                 None => (1, 1, ",".to_owned()),
                 Some((lower, upper, separator)) => (lower.unwrap_or(1), upper.unwrap_or(n), separator),
             };
-            Some(Part::Choices { choices, least: a.min(b).min(n), most: a.max(b).min(n), separator, one_at_a_time: matches!(symbol, Some('~' | '@')) })
+            Some(Part::Choices {
+                choices,
+                least: a.min(b).min(n),
+                most: a.max(b).min(n),
+                separator,
+                one_at_a_time: matches!(symbol, Some('~' | '@')),
+            })
         })
     }
 }

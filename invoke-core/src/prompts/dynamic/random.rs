@@ -28,11 +28,23 @@ fn text<'a>(part: &'a Part, variables: &Variables<'a>, within: &[&str], draw: Dr
         Part::Sequence(parts) => {
             let mut inner = variables.clone();
             for part in parts {
-                let Part::Assignment { name, value, at_once, keeps } = part else { continue };
+                let Part::Assignment {
+                    name,
+                    value,
+                    at_once,
+                    keeps,
+                } = part
+                else {
+                    continue;
+                };
                 if *keeps && variables.contains_key(name.as_str()) {
                     continue;
                 }
-                let value = if *at_once { Value::Text(text(value, variables, within, draw)?) } else { Value::Part(value) };
+                let value = if *at_once {
+                    Value::Text(text(value, variables, within, draw)?)
+                } else {
+                    Value::Part(value)
+                };
                 inner.insert(name, value);
             }
             let mut whole = String::new();
@@ -41,7 +53,13 @@ fn text<'a>(part: &'a Part, variables: &Variables<'a>, within: &[&str], draw: Dr
             }
             whole
         }
-        Part::Choices { choices, least, most, separator, .. } => {
+        Part::Choices {
+            choices,
+            least,
+            most,
+            separator,
+            ..
+        } => {
             if let [only] = choices.as_slice() {
                 return text(&only.value, variables, within, draw);
             }

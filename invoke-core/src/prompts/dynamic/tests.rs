@@ -9,9 +9,15 @@ fn recorded_templates() {
         ("", Ok(&[])),
         ("cat", Ok(&["cat"])),
         ("a {red|blue} cat", Ok(&["a red cat", "a blue cat"])),
-        ("{a|b} and {c|d|e}", Ok(&["a and c", "a and d", "a and e", "b and c", "b and d", "b and e"])),
+        (
+            "{a|b} and {c|d|e}",
+            Ok(&["a and c", "a and d", "a and e", "b and c", "b and d", "b and e"]),
+        ),
         ("{2$$a|b|c}", Ok(&["a,b", "a,c", "b,a", "b,c", "c,a", "c,b"])),
-        ("{1-2$$ and $$a|b|c}", Ok(&["a", "b", "c", "a and b", "a and c", "b and a", "b and c", "c and a"])),
+        (
+            "{1-2$$ and $$a|b|c}",
+            Ok(&["a", "b", "c", "a and b", "a and c", "b and a", "b and c", "c and a"]),
+        ),
         ("{-2$$a|b}", Ok(&["a", "b", "a,b", "b,a"])),
         ("{2-$$a|b|c}", Ok(&["a,b", "a,c", "b,a", "b,c", "c,a", "c,b", "a,b,c", "a,c,b"])),
         ("{0.5::a|b}", Ok(&["a", "b"])),
@@ -23,12 +29,30 @@ fn recorded_templates() {
         ("{}", Ok(&[""])),
         ("{a|a}", Ok(&["a"])),
         ("{2$$a|a|b}", Ok(&["a,b", "b,a"])),
-        ("${x={red|blue}}a ${x} b ${x}", Ok(&["a red b red", "a red b blue", "a blue b red", "a blue b blue"])),
+        (
+            "${x={red|blue}}a ${x} b ${x}",
+            Ok(&["a red b red", "a red b blue", "a blue b red", "a blue b blue"]),
+        ),
         ("${x=!{red|blue}}a ${x} b ${x}", Ok(&["a red b red"])),
         ("${y:green} z", Ok(&["green z"])),
-        ("a __w__ b", Ok(&["a __w__ b", "a __w__ b", "a __w__ b", "a __w__ b", "a __w__ b", "a __w__ b", "a __w__ b", "a __w__ b"])),
+        (
+            "a __w__ b",
+            Ok(&[
+                "a __w__ b",
+                "a __w__ b",
+                "a __w__ b",
+                "a __w__ b",
+                "a __w__ b",
+                "a __w__ b",
+                "a __w__ b",
+                "a __w__ b",
+            ]),
+        ),
         ("%{a photo of ... here$$cat}", Ok(&["a photo of cat here"])),
-        ("%{ {big|small} …$${cat|dog}}", Ok(&["big cat", "big dog", "small cat", "small dog"])),
+        (
+            "%{ {big|small} …$${cat|dog}}",
+            Ok(&["big cat", "big dog", "small cat", "small dog"]),
+        ),
         ("# comment\na", Ok(&["\na"])),
         ("a # c", Ok(&["a "])),
         ("a // b", Ok(&["a // b"])),
@@ -43,9 +67,20 @@ fn recorded_templates() {
         ("a | b", Ok(&["a | b"])),
         ("{@a|b} {c|d}", Ok(&["a c", "b d"])),
         ("a {b|c} {d}", Ok(&["a b d", "a c d"])),
-        ("__a/b__", Ok(&["__a/b__", "__a/b__", "__a/b__", "__a/b__", "__a/b__", "__a/b__", "__a/b__", "__a/b__"])),
-        ("__~a__", Ok(&["__a__", "__a__", "__a__", "__a__", "__a__", "__a__", "__a__", "__a__"])),
-        ("__x(y=1)__", Ok(&["__x__", "__x__", "__x__", "__x__", "__x__", "__x__", "__x__", "__x__"])),
+        (
+            "__a/b__",
+            Ok(&[
+                "__a/b__", "__a/b__", "__a/b__", "__a/b__", "__a/b__", "__a/b__", "__a/b__", "__a/b__",
+            ]),
+        ),
+        (
+            "__~a__",
+            Ok(&["__a__", "__a__", "__a__", "__a__", "__a__", "__a__", "__a__", "__a__"]),
+        ),
+        (
+            "__x(y=1)__",
+            Ok(&["__x__", "__x__", "__x__", "__x__", "__x__", "__x__", "__x__", "__x__"]),
+        ),
         ("({a|b}:1.2)", Ok(&["(a:1.2)", "(b:1.2)"])),
         ("{2$$, $$a|b|c}", Ok(&["a, b", "a, c", "b, a", "b, c", "c, a", "c, b"])),
         ("{5$$a|b}", Ok(&["a,b", "b,a"])),
@@ -66,14 +101,19 @@ fn recorded_templates() {
     ];
     for (template, expected) in table {
         let found = all(template, 8).map_err(|error| error.to_string());
-        let expected = expected.map(|texts| texts.iter().map(ToString::to_string).collect::<Vec<_>>()).map_err(str::to_owned);
+        let expected = expected
+            .map(|texts| texts.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .map_err(str::to_owned);
         assert_eq!(found, expected, "{template:?}");
     }
 }
 
 #[test]
 fn what_cannot_be_resolved_is_named() {
-    assert_eq!(all("{__nope__|x} {__other__|{__nope__|y}}", 8), Err(TemplateError::Wildcards(vec!["nope".into(), "other".into()])));
+    assert_eq!(
+        all("{__nope__|x} {__other__|{__nope__|y}}", 8),
+        Err(TemplateError::Wildcards(vec!["nope".into(), "other".into()]))
+    );
     assert_eq!(all("${y} z", 8), Err(TemplateError::UnknownVariable("y".into())));
     assert_eq!(all("${x=${x}}${x}", 8), Err(TemplateError::Recursion("x".into())));
 }

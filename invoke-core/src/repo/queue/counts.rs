@@ -57,12 +57,20 @@ fn sum(tx: &ReadTx<'_>, sql: &str, parameters: &[&dyn ToSql]) -> rusqlite::Resul
 
 /// Counts over everybody's items; numbers without names, which everyone may see.
 pub fn queue_counts(tx: &ReadTx<'_>, queue_id: &QueueId) -> rusqlite::Result<StatusCounts> {
-    sum(tx, "SELECT status, SUM(n) FROM queue_counts WHERE queue_id = ?1 GROUP BY status", &[queue_id])
+    sum(
+        tx,
+        "SELECT status, SUM(n) FROM queue_counts WHERE queue_id = ?1 GROUP BY status",
+        &[queue_id],
+    )
 }
 
 /// Counts over one user's items.
 pub fn user_counts(tx: &ReadTx<'_>, queue_id: &QueueId, user_id: &UserId) -> rusqlite::Result<StatusCounts> {
-    sum(tx, "SELECT status, n FROM queue_counts WHERE queue_id = ?1 AND user_id = ?2", &[queue_id, user_id])
+    sum(
+        tx,
+        "SELECT status, n FROM queue_counts WHERE queue_id = ?1 AND user_id = ?2",
+        &[queue_id, user_id],
+    )
 }
 
 /// Counts over a selection within a scope.
@@ -75,7 +83,12 @@ pub fn count_selected(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, select
 }
 
 /// Origin and destination of a batch within a scope.
-pub fn batch_origin(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, batch_id: &BatchId) -> rusqlite::Result<(Option<String>, Option<String>)> {
+pub fn batch_origin(
+    tx: &ReadTx<'_>,
+    scope: &Scope,
+    queue_id: &QueueId,
+    batch_id: &BatchId,
+) -> rusqlite::Result<(Option<String>, Option<String>)> {
     let found = tx
         .sql()
         .prepare_cached(

@@ -72,7 +72,8 @@ pub fn insert_batch(
         return Ok(Vec::new());
     }
     let sql = tx.sql();
-    sql.prepare_cached("INSERT INTO queue_batches (graph, workflow) VALUES (?1, ?2)")?.execute((batch.graph, batch.workflow))?;
+    sql.prepare_cached("INSERT INTO queue_batches (graph, workflow) VALUES (?1, ?2)")?
+        .execute((batch.graph, batch.workflow))?;
     let batch_row = sql.last_insert_rowid();
     let now = batch.now.sql();
     let mut insert = sql.prepare_cached(

@@ -9,7 +9,8 @@ use crate::{
 };
 
 /// Columns of an item with its owner's names, in the order that [`item`] reads them.
-pub(super) const ITEM: &str = "q.item_id, q.status, q.status_sequence, q.priority, q.batch_id, q.origin, q.destination, q.session_id, q.error_type,
+pub(super) const ITEM: &str =
+    "q.item_id, q.status, q.status_sequence, q.priority, q.batch_id, q.origin, q.destination, q.session_id, q.error_type,
     q.error_message, q.error_traceback, q.created_at, q.updated_at, q.started_at, q.completed_at, q.queue_id, q.user_id, u.display_name,
     u.email, q.field_values, q.retried_from_item_id, q.device, q.workflow_call_id, q.parent_item_id, q.parent_session_id, q.root_item_id,
     q.workflow_call_depth";
@@ -18,7 +19,8 @@ pub(super) const FROM: &str = "session_queue q LEFT JOIN users u ON u.user_id = 
 
 fn text_enum<T: std::str::FromStr<Err = String>>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
     let text: String = row.get(index)?;
-    text.parse().map_err(|error: String| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error.into()))
+    text.parse()
+        .map_err(|error: String| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error.into()))
 }
 
 /// Reads the columns of [`ITEM`].
@@ -72,7 +74,11 @@ pub struct Stored {
 
 /// The item of this number, sealed.
 pub fn find(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Sealed<QueueItem>> {
-    let found = tx.sql().prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?.query_row([item_id], item).optional()?;
+    let found = tx
+        .sql()
+        .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?
+        .query_row([item_id], item)
+        .optional()?;
     Ok(Sealed::new(found))
 }
 
@@ -84,7 +90,13 @@ pub fn stored_session(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Stor
             "SELECT q.session, b.graph, COALESCE(q.workflow, b.workflow)
              FROM session_queue q LEFT JOIN queue_batches b ON b.batch_row = q.batch_row WHERE q.item_id = ?1",
         )?
-        .query_row([item_id], |row| Ok(Stored { session: row.get(0)?, graph: row.get(1)?, workflow: row.get(2)? }))
+        .query_row([item_id], |row| {
+            Ok(Stored {
+                session: row.get(0)?,
+                graph: row.get(1)?,
+                workflow: row.get(2)?,
+            })
+        })
         .optional()?;
     Ok(stored.unwrap_or_default())
 }
@@ -100,7 +112,9 @@ pub fn list(tx: &ReadTx<'_>, queue_id: &QueueId, destination: Option<&str>) -> r
 
 /// The items of these numbers, in the order asked for; those that do not exist in this queue are left out.
 pub fn sealed_many(tx: &ReadTx<'_>, queue_id: &QueueId, ids: &[ItemId]) -> rusqlite::Result<Vec<QueueItem>> {
-    let mut statement = tx.sql().prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1 AND q.queue_id = ?2"))?;
+    let mut statement = tx
+        .sql()
+        .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1 AND q.queue_id = ?2"))?;
     let mut items = Vec::with_capacity(ids.len().min(1000));
     for id in ids {
         items.extend(statement.query_row((id, queue_id), item).optional()?);
@@ -119,8 +133,9 @@ pub fn ids_by_creation(tx: &ReadTx<'_>, queue_id: &QueueId, direction: Direction
 
 /// Numbers of a batch's items, descending.
 pub fn ids_of_batch(tx: &ReadTx<'_>, queue_id: &QueueId, batch_id: &BatchId) -> rusqlite::Result<Vec<ItemId>> {
-    let mut statement =
-        tx.sql().prepare_cached("SELECT item_id FROM session_queue WHERE batch_id = ?1 AND queue_id = ?2 ORDER BY item_id DESC")?;
+    let mut statement = tx
+        .sql()
+        .prepare_cached("SELECT item_id FROM session_queue WHERE batch_id = ?1 AND queue_id = ?2 ORDER BY item_id DESC")?;
     statement.query_map((batch_id, queue_id), |row| row.get(0))?.collect()
 }
 

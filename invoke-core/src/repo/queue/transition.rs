@@ -24,7 +24,9 @@ use crate::{
 pub struct Change(pub QueueItem);
 
 fn reload(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<QueueItem> {
-    tx.sql().prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?.query_row([item_id], item)
+    tx.sql()
+        .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?
+        .query_row([item_id], item)
 }
 
 /// A waiting item begins to run.
@@ -37,11 +39,21 @@ pub(super) fn begin(tx: &mut WriteTx<'_>, item_id: ItemId, device: &str, now: Ti
              WHERE item_id = ?1 AND status = 'pending'",
         )?
         .execute((item_id, device, now.sql()))?;
-    if changed == 0 { Ok(None) } else { reload(tx, item_id).map(|item| Some(Change(item))) }
+    if changed == 0 {
+        Ok(None)
+    } else {
+        reload(tx, item_id).map(|item| Some(Change(item)))
+    }
 }
 
 /// An item ends, with its session's last state if it has run. `None` if it had ended before, or is gone.
-pub fn finish(tx: &mut WriteTx<'_>, item_id: ItemId, ending: &Ending, session: Option<&str>, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+pub fn finish(
+    tx: &mut WriteTx<'_>,
+    item_id: ItemId,
+    ending: &Ending,
+    session: Option<&str>,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Change>> {
     let error = ending.error();
     let changed = tx
         .sql()
@@ -59,7 +71,11 @@ pub fn finish(tx: &mut WriteTx<'_>, item_id: ItemId, ending: &Ending, session: O
             error.map(|e| &e.error_traceback),
             session,
         ])?;
-    if changed == 0 { Ok(None) } else { reload(tx, item_id).map(|item| Some(Change(item))) }
+    if changed == 0 {
+        Ok(None)
+    } else {
+        reload(tx, item_id).map(|item| Some(Change(item)))
+    }
 }
 
 /// Numbers and owners of rows.
@@ -71,7 +87,11 @@ fn rows(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, selection: &Selectio
         selection.condition()
     );
     let mut statement = tx.sql().prepare_cached(&sql)?;
-    statement.query_map((queue_id, scope.owner_parameter(), selection.parameter()), |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    statement
+        .query_map((queue_id, scope.owner_parameter(), selection.parameter()), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect()
 }
 
 /// Running items of a selection.
@@ -80,14 +100,22 @@ pub fn in_progress_of(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, select
 }
 
 /// Cancels what waits, in one statement, and returns it.
-pub fn cancel_waiting(tx: &mut WriteTx<'_>, scope: &Scope, queue_id: &QueueId, selection: &Selection<'_>, now: Timestamp) -> rusqlite::Result<Rows> {
+pub fn cancel_waiting(
+    tx: &mut WriteTx<'_>,
+    scope: &Scope,
+    queue_id: &QueueId,
+    selection: &Selection<'_>,
+    now: Timestamp,
+) -> rusqlite::Result<Rows> {
     let waiting = rows(tx, scope, queue_id, selection, "status IN ('pending', 'waiting')")?;
     let sql = format!(
         "UPDATE session_queue SET status = 'canceled', status_sequence = status_sequence + 1, completed_at = ?4, updated_at = ?4
          WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND status IN ('pending', 'waiting')",
         selection.condition()
     );
-    tx.sql().prepare_cached(&sql)?.execute((queue_id, scope.owner_parameter(), selection.parameter(), now.sql()))?;
+    tx.sql()
+        .prepare_cached(&sql)?
+        .execute((queue_id, scope.owner_parameter(), selection.parameter(), now.sql()))?;
     Ok(waiting)
 }
 
@@ -103,7 +131,13 @@ pub enum Deleted {
 }
 
 /// Deletes rows of a selection and returns them.
-pub fn delete_rows(tx: &mut WriteTx<'_>, scope: &Scope, queue_id: &QueueId, selection: &Selection<'_>, which: Deleted) -> rusqlite::Result<Rows> {
+pub fn delete_rows(
+    tx: &mut WriteTx<'_>,
+    scope: &Scope,
+    queue_id: &QueueId,
+    selection: &Selection<'_>,
+    which: Deleted,
+) -> rusqlite::Result<Rows> {
     let and = match which {
         Deleted::Everything => "TRUE",
         Deleted::Waiting => "status IN ('pending', 'waiting')",
@@ -114,22 +148,33 @@ pub fn delete_rows(tx: &mut WriteTx<'_>, scope: &Scope, queue_id: &QueueId, sele
         "DELETE FROM session_queue WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND {and}",
         selection.condition()
     );
-    tx.sql().prepare_cached(&sql)?.execute((queue_id, scope.owner_parameter(), selection.parameter()))?;
+    tx.sql()
+        .prepare_cached(&sql)?
+        .execute((queue_id, scope.owner_parameter(), selection.parameter()))?;
     Ok(doomed)
 }
 
 /// Deletes one item.
 pub fn delete_items(tx: &mut WriteTx<'_>, item: &Permit<DeleteQueueItem, QueueItem>) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("DELETE FROM session_queue WHERE item_id = ?1")?.execute([item.item_id])?;
+    tx.sql()
+        .prepare_cached("DELETE FROM session_queue WHERE item_id = ?1")?
+        .execute([item.item_id])?;
     Ok(())
 }
 
 /// The rows of a selection that a retry may concern.
 pub fn terminal_rows(tx: &ReadTx<'_>, _leave: &Permit<UseServer, ()>, ids: &[ItemId]) -> rusqlite::Result<Vec<QueueItem>> {
-    let mut statement = tx.sql().prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?;
+    let mut statement = tx
+        .sql()
+        .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?;
     let mut items = Vec::new();
     for id in ids {
-        items.extend(statement.query_row([id], item).optional()?.filter(|i| matches!(i.status, ItemStatus::Failed | ItemStatus::Canceled)));
+        items.extend(
+            statement
+                .query_row([id], item)
+                .optional()?
+                .filter(|i| matches!(i.status, ItemStatus::Failed | ItemStatus::Canceled)),
+        );
     }
     Ok(items)
 }
@@ -163,16 +208,24 @@ pub fn requeue(tx: &mut WriteTx<'_>, item_id: ItemId, now: Timestamp) -> rusqlit
              WHERE item_id = ?1 AND status = 'in_progress'",
         )?
         .execute((item_id, now.sql()))?;
-    if changed == 0 { Ok(None) } else { reload(tx, item_id).map(|item| Some(Change(item))) }
+    if changed == 0 {
+        Ok(None)
+    } else {
+        reload(tx, item_id).map(|item| Some(Change(item)))
+    }
 }
 
 /// Whether an item still runs.
 pub fn is_running(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<bool> {
-    tx.sql().prepare_cached("SELECT 1 FROM session_queue WHERE item_id = ?1 AND status = 'in_progress'")?.exists([item_id])
+    tx.sql()
+        .prepare_cached("SELECT 1 FROM session_queue WHERE item_id = ?1 AND status = 'in_progress'")?
+        .exists([item_id])
 }
 
 /// Keeps the last state of a session whose item has ended.
 pub fn store_session(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str) -> rusqlite::Result<()> {
-    tx.sql().prepare_cached("UPDATE session_queue SET session = ?2 WHERE item_id = ?1")?.execute((item_id, session))?;
+    tx.sql()
+        .prepare_cached("UPDATE session_queue SET session = ?2 WHERE item_id = ?1")?
+        .execute((item_id, session))?;
     Ok(())
 }

@@ -19,7 +19,11 @@ pub(super) struct AccessTable {
     known: Mutex<HashMap<UserId, Access>>,
 }
 
-const GONE: Access = Access { is_admin: false, is_active: false, token_epoch: 0 };
+const GONE: Access = Access {
+    is_admin: false,
+    is_active: false,
+    token_epoch: 0,
+};
 
 impl AccessTable {
     pub(super) fn read(db: &Arc<Db>) -> Result<Self> {
@@ -29,8 +33,19 @@ impl AccessTable {
 }
 
 fn changed(user_id: &UserId, access: Access) -> UserAccessChanged {
-    let Access { is_admin, is_active, token_epoch } = access;
-    UserAccessChanged { user_id: user_id.clone(), access: AccessChange { is_admin, is_active, token_epoch } }
+    let Access {
+        is_admin,
+        is_active,
+        token_epoch,
+    } = access;
+    UserAccessChanged {
+        user_id: user_id.clone(),
+        access: AccessChange {
+            is_admin,
+            is_active,
+            token_epoch,
+        },
+    }
 }
 
 impl Auth {
@@ -45,7 +60,11 @@ impl Auth {
                 return;
             }
         };
-        let now = row.map(|user| Access { is_admin: user.is_admin, is_active: user.is_active, token_epoch: user.token_epoch });
+        let now = row.map(|user| Access {
+            is_admin: user.is_admin,
+            is_active: user.is_active,
+            token_epoch: user.token_epoch,
+        });
         if let Some(event) = settle(&mut known, user_id, now) {
             self.publish(event);
         }
@@ -59,7 +78,10 @@ impl Auth {
         let mut all: Vec<UserId> = known.keys().chain(now.keys()).cloned().collect();
         all.sort_unstable();
         all.dedup();
-        let changes: Vec<_> = all.iter().filter_map(|user_id| settle(&mut known, user_id, now.remove(user_id))).collect();
+        let changes: Vec<_> = all
+            .iter()
+            .filter_map(|user_id| settle(&mut known, user_id, now.remove(user_id)))
+            .collect();
         for change in &changes {
             self.publish(change.clone());
         }
@@ -74,7 +96,18 @@ impl Auth {
 /// Brings what is known up to date; the change if it is one. That an account was made is no change of anybody's access.
 fn settle(known: &mut HashMap<UserId, Access>, user_id: &UserId, now: Option<Access>) -> Option<UserAccessChanged> {
     match now {
-        Some(access) => known.insert(user_id.clone(), access).filter(|before| *before != access).map(|_| changed(user_id, access)),
-        None => known.remove(user_id).map(|before| changed(user_id, Access { token_epoch: before.token_epoch, ..GONE })),
+        Some(access) => known
+            .insert(user_id.clone(), access)
+            .filter(|before| *before != access)
+            .map(|_| changed(user_id, access)),
+        None => known.remove(user_id).map(|before| {
+            changed(
+                user_id,
+                Access {
+                    token_epoch: before.token_epoch,
+                    ..GONE
+                },
+            )
+        }),
     }
 }

@@ -51,8 +51,18 @@ impl AccountChange {
             ("email", self.email.is_some()),
             ("display_name", self.display_name.is_some()),
             ("password", self.password.is_some()),
-            (if self.is_admin == Some(false) { "demoted" } else { "promoted" }, self.is_admin.is_some()),
-            (if self.is_active == Some(false) { "deactivated" } else { "activated" }, self.is_active.is_some()),
+            (
+                if self.is_admin == Some(false) { "demoted" } else { "promoted" },
+                self.is_admin.is_some(),
+            ),
+            (
+                if self.is_active == Some(false) {
+                    "deactivated"
+                } else {
+                    "activated"
+                },
+                self.is_active.is_some(),
+            ),
         ];
         let changed: Vec<&str> = names.iter().filter(|(_, changes)| *changes).map(|(name, _)| *name).collect();
         changed.join(", ")
@@ -70,7 +80,12 @@ pub(super) fn keep_an_administrator(tx: &ReadTx<'_>, user: &User, stays: bool) -
 impl Auth {
     /// All accounts, newest first, without `system`, which is nobody's.
     pub fn list_users(&self, actor: &Actor) -> Result<Vec<UserDto>> {
-        Ok(self.accounts(actor)?.iter().filter(|user| !user.user_id.is_system()).map(UserDto::from).collect())
+        Ok(self
+            .accounts(actor)?
+            .iter()
+            .filter(|user| !user.user_id.is_system())
+            .map(UserDto::from)
+            .collect())
     }
 
     /// All accounts, newest first, `system` among them.
@@ -100,7 +115,16 @@ impl Auth {
         let user = self.shared.db.write(|tx| -> Result<_> {
             users::insert(tx, &leave, &new).map_err(|error| if is_duplicate(&error) { email_taken(email) } else { error.into() })?;
             let detail = account.is_admin.then_some("administrator");
-            self.note(tx, actor.user_id(), Note { act: "user.created", subject: Some(user_id.as_str()), address: None, detail })?;
+            self.note(
+                tx,
+                actor.user_id(),
+                Note {
+                    act: "user.created",
+                    subject: Some(user_id.as_str()),
+                    address: None,
+                    detail,
+                },
+            )?;
             authorize::<acts::ManageUsers, _>(actor, users::find(tx, &user_id)?)
         })?;
         self.announce(&user_id);
@@ -120,7 +144,11 @@ impl Auth {
     /// The account of an e-mail, compared as it stands.
     pub fn find_by_email(&self, actor: &Actor, email: &str) -> Result<Option<User>> {
         authorize_global::<acts::ManageUsers>(actor)?;
-        match self.shared.db.read(|tx| authorize::<acts::ManageUsers, _>(actor, users::find_by_email(tx, email)?)) {
+        match self
+            .shared
+            .db
+            .read(|tx| authorize::<acts::ManageUsers, _>(actor, users::find_by_email(tx, email)?))
+        {
             Ok(user) => Ok(Some(user.into_inner())),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
@@ -138,7 +166,9 @@ impl Auth {
             keep_an_administrator(tx, user, change.is_admin != Some(false) && change.is_active != Some(false))
         };
         // Asked before the password is hashed, and again where it counts.
-        self.shared.db.read(|tx| refuse(tx, &*authorize::<acts::ManageUsers, _>(actor, users::find(tx, user_id)?)?))?;
+        self.shared
+            .db
+            .read(|tx| refuse(tx, &*authorize::<acts::ManageUsers, _>(actor, users::find(tx, user_id)?)?))?;
         let hash = match &change.password {
             Some(password) => {
                 self.accept_password(password)?;
@@ -164,14 +194,22 @@ impl Auth {
                 Some(email) if is_duplicate(&error) => email_taken(email),
                 _ => error.into(),
             })?;
-            let note = Note { act: "user.changed", subject: Some(user_id.as_str()), address: None, detail: Some(&names) };
+            let note = Note {
+                act: "user.changed",
+                subject: Some(user_id.as_str()),
+                address: None,
+                detail: Some(&names),
+            };
             self.note(tx, actor.user_id(), note)?;
             Ok(changed)
         })?;
         self.announce(user_id);
         let own = hash.is_some() && actor.user_id() == user_id && user.is_active;
         let replacement = presented.filter(|_| own).map(|claims| self.replacement(&user, claims));
-        Ok(Updated { user: UserDto::from(&user), replacement })
+        Ok(Updated {
+            user: UserDto::from(&user),
+            replacement,
+        })
     }
 
     /// Removes an account for good, and does with what it owns what is asked.

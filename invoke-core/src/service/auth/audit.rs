@@ -15,15 +15,33 @@ impl Auth {
     pub fn audit_log(&self, actor: &Actor, filter: &AuditFilter, offset: i64, limit: i64) -> Result<OffsetPage<Entry>> {
         let leave = authorize_global::<acts::ManageUsers>(actor)?;
         if !(1..=LONGEST_PAGE).contains(&limit) || offset < 0 {
-            return Err(Error::BadRequest(format!("expected a limit of 1 to {LONGEST_PAGE} and an offset of 0 or more")));
+            return Err(Error::BadRequest(format!(
+                "expected a limit of 1 to {LONGEST_PAGE} and an offset of 0 or more"
+            )));
         }
         let (items, total) = self.shared.db.read(|tx| record::page(tx, &leave, filter, offset, limit))?;
-        Ok(OffsetPage { limit, offset, total, items })
+        Ok(OffsetPage {
+            limit,
+            offset,
+            total,
+            items,
+        })
     }
 
     /// Writes down an act of administration that another service has done, such as `model.installed`. `detail` must hold no secret.
     pub fn record_act(&self, actor: &Actor, act: &str, subject: Option<&str>, detail: Option<&str>) -> Result<()> {
         authorize_global::<acts::UseServer>(actor)?;
-        Ok(self.shared.db.write(|tx| self.note(tx, actor.user_id(), Note { act, subject, address: None, detail }))?)
+        Ok(self.shared.db.write(|tx| {
+            self.note(
+                tx,
+                actor.user_id(),
+                Note {
+                    act,
+                    subject,
+                    address: None,
+                    detail,
+                },
+            )
+        })?)
     }
 }

@@ -39,7 +39,12 @@ impl Auth {
             let from = authorize::<acts::ManageUsers, _>(actor, users::find(tx, from)?)?;
             let receiver = receiver(authorize(actor, users::find(tx, to)?), &from)?;
             let counts = ownership::transfer(tx, &from, &receiver)?;
-            let note = Note { act: "user.content", subject: Some(from.user_id.as_str()), address: None, detail: Some("handed over") };
+            let note = Note {
+                act: "user.content",
+                subject: Some(from.user_id.as_str()),
+                address: None,
+                detail: Some("handed over"),
+            };
             self.note(tx, actor.user_id(), note)?;
             Ok(counts)
         })?;
@@ -49,7 +54,11 @@ impl Auth {
     pub(super) fn remove_account(&self, actor: &Actor, user: &User, content: &Content) -> Result<Deleted> {
         // Files are set aside first and their records removed with the account, so that a crash in between is undone or finished at the
         // next start.
-        let staged = if *content == Content::Delete { Some(self.set_files_aside(actor, user)?) } else { None };
+        let staged = if *content == Content::Delete {
+            Some(self.set_files_aside(actor, user)?)
+        } else {
+            None
+        };
         let written = self.shared.db.write(|tx| -> Result<_> {
             let user = authorize::<acts::ManageUsers, _>(actor, users::find(tx, &user.user_id)?)?;
             keep_an_administrator(tx, &user, false)?;
@@ -74,11 +83,18 @@ impl Auth {
                 Content::TransferTo(_) => "content handed over",
                 Content::Delete => "content removed",
             };
-            let note = Note { act: "user.deleted", subject: Some(user.user_id.as_str()), address: None, detail: Some(detail) };
+            let note = Note {
+                act: "user.deleted",
+                subject: Some(user.user_id.as_str()),
+                address: None,
+                detail: Some(detail),
+            };
             self.note(tx, actor.user_id(), note)?;
             Ok((counts, beside))
         });
-        let Some(staged) = staged else { return written.map(|(content, _)| Deleted { content }) };
+        let Some(staged) = staged else {
+            return written.map(|(content, _)| Deleted { content });
+        };
         let images = &self.shared.images;
         match written {
             Ok((content, beside)) => {
@@ -118,7 +134,10 @@ impl Auth {
             Ok(ownership::images(tx, &user)?)
         })?;
         let victims = victims.into_iter().map(|(name, subfolder)| Victim { name, subfolder }).collect();
-        self.shared.images.stage_delete(victims).map_err(|error| Error::internal("setting an account's pictures aside", error))
+        self.shared
+            .images
+            .stage_delete(victims)
+            .map_err(|error| Error::internal("setting an account's pictures aside", error))
     }
 }
 
@@ -126,7 +145,9 @@ impl Auth {
 fn receiver(found: Result<Permit<acts::ManageUsers, User>>, from: &User) -> Result<Permit<acts::ManageUsers, User>> {
     match found {
         Ok(to) if to.user_id == from.user_id => Err(Error::BadRequest("Content cannot be handed to the account that owns it".into())),
-        Err(Error::NotFound(_)) => Err(Error::BadRequest("The account that the content is to be handed to does not exist".into())),
+        Err(Error::NotFound(_)) => Err(Error::BadRequest(
+            "The account that the content is to be handed to does not exist".into(),
+        )),
         other => other,
     }
 }

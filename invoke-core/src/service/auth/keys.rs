@@ -100,17 +100,29 @@ impl Auth {
         self.shared.db.write(|tx| -> Result<_> {
             let own = authorize::<acts::ManageSelf, _>(actor, users::find(tx, actor.user_id())?)?;
             if own.user_id.is_system() {
-                return Err(Error::BadRequest("API keys belong to accounts, and this server has none in its present mode".into()));
+                return Err(Error::BadRequest(
+                    "API keys belong to accounts, and this server has none in its present mode".into(),
+                ));
             }
             if api_keys::count_of(tx, &own)? >= MOST_KEYS {
-                return Err(Error::Conflict(format!("An account has at most {MOST_KEYS} API keys; revoke one first")));
+                return Err(Error::Conflict(format!(
+                    "An account has at most {MOST_KEYS} API keys; revoke one first"
+                )));
             }
             api_keys::insert(tx, &own, &key, &secret.hash)?;
-            let note = Note { act: "api_key.created", subject: Some(&key.key_id), address: None, detail: Some(key.scope.as_str()) };
+            let note = Note {
+                act: "api_key.created",
+                subject: Some(&key.key_id),
+                address: None,
+                detail: Some(key.scope.as_str()),
+            };
             self.note(tx, &own.user_id, note)?;
             Ok(())
         })?;
-        Ok(CreatedApiKey { key: secret.text, record: ApiKeyDto::from(&key) })
+        Ok(CreatedApiKey {
+            key: secret.text,
+            record: ApiKeyDto::from(&key),
+        })
     }
 
     /// One's own keys, newest first.
@@ -137,7 +149,15 @@ impl Auth {
                 other => other?,
             };
             api_keys::delete(tx, &key)?;
-            self.note(tx, actor.user_id(), Note { act: "api_key.revoked", subject: Some(key_id), ..Note::default() })?;
+            self.note(
+                tx,
+                actor.user_id(),
+                Note {
+                    act: "api_key.revoked",
+                    subject: Some(key_id),
+                    ..Note::default()
+                },
+            )?;
             Ok(())
         })
     }

@@ -90,13 +90,21 @@ impl Auth {
     pub fn open(shared: Arc<Shared>, door: Door) -> Result<Self> {
         let strictness = Strictness::of(shared.config.settings().strict_password_checking);
         let access = Arc::new(AccessTable::read(&shared.db)?);
-        Ok(Self { shared, access, door, strictness })
+        Ok(Self {
+            shared,
+            access,
+            door,
+            strictness,
+        })
     }
 
     /// The same, but strict about passwords whatever the configuration says.
     #[must_use]
     pub fn strict(self) -> Self {
-        Self { strictness: Strictness::Strict, ..self }
+        Self {
+            strictness: Strictness::Strict,
+            ..self
+        }
     }
 
     /// How many requests that hash a password are served at once. A front lets no more of them into its pool of threads, so that others
@@ -115,7 +123,10 @@ impl Auth {
 
     fn replacement(&self, user: &User, presented: &Claims) -> Replacement {
         let issue = |kind| self.shared.authenticator.issue(user, kind, presented.remember_me);
-        Replacement { api: issue(TokenKind::Api), media: issue(TokenKind::Media) }
+        Replacement {
+            api: issue(TokenKind::Api),
+            media: issue(TokenKind::Media),
+        }
     }
 
     /// Writes down who did what.
@@ -151,7 +162,13 @@ impl From<DbError> for Error {
 
 /// What an account of one's own is not there for: a program with a key may use the server, not the account.
 fn not_by_key(actor: &Actor) -> Result<()> {
-    if actor.is_by_key() { Err(Error::Forbidden("An API key gives no power over the account; sign in instead".into())) } else { Ok(()) }
+    if actor.is_by_key() {
+        Err(Error::Forbidden(
+            "An API key gives no power over the account; sign in instead".into(),
+        ))
+    } else {
+        Ok(())
+    }
 }
 
 fn system_is_protected() -> Error {

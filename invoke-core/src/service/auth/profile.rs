@@ -25,7 +25,10 @@ pub struct ProfileChange {
 impl Auth {
     /// One's own account.
     pub fn me(&self, actor: &Actor) -> Result<UserDto> {
-        let own = self.shared.db.read(|tx| authorize::<acts::ManageSelf, _>(actor, users::find(tx, actor.user_id())?))?;
+        let own = self
+            .shared
+            .db
+            .read(|tx| authorize::<acts::ManageSelf, _>(actor, users::find(tx, actor.user_id())?))?;
         Ok(UserDto::from(&*own))
     }
 
@@ -45,14 +48,21 @@ impl Auth {
             }
             let user = users::update_own(tx, &own, change.display_name.as_deref(), hash.as_ref().map(|(_, new)| new.as_str()))?;
             if hash.is_some() {
-                let note = Note { act: "user.password", subject: Some(own.user_id.as_str()), ..Note::default() };
+                let note = Note {
+                    act: "user.password",
+                    subject: Some(own.user_id.as_str()),
+                    ..Note::default()
+                };
                 self.note(tx, &own.user_id, note)?;
             }
             Ok(user)
         })?;
         self.announce(&user.user_id);
         let replacement = presented.filter(|_| hash.is_some()).map(|claims| self.replacement(&user, claims));
-        Ok(Updated { user: UserDto::from(&user), replacement })
+        Ok(Updated {
+            user: UserDto::from(&user),
+            replacement,
+        })
     }
 
     /// Compares the present password; gives the stored hash that it was compared with and one of the new password.
@@ -69,7 +79,9 @@ impl Auth {
         let throttle = authenticator.throttle();
         let lane = authenticator.hasher().lane();
         // A stolen token must not become a means to guess the password.
-        throttle.check(&own.email, None, env.now()).map_err(|retry_after_s| Error::Throttled { retry_after_s })?;
+        throttle
+            .check(&own.email, None, env.now())
+            .map_err(|retry_after_s| Error::Throttled { retry_after_s })?;
         if lane.compare(current, &stored) == Match::No {
             throttle.failed(&own.email, None, env.now());
             return Err(Error::BadRequest("Current password is incorrect".into()));
@@ -77,8 +89,14 @@ impl Auth {
         throttle.succeeded(&own.email, None, env.now());
         drop(lane);
         let own_id = own.user_id.clone();
-        let compared_with = self.shared.db.write(|tx| users::record_login(tx, &own_id, &stored, None, env.now()))?.map(|_| stored);
-        let Some(compared_with) = compared_with else { return Err(Error::BadRequest("Current password is incorrect".into())) };
+        let compared_with = self
+            .shared
+            .db
+            .write(|tx| users::record_login(tx, &own_id, &stored, None, env.now()))?
+            .map(|_| stored);
+        let Some(compared_with) = compared_with else {
+            return Err(Error::BadRequest("Current password is incorrect".into()));
+        };
         self.accept_password(new)?;
         Ok((compared_with, self.hash(new)))
     }

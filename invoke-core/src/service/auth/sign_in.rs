@@ -106,7 +106,9 @@ impl Auth {
     /// Makes the first administrator. Anybody may, once; of several who try at the same time one succeeds.
     pub fn setup(&self, actor: &Actor, setup: &Setup) -> Result<UserDto> {
         if !self.shared.authenticator.multiuser() {
-            return Err(Error::Forbidden("Multiuser mode is disabled. Admin setup is not required in single-user mode.".into()));
+            return Err(Error::Forbidden(
+                "Multiuser mode is disabled. Admin setup is not required in single-user mode.".into(),
+            ));
         }
         if self.shared.db.read(users::count_active_admins)? > 0 {
             return Err(setup_done());
@@ -124,17 +126,26 @@ impl Auth {
             now: self.shared.env.now(),
         };
         let made = self.shared.db.write(|tx| -> Result<_> {
-            let made = users::insert_first_administrator(tx, &new).map_err(|error| {
-                if is_duplicate(&error) { email_taken(email) } else { error.into() }
-            })?;
+            let made = users::insert_first_administrator(tx, &new)
+                .map_err(|error| if is_duplicate(&error) { email_taken(email) } else { error.into() })?;
             if !made {
                 return Err(Error::BadRequest("Admin user already exists".into()));
             }
-            self.note(tx, actor.user_id(), Note { act: "setup", subject: Some(user_id.as_str()), ..Note::default() })?;
+            self.note(
+                tx,
+                actor.user_id(),
+                Note {
+                    act: "setup",
+                    subject: Some(user_id.as_str()),
+                    ..Note::default()
+                },
+            )?;
             Ok(users::identity(tx, &user_id)?)
         })?;
         self.announce(&user_id);
-        made.as_ref().map(UserDto::from).ok_or_else(|| Error::NotFound("User not found".into()))
+        made.as_ref()
+            .map(UserDto::from)
+            .ok_or_else(|| Error::NotFound("User not found".into()))
     }
 
     /// Begins a session. `address` is where the request comes from; wrong passwords are counted for it and for the account, and after
@@ -142,7 +153,9 @@ impl Auth {
     pub fn login(&self, _actor: &Actor, credentials: &Credentials, address: Option<IpAddr>) -> Result<LoggedIn> {
         let authenticator = &self.shared.authenticator;
         if !authenticator.multiuser() {
-            return Err(Error::Forbidden("Multiuser mode is disabled. Authentication is not required in single-user mode.".into()));
+            return Err(Error::Forbidden(
+                "Multiuser mode is disabled. Authentication is not required in single-user mode.".into(),
+            ));
         }
         let email = credentials.email.as_str();
         let throttled = || authenticator.throttle().check(email, counted(address), self.shared.env.now());
@@ -150,14 +163,24 @@ impl Auth {
         match self.verdict(credentials, address)? {
             Verdict::Wrong => Err(incorrect()),
             Verdict::RightButDisabled(user) => {
-                let note = Note { act: "login.disabled", subject: Some(user.user_id.as_str()), address, detail: None };
+                let note = Note {
+                    act: "login.disabled",
+                    subject: Some(user.user_id.as_str()),
+                    address,
+                    detail: None,
+                };
                 self.shared.db.write(|tx| self.note(tx, &user.user_id, note))?;
                 Err(Error::Forbidden("User account is disabled".into()))
             }
             Verdict::Right(user) => {
                 let issue = |kind| authenticator.issue(&user, kind, credentials.remember_me);
                 let (api, media) = (issue(TokenKind::Api), issue(TokenKind::Media));
-                Ok(LoggedIn { token: api.token, user: UserDto::from(&user), expires_in: api.expires_in, media_token: media.token })
+                Ok(LoggedIn {
+                    token: api.token,
+                    user: UserDto::from(&user),
+                    expires_in: api.expires_in,
+                    media_token: media.token,
+                })
             }
         }
     }
@@ -167,41 +190,76 @@ impl Auth {
         let email = credentials.email.as_str();
         let lane = authenticator.hasher().lane();
         // Asked again where attempts queue up one behind the other, or else many at once would all count as the first.
-        authenticator.throttle().check(email, counted(address), env.now()).map_err(|retry_after_s| Error::Throttled { retry_after_s })?;
-        let (found, imported_remain) =
-            self.shared.db.read(|tx| -> rusqlite::Result<_> { Ok((users::credentials(tx, email)?, users::imported_hashes_remain(tx)?)) })?;
+        authenticator
+            .throttle()
+            .check(email, counted(address), env.now())
+            .map_err(|retry_after_s| Error::Throttled { retry_after_s })?;
+        let (found, imported_remain) = self
+            .shared
+            .db
+            .read(|tx| -> rusqlite::Result<_> { Ok((users::credentials(tx, email)?, users::imported_hashes_remain(tx)?)) })?;
         let found = found.filter(|(user, _)| !user.user_id.is_system());
-        let matched = found.as_ref().map_or(Match::No, |(_, stored)| lane.compare(&credentials.password, stored));
+        let matched = found
+            .as_ref()
+            .map_or(Match::No, |(_, stored)| lane.compare(&credentials.password, stored));
         let refuse = |found: Option<&(User, String)>| {
             lane.spend_refusal(&credentials.password, found.map(|(_, stored)| stored.as_str()), imported_remain);
             authenticator.throttle().failed(email, counted(address), env.now());
             let subject = found.map(|(user, _)| user.user_id.as_str());
             // The text that was given as an e-mail is not kept: it may be a password in the wrong field.
-            let note = Note { act: "login.refused", subject, address, detail: None };
+            let note = Note {
+                act: "login.refused",
+                subject,
+                address,
+                detail: None,
+            };
             self.shared.db.write(|tx| self.note(tx, &UserId::new(""), note))?;
             Ok(Verdict::Wrong)
         };
-        let (Some((user, stored)), Match::Yes | Match::YesButOutdated) = (&found, matched) else { return refuse(found.as_ref()) };
+        let (Some((user, stored)), Match::Yes | Match::YesButOutdated) = (&found, matched) else {
+            return refuse(found.as_ref());
+        };
         let replacement = (matched == Match::YesButOutdated).then(|| lane.hash(env, &credentials.password));
         drop(lane);
         let user = self.shared.db.write(|tx| -> rusqlite::Result<_> {
             let user = users::record_login(tx, &user.user_id, stored, replacement.as_deref(), env.now())?;
             if let Some(user) = user.as_ref().filter(|user| user.is_active) {
-                self.note(tx, &user.user_id, Note { act: "login", subject: Some(user.user_id.as_str()), address, detail: None })?;
+                self.note(
+                    tx,
+                    &user.user_id,
+                    Note {
+                        act: "login",
+                        subject: Some(user.user_id.as_str()),
+                        address,
+                        detail: None,
+                    },
+                )?;
             }
             Ok(user)
         })?;
         // None: the password was changed while we compared.
         let Some(user) = user else { return Ok(Verdict::Wrong) };
         authenticator.throttle().succeeded(email, counted(address), env.now());
-        Ok(if user.is_active { Verdict::Right(user) } else { Verdict::RightButDisabled(user) })
+        Ok(if user.is_active {
+            Verdict::Right(user)
+        } else {
+            Verdict::RightButDisabled(user)
+        })
     }
 
     /// Ends a session, as far as the server has a part in it: the token lives on until it expires, the client forgets it.
     pub fn logout(&self, actor: &Actor) -> Result<()> {
         self.shared.db.write(|tx| -> Result<_> {
             let own = authorize::<acts::ManageSelf, _>(actor, users::find(tx, actor.user_id())?)?;
-            self.note(tx, &own.user_id, Note { act: "logout", subject: Some(own.user_id.as_str()), ..Note::default() })?;
+            self.note(
+                tx,
+                &own.user_id,
+                Note {
+                    act: "logout",
+                    subject: Some(own.user_id.as_str()),
+                    ..Note::default()
+                },
+            )?;
             Ok(())
         })
     }
@@ -210,7 +268,8 @@ impl Auth {
     pub fn refresh(&self, _actor: &Actor, token: &str) -> Result<Option<String>> {
         match self.shared.authenticator.account_session(Presented::Bearer(token), Intent::Read) {
             Ok(session) => {
-                let fresh = |(user, claims): (&User, &Claims)| self.shared.authenticator.issue(user, TokenKind::Api, claims.remember_me).token;
+                let fresh =
+                    |(user, claims): (&User, &Claims)| self.shared.authenticator.issue(user, TokenKind::Api, claims.remember_me).token;
                 Ok(session.user.as_ref().zip(session.claims.as_ref()).map(fresh))
             }
             Err(Error::Unauthenticated(_)) => Ok(None),
@@ -225,9 +284,17 @@ impl Auth {
             return Ok(None);
         }
         super::not_by_key(actor)?;
-        let Some(claims) = presented else { return Err(Error::Unauthenticated("Authentication required".into())) };
-        let own = self.shared.db.read(|tx| authorize::<acts::ManageSelf, _>(actor, users::find(tx, actor.user_id())?))?;
+        let Some(claims) = presented else {
+            return Err(Error::Unauthenticated("Authentication required".into()));
+        };
+        let own = self
+            .shared
+            .db
+            .read(|tx| authorize::<acts::ManageSelf, _>(actor, users::find(tx, actor.user_id())?))?;
         let issued = self.shared.authenticator.issue_media_for(&own, claims);
-        Ok(Some(MediaToken { token: issued.token, max_age: issued.expires_in }))
+        Ok(Some(MediaToken {
+            token: issued.token,
+            max_age: issued.expires_in,
+        }))
     }
 }

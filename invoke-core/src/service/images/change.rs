@@ -58,7 +58,11 @@ pub struct Unstarred {
 /// The names among these texts, each once.
 pub(in crate::service) fn distinct(names: &[String]) -> Vec<ImageName> {
     let mut seen = HashSet::new();
-    names.iter().filter_map(|name| ImageName::parse(name).ok()).filter(|name| seen.insert(name.clone())).collect()
+    names
+        .iter()
+        .filter_map(|name| ImageName::parse(name).ok())
+        .filter(|name| seen.insert(name.clone()))
+        .collect()
 }
 
 /// What one may not touch is passed over; a fault is not.
@@ -72,7 +76,8 @@ fn allowed<T>(outcome: Result<T>) -> Result<Option<T>> {
 
 /// The name of a picture that somebody wants to change; a text that is no name is the name of no picture.
 fn named(actor: &Actor, name: &str) -> Result<ImageName> {
-    ImageName::parse(name).or_else(|_| authorize::<acts::UpdateImage, Image>(actor, Sealed::new(None)).map(|image| image.image_name.clone()))
+    ImageName::parse(name)
+        .or_else(|_| authorize::<acts::UpdateImage, Image>(actor, Sealed::new(None)).map(|image| image.image_name.clone()))
 }
 
 impl Images {
@@ -95,11 +100,16 @@ impl Images {
     fn set_starred(&self, actor: &Actor, names: &[String], starred: bool) -> Result<(AffectedBoards, Vec<ImageName>)> {
         authorize_global::<acts::UseServer>(actor)?;
         let (names, now) = (distinct(names), self.shared.env.now());
-        let changes = ImageChanges { starred: Some(starred), ..ImageChanges::default() };
+        let changes = ImageChanges {
+            starred: Some(starred),
+            ..ImageChanges::default()
+        };
         self.shared.db.write(|tx| -> Result<_> {
             let (mut boards, mut done) = (AffectedBoards::default(), Vec::new());
             for sealed in repo::find_many(tx, &names)? {
-                let Some(image) = allowed(authorize::<acts::UpdateImage, _>(actor, sealed))? else { continue };
+                let Some(image) = allowed(authorize::<acts::UpdateImage, _>(actor, sealed))? else {
+                    continue;
+                };
                 repo::update(tx, &image, &changes, now)?;
                 boards.add(image.board_id.as_ref());
                 done.push(image.image_name.clone());
@@ -111,22 +121,36 @@ impl Images {
     /// Marks those of the pictures that the caller may change.
     pub fn star(&self, actor: &Actor, names: &[String]) -> Result<Starred> {
         let (affected_boards, starred_images) = self.set_starred(actor, names, true)?;
-        Ok(Starred { affected_boards, starred_images, failed_images: Vec::new() })
+        Ok(Starred {
+            affected_boards,
+            starred_images,
+            failed_images: Vec::new(),
+        })
     }
 
     /// Takes the marks from those of the pictures that the caller may change.
     pub fn unstar(&self, actor: &Actor, names: &[String]) -> Result<Unstarred> {
         let (affected_boards, unstarred_images) = self.set_starred(actor, names, false)?;
-        Ok(Unstarred { affected_boards, unstarred_images, failed_images: Vec::new() })
+        Ok(Unstarred {
+            affected_boards,
+            unstarred_images,
+            failed_images: Vec::new(),
+        })
     }
 
     /// Deletes one picture.
     pub fn delete(&self, actor: &Actor, name: &str) -> Result<Deleted> {
         let name = named(actor, name)?;
-        self.shared.db.read(|tx| authorize::<acts::UpdateImage, _>(actor, repo::find(tx, &name)?).map(drop))?;
+        self.shared
+            .db
+            .read(|tx| authorize::<acts::UpdateImage, _>(actor, repo::find(tx, &name)?).map(drop))?;
         let mut deleted = Deleted::default();
         self.delete_into(actor, std::slice::from_ref(&name), &mut deleted)?;
-        if deleted.failed_images.is_empty() { Ok(deleted) } else { Err(Error::internal("deleting a picture", "its files cannot be removed")) }
+        if deleted.failed_images.is_empty() {
+            Ok(deleted)
+        } else {
+            Err(Error::internal("deleting a picture", "its files cannot be removed"))
+        }
     }
 
     /// Deletes those of the pictures that the caller may change.
@@ -140,20 +164,33 @@ impl Images {
     /// Deletes the caller's pictures that are on no board; an administrator's call deletes everybody's.
     pub fn delete_uncategorized(&self, actor: &Actor) -> Result<Deleted> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.delete_listed(actor, &Scope::of(actor), &ImageFilter { board: OnBoard::None, ..ImageFilter::default() })
+        self.delete_listed(
+            actor,
+            &Scope::of(actor),
+            &ImageFilter {
+                board: OnBoard::None,
+                ..ImageFilter::default()
+            },
+        )
     }
 
     /// How many intermediate pictures the caller has; for an administrator, all users together.
     pub fn intermediates(&self, actor: &Actor) -> Result<i64> {
         authorize_global::<acts::UseServer>(actor)?;
-        let filter = ImageFilter { is_intermediate: Some(true), ..ImageFilter::default() };
+        let filter = ImageFilter {
+            is_intermediate: Some(true),
+            ..ImageFilter::default()
+        };
         Ok(self.shared.db.read(|tx| gallery::totals(tx, &Scope::of(actor), &filter))?.all())
     }
 
     /// Deletes everybody's intermediate pictures, and says how many.
     pub fn clear_intermediates(&self, actor: &Actor) -> Result<usize> {
         authorize_global::<acts::ClearIntermediates>(actor)?;
-        let filter = ImageFilter { is_intermediate: Some(true), ..ImageFilter::default() };
+        let filter = ImageFilter {
+            is_intermediate: Some(true),
+            ..ImageFilter::default()
+        };
         Ok(self.delete_listed(actor, &Scope::All, &filter)?.deleted_images.len())
     }
 
@@ -174,13 +211,20 @@ impl Images {
         let mut victims = Vec::new();
         for sealed in self.shared.db.read(|tx| repo::find_many(tx, names))? {
             if let Some(image) = allowed(authorize::<acts::UpdateImage, _>(actor, sealed))? {
-                victims.push(Victim { name: image.image_name.clone(), subfolder: image.image_subfolder.clone() });
+                victims.push(Victim {
+                    name: image.image_name.clone(),
+                    subfolder: image.image_subfolder.clone(),
+                });
             }
         }
         if victims.is_empty() {
             return Ok(());
         }
-        let staged = self.shared.images.stage_delete(victims).map_err(|error| Error::internal("setting pictures aside", error))?;
+        let staged = self
+            .shared
+            .images
+            .stage_delete(victims)
+            .map_err(|error| Error::internal("setting pictures aside", error))?;
         deleted.failed_images.extend(staged.failed.iter().cloned());
         let mut gone = HashSet::new();
         let mut boards = AffectedBoards::default();
@@ -188,7 +232,9 @@ impl Images {
         let moved: Vec<ImageName> = staged.moved.iter().map(|victim| victim.name.clone()).collect();
         let written = self.shared.db.write(|tx| -> Result<()> {
             for sealed in repo::find_many(tx, &moved)? {
-                let Some(image) = allowed(authorize::<acts::UpdateImage, _>(actor, sealed))? else { continue };
+                let Some(image) = allowed(authorize::<acts::UpdateImage, _>(actor, sealed))? else {
+                    continue;
+                };
                 match repo::delete(tx, &image) {
                     Ok(()) => {
                         boards.add(image.board_id.as_ref());

@@ -60,7 +60,11 @@ impl Images {
     pub fn create(&self, actor: &Actor, picture: NewPicture) -> Result<ImageDto> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
         let board = match &picture.board_id {
-            Some(board_id) => Some(self.shared.db.read(|tx| authorize::<acts::WriteBoard, _>(actor, boards::rights(tx, board_id)?))?),
+            Some(board_id) => Some(
+                self.shared
+                    .db
+                    .read(|tx| authorize::<acts::WriteBoard, _>(actor, boards::rights(tx, board_id)?))?,
+            ),
             None => None,
         };
         self.store(actor, &leave, &picture, board.as_ref())
@@ -70,7 +74,11 @@ impl Images {
     pub fn upload(&self, actor: &Actor, upload: Upload<'_>) -> Result<ImageDto> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
         let board = match &upload.board_id {
-            Some(board_id) => Some(self.shared.db.read(|tx| authorize::<acts::UploadToBoard, _>(actor, boards::rights(tx, board_id)?))?),
+            Some(board_id) => Some(
+                self.shared
+                    .db
+                    .read(|tx| authorize::<acts::UploadToBoard, _>(actor, boards::rights(tx, board_id)?))?,
+            ),
             None => None,
         };
         if !upload.content_type.trim_start().to_ascii_lowercase().starts_with("image") {
@@ -110,12 +118,23 @@ impl Images {
         board: Option<&Permit<A, BoardRights>>,
     ) -> Result<ImageDto> {
         let name = ImageName::parse(&format!("{}.png", self.shared.env.uuid())).expect("a UUID with an extension is an image name");
-        let subfolder = self.shared.images.subfolder_for(&name, picture.is_intermediate, picture.category, self.shared.env.now());
-        let options = EncodeOptions { compression: self.shared.config.pil_compress_level() };
-        let (png, webp) = rayon::join(|| encode_png(&picture.pixels, &picture.chunks, options), || thumbnail_webp(&picture.pixels));
+        let subfolder = self
+            .shared
+            .images
+            .subfolder_for(&name, picture.is_intermediate, picture.category, self.shared.env.now());
+        let options = EncodeOptions {
+            compression: self.shared.config.pil_compress_level(),
+        };
+        let (png, webp) = rayon::join(
+            || encode_png(&picture.pixels, &picture.chunks, options),
+            || thumbnail_webp(&picture.pixels),
+        );
         let png = png.map_err(|error| Error::internal("encoding a picture", error))?;
         let webp = webp.map_err(|error| Error::internal("encoding a thumbnail", error))?;
-        self.shared.images.put(&name, &subfolder, &png, &webp).map_err(|error| Error::internal("storing a picture", error))?;
+        self.shared
+            .images
+            .put(&name, &subfolder, &png, &webp)
+            .map_err(|error| Error::internal("storing a picture", error))?;
         let now = self.shared.env.now();
         let written = self.shared.db.write(|tx| -> Result<_> {
             let new = repo::NewImage {

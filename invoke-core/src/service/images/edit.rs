@@ -37,12 +37,16 @@ pub(super) fn wanted_size(text: &str) -> Option<(u32, u32)> {
 
 /// The picture in this size, whatever its shape.
 pub(super) fn resize(picture: &DynamicImage, (width, height): (u32, u32)) -> DynamicImage {
-    if picture.dimensions() == (width, height) { picture.clone() } else { picture.resize_exact(width, height, FilterType::Lanczos3) }
+    if picture.dimensions() == (width, height) {
+        picture.clone()
+    } else {
+        picture.resize_exact(width, height, FilterType::Lanczos3)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{Rgb, Rgba, RgbImage, RgbaImage};
+    use image::{Rgb, RgbImage, Rgba, RgbaImage};
 
     use super::*;
 
@@ -61,7 +65,14 @@ mod tests {
     #[test]
     fn sizes_are_objects_within_bounds() {
         assert_eq!(wanted_size("{\"width\": 30, \"height\": 20}"), Some((30, 20)));
-        for bad in ["[30, 20]", "big", "{\"width\": 30}", "{\"width\": 0, \"height\": 5}", "{\"width\": 5000, \"height\": 5000}", "{\"width\": 1.5, \"height\": 2}"] {
+        for bad in [
+            "[30, 20]",
+            "big",
+            "{\"width\": 30}",
+            "{\"width\": 0, \"height\": 5}",
+            "{\"width\": 5000, \"height\": 5000}",
+            "{\"width\": 1.5, \"height\": 2}",
+        ] {
             assert_eq!(wanted_size(bad), None, "{bad}");
         }
     }

@@ -23,12 +23,20 @@ fn is_graph(value: &Value) -> bool {
 
 fn is_workflow(value: &Value) -> bool {
     let texts = ["name", "author", "description", "version", "contact", "tags", "notes"];
-    let objects = |key: &str| value.get(key).and_then(Value::as_array).is_some_and(|list| list.iter().all(Value::is_object));
+    let objects = |key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_array)
+            .is_some_and(|list| list.iter().all(Value::is_object))
+    };
     let meta = value.get("meta");
     let category = meta.and_then(|meta| meta.get("category")).and_then(Value::as_str);
     texts.iter().all(|key| value.get(key).is_some_and(Value::is_string))
         && ["exposedFields", "nodes", "edges"].into_iter().all(objects)
-        && meta.and_then(|meta| meta.get("version")).and_then(Value::as_str).is_some_and(is_semver)
+        && meta
+            .and_then(|meta| meta.get("version"))
+            .and_then(Value::as_str)
+            .is_some_and(is_semver)
         && matches!(category, Some("user" | "default"))
 }
 
@@ -36,7 +44,10 @@ fn is_workflow(value: &Value) -> bool {
 fn is_semver(text: &str) -> bool {
     let numbers = text.split(['-', '+']).next().unwrap_or_default();
     let parts: Vec<&str> = numbers.split('.').collect();
-    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    parts.len() == 3
+        && parts
+            .iter()
+            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -64,7 +75,10 @@ mod tests {
         odd["meta"]["version"] = json!("three");
         assert_eq!(kept(None, file("[1]", &odd, &json!({"nodes": []}))), Chunks::default());
         assert_eq!(kept(None, file("{", &json!(3), &json!(null))), Chunks::default());
-        assert_eq!(kept(Some("{\"b\":2}".into()), file("{\"a\":1}", &odd, &graph)).metadata.as_deref(), Some("{\"b\":2}"));
+        assert_eq!(
+            kept(Some("{\"b\":2}".into()), file("{\"a\":1}", &odd, &graph)).metadata.as_deref(),
+            Some("{\"b\":2}")
+        );
         assert_eq!(kept(Some("[]".into()), file("{\"a\":1}", &odd, &graph)).metadata, None);
     }
 }

@@ -53,9 +53,9 @@ pub(super) fn list_scope(shared: &Shared, actor: &Actor, filter: &ImageFilter) -
     authorize_global::<acts::UseServer>(actor)?;
     match &filter.board {
         // An administrator's list of a board that does not exist is empty.
-        OnBoard::Board(board_id) if !actor.is_admin() => {
-            shared.db.read(|tx| authorize::<acts::ReadBoard, _>(actor, boards::rights(tx, board_id)?).map(|_| Scope::All))
-        }
+        OnBoard::Board(board_id) if !actor.is_admin() => shared
+            .db
+            .read(|tx| authorize::<acts::ReadBoard, _>(actor, boards::rights(tx, board_id)?).map(|_| Scope::All)),
         _ => Ok(Scope::of(actor)),
     }
 }
@@ -66,7 +66,11 @@ fn named(actor: &Actor, name: &str) -> Result<ImageName> {
 }
 
 fn missing_file(error: crate::files::StoreError) -> Error {
-    if error.is_absent() { Error::NotFound("Not Found".into()) } else { Error::internal("reading a picture", error) }
+    if error.is_absent() {
+        Error::NotFound("Not Found".into())
+    } else {
+        Error::internal("reading a picture", error)
+    }
 }
 
 impl Images {
@@ -90,7 +94,9 @@ impl Images {
         authorize_global::<acts::UseServer>(actor)?;
         let names: Vec<ImageName> = names.iter().filter_map(|name| ImageName::parse(name).ok()).collect();
         let found = self.shared.db.read(|tx| repo::find_many(tx, &names))?;
-        let readable = found.into_iter().filter_map(|image| authorize::<acts::ReadImage, _>(actor, image).ok());
+        let readable = found
+            .into_iter()
+            .filter_map(|image| authorize::<acts::ReadImage, _>(actor, image).ok());
         Ok(readable.map(|image| ImageDto::from(&*image)).collect())
     }
 
@@ -108,7 +114,11 @@ impl Images {
     pub fn workflow(&self, actor: &Actor, name: impl AsRef<str>) -> Result<Value> {
         let image = self.open(actor, name.as_ref())?;
         let chunks = if image.has_workflow {
-            let mut file = self.shared.images.open_full(&image.image_name, &image.image_subfolder).map_err(missing_file)?;
+            let mut file = self
+                .shared
+                .images
+                .open_full(&image.image_name, &image.image_subfolder)
+                .map_err(missing_file)?;
             read_chunks(&mut file).map_err(|error| Error::internal("reading a picture's texts", error))?
         } else {
             Chunks::default()
@@ -134,26 +144,41 @@ impl Images {
     /// A picture's file.
     pub fn full(&self, actor: &Actor, name: impl AsRef<str>) -> Result<StoredFile> {
         let image = self.open(actor, name.as_ref())?;
-        self.shared.images.open_full(&image.image_name, &image.image_subfolder).map_err(missing_file)
+        self.shared
+            .images
+            .open_full(&image.image_name, &image.image_subfolder)
+            .map_err(missing_file)
     }
 
     /// A picture's thumbnail, WebP.
     pub fn thumbnail(&self, actor: &Actor, name: impl AsRef<str>) -> Result<StoredFile> {
         let image = self.open(actor, name.as_ref())?;
-        self.shared.images.open_thumbnail(&image.image_name, &image.image_subfolder).map_err(missing_file)
+        self.shared
+            .images
+            .open_thumbnail(&image.image_name, &image.image_subfolder)
+            .map_err(missing_file)
     }
 
     /// One window of a list of pictures; neither number may be negative.
     pub fn list(&self, actor: &Actor, filter: &ImageFilter, offset: i64, limit: i64) -> Result<OffsetPage<ImageDto>> {
         let scope = list_scope(&self.shared, actor, filter)?;
         let (items, total) = self.shared.db.read(|tx| gallery::page(tx, &scope, filter, offset, limit))?;
-        Ok(OffsetPage { limit, offset, total, items: items.iter().map(ImageDto::from).collect() })
+        Ok(OffsetPage {
+            limit,
+            offset,
+            total,
+            items: items.iter().map(ImageDto::from).collect(),
+        })
     }
 
     /// All names of a list of pictures.
     pub fn names(&self, actor: &Actor, filter: &ImageFilter) -> Result<ImageNames> {
         let scope = list_scope(&self.shared, actor, filter)?;
         let (image_names, starred_count) = self.shared.db.read(|tx| gallery::names(tx, &scope, filter))?;
-        Ok(ImageNames { starred_count, total_count: image_names.len(), image_names })
+        Ok(ImageNames {
+            starred_count,
+            total_count: image_names.len(),
+            image_names,
+        })
     }
 }

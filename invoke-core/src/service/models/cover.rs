@@ -13,20 +13,31 @@ use crate::{
 impl Models {
     /// Where a model's picture lies; `None` for a key that no file can be named after.
     pub(super) fn cover_file(&self, key: &str) -> Option<PathBuf> {
-        key_fault(key).is_none().then(|| self.shared.layout.model_images_dir().join(format!("{key}.webp")))
+        key_fault(key)
+            .is_none()
+            .then(|| self.shared.layout.model_images_dir().join(format!("{key}.webp")))
     }
 
     /// A model's picture, WebP. Anybody may see it: the page's image tags carry no credentials.
     pub fn cover(&self, _anybody: &Actor, key: &str) -> Result<Vec<u8>> {
         let absent = || Error::NotFound("Not Found".into());
         let file = self.cover_file(key).ok_or_else(absent)?;
-        std::fs::read(file).map_err(|error| if error.kind() == std::io::ErrorKind::NotFound { absent() } else { Error::from(error) })
+        std::fs::read(file).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                absent()
+            } else {
+                Error::from(error)
+            }
+        })
     }
 
     /// Sets a model's picture.
     pub fn set_cover(&self, actor: &Actor, key: &str, content_type: Option<&str>, bytes: &[u8]) -> Result<()> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
-        self.shared.db.read(|tx| repo::find(tx, &leave, key))?.ok_or_else(|| Error::NotFound("model not found".into()))?;
+        self.shared
+            .db
+            .read(|tx| repo::find(tx, &leave, key))?
+            .ok_or_else(|| Error::NotFound("model not found".into()))?;
         let file = self.cover_file(key).ok_or_else(|| Error::NotFound("model not found".into()))?;
         if !content_type.is_some_and(|kind| kind.starts_with("image")) {
             return Err(Error::Unsupported("Not an image".into()));
@@ -50,6 +61,10 @@ impl Models {
     /// Takes a model's picture away.
     pub fn delete_cover(&self, actor: &Actor, key: &str) -> Result<()> {
         authorize_global::<acts::ManageModels>(actor)?;
-        if self.remove_cover(key)? { Ok(()) } else { Err(Error::NotFound("Not Found".into())) }
+        if self.remove_cover(key)? {
+            Ok(())
+        } else {
+            Err(Error::NotFound("Not Found".into()))
+        }
     }
 }

@@ -30,14 +30,17 @@ impl Models {
     pub fn update(&self, actor: &Actor, key: &str, changes: &Map<String, Value>) -> Result<Value> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
         let record = self.shared.db.write(|tx| -> Result<_> {
-            let mut record = repo::find(tx, &leave, key)?.as_deref().and_then(ModelRecord::parse).ok_or_else(absent)?;
+            let mut record = repo::find(tx, &leave, key)?
+                .as_deref()
+                .and_then(ModelRecord::parse)
+                .ok_or_else(absent)?;
             if changes.get("key").is_some_and(|new| !new.is_null() && new.as_str() != Some(key)) {
                 return Err(Error::Unprocessable("A model's key cannot be changed".into()));
             }
-            if let Some(Value::String(path)) = changes.get("path").filter(|path| path.as_str() != Some(record.path())) {
-                if repo::path_is_taken(tx, &leave, path)? {
-                    return Err(Error::Conflict(format!("A model with path '{path}' is already installed")));
-                }
+            if let Some(Value::String(path)) = changes.get("path").filter(|path| path.as_str() != Some(record.path()))
+                && repo::path_is_taken(tx, &leave, path)?
+            {
+                return Err(Error::Conflict(format!("A model with path '{path}' is already installed")));
             }
             record.apply(changes).map_err(Error::Invalid)?;
             repo::replace(tx, &leave, key, &json!(record).to_string(), self.shared.env.now())?;
@@ -60,9 +63,15 @@ impl Models {
         }
         let place = self.path_of(&record);
         if self.shared.layout.is_below_models_dir(&place) {
-            let removed = if place.is_dir() { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) };
+            let removed = if place.is_dir() {
+                std::fs::remove_dir_all(&place)
+            } else {
+                std::fs::remove_file(&place)
+            };
             match removed {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!("files of a deleted model could not be removed: {error}"),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!("files of a deleted model could not be removed: {error}");
+                }
                 _ => self.remove_empty_folder_of(key),
             }
         }
@@ -99,7 +108,9 @@ impl Models {
         let record = self.found(&leave, key)?;
         let found = identify(&self.path_of(&record)).map_err(|error| Error::BadRequest(error.to_string()))?;
         let record = record.reidentified(&found);
-        self.shared.db.write(|tx| repo::replace(tx, &leave, key, &json!(record).to_string(), self.shared.env.now()))?;
+        self.shared
+            .db
+            .write(|tx| repo::replace(tx, &leave, key, &json!(record).to_string(), self.shared.env.now()))?;
         self.installer.forget_loaded(key);
         Ok(self.dressed(&record))
     }
@@ -114,10 +125,15 @@ impl Models {
     pub fn convert(&self, actor: &Actor, key: &str) -> Result<Value> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
         let record = self.found(&leave, key)?;
-        let convertible = record.model_type() == "main" && record.format() == "checkpoint" && matches!(record.base(), "sd-1" | "sd-2" | "sdxl");
+        let convertible =
+            record.model_type() == "main" && record.format() == "checkpoint" && matches!(record.base(), "sd-1" | "sd-2" | "sdxl");
         if !convertible {
-            return Err(Error::BadRequest(format!("The model with key {key} is not a main SD 1/2/XL checkpoint model.")));
+            return Err(Error::BadRequest(format!(
+                "The model with key {key} is not a main SD 1/2/XL checkpoint model."
+            )));
         }
-        Err(Error::Conflict("Single-file models are used as they are; there is nothing that a conversion would gain".into()))
+        Err(Error::Conflict(
+            "Single-file models are used as they are; there is nothing that a conversion would gain".into(),
+        ))
     }
 }

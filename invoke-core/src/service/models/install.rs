@@ -23,10 +23,8 @@ impl Models {
     /// Asks for a model to be installed. `wishes` are what its record shall say.
     pub fn install(&self, actor: &Actor, source: &str, inplace: bool, wishes: Map<String, Value>) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
-        if let Some(key) = wishes.get("key").and_then(Value::as_str) {
-            if let Some(text) = key_fault(key) {
-                return Err(Error::Unprocessable(text));
-            }
+        if let Some(text) = wishes.get("key").and_then(Value::as_str).and_then(key_fault) {
+            return Err(Error::Unprocessable(text));
         }
         let trimmed = source.trim().trim_matches(['"', '\'']);
         let path = Path::new(trimmed);
@@ -46,13 +44,19 @@ impl Models {
     /// One install job.
     pub fn install_job(&self, actor: &Actor, id: u64) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
-        self.installer.job(id).map(|job| job.to_json()).ok_or_else(|| Error::NotFound(format!("No job with id {id} known")))
+        self.installer
+            .job(id)
+            .map(|job| job.to_json())
+            .ok_or_else(|| Error::NotFound(format!("No job with id {id} known")))
     }
 
     /// Calls an install job off.
     pub fn cancel_install(&self, actor: &Actor, id: u64) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
-        self.installer.cancel(id).map(|job| job.to_json()).ok_or_else(|| Error::Unsupported(format!("No job with id {id} known")))
+        self.installer
+            .cancel(id)
+            .map(|job| job.to_json())
+            .ok_or_else(|| Error::Unsupported(format!("No job with id {id} known")))
     }
 
     /// Drops the jobs that are over.
@@ -65,7 +69,10 @@ impl Models {
     /// Starts the worker. Jobs run as the local operator: who asked was checked when they asked.
     pub(crate) fn start_installer(&self) -> std::io::Result<()> {
         // The worker holds services without the installer itself, so that it ends with it.
-        let models = Self { shared: self.shared.clone(), installer: Default::default() };
+        let models = Self {
+            shared: self.shared.clone(),
+            installer: Default::default(),
+        };
         self.installer.start(move |job| {
             let InstallSource::Local { path, inplace } = &job.source;
             models.install_now(&Actor::local_operator(), path, *inplace, &job.wishes)
@@ -80,15 +87,33 @@ impl Models {
             ProbeError::Broken { .. } => ("InvalidModelConfigException".to_owned(), error.to_string()),
             ProbeError::Unreadable { .. } => ("FileNotFoundError".to_owned(), error.to_string()),
         })?;
-        let key = wishes.get("key").and_then(Value::as_str).map_or_else(|| self.shared.env.uuid(), str::to_owned);
-        let place = if inplace { self.shared.layout.shown_model_path(path) } else { managed_place(&key, path) };
-        let taken = |place: &str| self.shared.db.read(|tx| repo::path_is_taken(tx, &leave, place)).map_err(|e| fault("RuntimeError")(&e));
+        let key = wishes
+            .get("key")
+            .and_then(Value::as_str)
+            .map_or_else(|| self.shared.env.uuid(), str::to_owned);
+        let place = if inplace {
+            self.shared.layout.shown_model_path(path)
+        } else {
+            managed_place(&key, path)
+        };
+        let taken = |place: &str| {
+            self.shared
+                .db
+                .read(|tx| repo::path_is_taken(tx, &leave, place))
+                .map_err(|e| fault("RuntimeError")(&e))
+        };
         if taken(&place)? {
-            return Err(("DuplicateModelException".into(), format!("A model with path '{place}' is already installed")));
+            return Err((
+                "DuplicateModelException".into(),
+                format!("A model with path '{place}' is already installed"),
+            ));
         }
         let hash = hash_path(path).map_err(|e| fault("OSError")(&e))?;
         let size = size_of(path).map_err(|e| fault("OSError")(&e))?;
-        let origin = Origin { source: path.display().to_string(), source_type: "path" };
+        let origin = Origin {
+            source: path.display().to_string(),
+            source_type: "path",
+        };
         let mut record = ModelRecord::new(&key, &hash, &place, size, &found, &origin);
         let mut wishes = wishes.clone();
         for fixed in ["key", "path", "hash", "file_size"] {
@@ -99,13 +124,20 @@ impl Models {
             let text = issues.iter().map(|issue| issue.msg.clone()).collect::<Vec<_>>().join("; ");
             ("ValueError".to_owned(), text)
         })?;
-        let moved = if inplace { None } else { Some(self.take_in(path, &place).map_err(|e| fault("OSError")(&e))?) };
-        let written = self.shared.db.write(|tx| repo::insert(tx, &leave, &key, &json!(record).to_string(), self.shared.env.now()));
+        let moved = if inplace {
+            None
+        } else {
+            Some(self.take_in(path, &place).map_err(|e| fault("OSError")(&e))?)
+        };
+        let written = self
+            .shared
+            .db
+            .write(|tx| repo::insert(tx, &leave, &key, &json!(record).to_string(), self.shared.env.now()));
         if let Err(error) = written {
-            if let Some(to) = moved {
-                if let Err(error) = std::fs::rename(&to, path) {
-                    tracing::error!("files of a model that could not be recorded stay at {}: {error}", to.display());
-                }
+            if let Some(to) = moved
+                && let Err(error) = std::fs::rename(&to, path)
+            {
+                tracing::error!("files of a model that could not be recorded stay at {}: {error}", to.display());
             }
             return Err(fault("RuntimeError")(&error));
         }
@@ -122,7 +154,11 @@ impl Models {
         if std::fs::rename(from, &to).is_err() {
             // Another file system: copy, then delete.
             copy_all(from, &to)?;
-            if from.is_dir() { std::fs::remove_dir_all(from)? } else { std::fs::remove_file(from)? }
+            if from.is_dir() {
+                std::fs::remove_dir_all(from)?;
+            } else {
+                std::fs::remove_file(from)?;
+            }
         }
         Ok(to)
     }

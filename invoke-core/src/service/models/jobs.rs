@@ -80,15 +80,38 @@ pub struct InstallJob {
 
 /// Keys of the changes that a caller can ask for.
 const WISHES: &[&str] = &[
-    "source", "source_type", "source_api_response", "source_url", "name", "path", "description", "base", "type", "key", "hash", "file_size", "format", "trigger_phrases",
-    "default_settings", "provider_id", "provider_model_id", "capabilities", "cpu_only", "variant", "prediction_type", "upcast_attention", "config_path",
+    "source",
+    "source_type",
+    "source_api_response",
+    "source_url",
+    "name",
+    "path",
+    "description",
+    "base",
+    "type",
+    "key",
+    "hash",
+    "file_size",
+    "format",
+    "trigger_phrases",
+    "default_settings",
+    "provider_id",
+    "provider_model_id",
+    "capabilities",
+    "cpu_only",
+    "variant",
+    "prediction_type",
+    "upcast_attention",
+    "config_path",
 ];
 
 impl InstallJob {
     /// The JSON of the wire.
     pub fn to_json(&self) -> Value {
-        let config_in: Map<String, Value> =
-            WISHES.iter().map(|key| ((*key).to_owned(), self.wishes.get(*key).cloned().unwrap_or(Value::Null))).collect();
+        let config_in: Map<String, Value> = WISHES
+            .iter()
+            .map(|key| ((*key).to_owned(), self.wishes.get(*key).cloned().unwrap_or(Value::Null)))
+            .collect();
         let InstallSource::Local { path, inplace } = &self.source;
         json!({
             "id": self.id,
@@ -135,7 +158,11 @@ struct State {
 impl Installer {
     /// No jobs, no worker.
     pub fn new() -> Self {
-        Self { shared: Arc::default(), thread: Mutex::default(), forget: Mutex::default() }
+        Self {
+            shared: Arc::default(),
+            thread: Mutex::default(),
+            forget: Mutex::default(),
+        }
     }
 
     /// Starts the worker; `work` installs one model and returns its record, or class and text of an error.
@@ -180,7 +207,15 @@ impl Installer {
         if let Some(job) = state.jobs.iter().find(|job| job.source == source && !job.status.is_over()) {
             return job.clone();
         }
-        let job = InstallJob { id: state.next_id, status: JobStatus::Waiting, source, wishes, record: None, bytes: 0, error: None };
+        let job = InstallJob {
+            id: state.next_id,
+            status: JobStatus::Waiting,
+            source,
+            wishes,
+            record: None,
+            bytes: 0,
+            error: None,
+        };
         state.next_id += 1;
         state.jobs.push(job.clone());
         drop(state);
@@ -237,7 +272,9 @@ impl Desk {
 
     fn end(&self, id: u64, result: Result<Value, (String, String)>) {
         let mut state = self.state.lock();
-        let Some(job) = state.jobs.iter_mut().find(|job| job.id == id) else { return };
+        let Some(job) = state.jobs.iter_mut().find(|job| job.id == id) else {
+            return;
+        };
         match result {
             Ok(record) => {
                 job.bytes = record["file_size"].as_u64().unwrap_or(0);
@@ -257,7 +294,10 @@ mod tests {
     use super::*;
 
     fn local(path: &str) -> InstallSource {
-        InstallSource::Local { path: path.into(), inplace: true }
+        InstallSource::Local {
+            path: path.into(),
+            inplace: true,
+        }
     }
 
     fn wait(installer: &Installer, id: u64) -> InstallJob {
@@ -279,11 +319,16 @@ mod tests {
                 InstallSource::Local { .. } => Ok(json!({"key": "k", "file_size": 7})),
             })
             .unwrap();
-        let ids: Vec<u64> = ["/bad", "/worse", "/good"].map(|path| installer.add(local(path), Map::new()).id).into();
+        let ids: Vec<u64> = ["/bad", "/worse", "/good"]
+            .map(|path| installer.add(local(path), Map::new()).id)
+            .into();
         assert_eq!(wait(&installer, ids[0]).error, Some(("ValueError".into(), "no model".into())));
         assert_eq!(wait(&installer, ids[1]).error.unwrap().1, "oh");
         let good = wait(&installer, ids[2]);
-        assert_eq!((good.status, good.to_json()["config_out"]["key"].as_str()), (JobStatus::Completed, Some("k")));
+        assert_eq!(
+            (good.status, good.to_json()["config_out"]["key"].as_str()),
+            (JobStatus::Completed, Some("k"))
+        );
         installer.prune();
         assert!(installer.jobs().is_empty());
         installer.stop();

@@ -23,7 +23,10 @@ impl Models {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
         let places = self.shared.db.read(|tx| repo::places(tx, &leave))?;
         let folder = self.shared.layout.models_dir();
-        Ok(places.into_iter().flat_map(|(source, path)| [PathBuf::from(source), folder.join(path)]).collect())
+        Ok(places
+            .into_iter()
+            .flat_map(|(source, path)| [PathBuf::from(source), folder.join(path)])
+            .collect())
     }
 
     /// Models below a folder, and whether each is installed. Every folder that cannot be scanned gets the same answer, so that nothing can be learned
@@ -39,7 +42,10 @@ impl Models {
             tracing::info!("a scan was refused: {error}");
             refused()
         })?;
-        Ok(found.iter().map(|path| json!({"path": path.display().to_string(), "is_installed": known.contains(path)})).collect())
+        Ok(found
+            .iter()
+            .map(|path| json!({"path": path.display().to_string(), "is_installed": known.contains(path)}))
+            .collect())
     }
 
     /// Folders and files below the models' folder that no record points at.
@@ -60,7 +66,12 @@ impl Models {
             if known.iter().any(|place| place.starts_with(&path)) {
                 continue;
             }
-            let files: Vec<String> = find_models(&path).unwrap_or_default().iter().filter_map(|f| f.strip_prefix(&path).ok()).map(|f| f.display().to_string()).collect();
+            let files: Vec<String> = find_models(&path)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|f| f.strip_prefix(&path).ok())
+                .map(|f| f.display().to_string())
+                .collect();
             if files.is_empty() {
                 continue;
             }

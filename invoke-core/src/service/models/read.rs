@@ -33,20 +33,32 @@ impl Models {
 
     fn records(&self, actor: &Actor, filter: &ModelFilter, order: &str, direction: Direction) -> Result<Vec<ModelRecord>> {
         let leave = authorize_global::<acts::ReadModels>(actor)?;
-        let order = repo::ORDERS.iter().find(|(name, _)| *name == order).map_or("name COLLATE NOCASE", |(_, sql)| sql);
-        let texts = self.shared.db.read(|tx| repo::list(tx, &leave, filter, order, direction == Direction::Desc))?;
+        let order = repo::ORDERS
+            .iter()
+            .find(|(name, _)| *name == order)
+            .map_or("name COLLATE NOCASE", |(_, sql)| sql);
+        let texts = self
+            .shared
+            .db
+            .read(|tx| repo::list(tx, &leave, filter, order, direction == Direction::Desc))?;
         Ok(texts.iter().filter_map(|text| parsed(text)).collect())
     }
 
     /// Records of a list; unreadable ones are left out. `order` is a name of [`repo::ORDERS`].
     pub fn list(&self, actor: &Actor, filter: &ModelFilter, order: &str, direction: Direction) -> Result<Vec<Value>> {
-        Ok(self.records(actor, filter, order, direction)?.iter().map(|record| self.dressed(record)).collect())
+        Ok(self
+            .records(actor, filter, order, direction)?
+            .iter()
+            .map(|record| self.dressed(record))
+            .collect())
     }
 
     fn record(&self, actor: &Actor, key: &ModelKey) -> Result<ModelRecord> {
         let leave = authorize_global::<acts::ReadModels>(actor)?;
         let text = self.shared.db.read(|tx| repo::get(tx, &leave, key))?;
-        text.as_deref().and_then(parsed).ok_or_else(|| Error::NotFound("model not found".into()))
+        text.as_deref()
+            .and_then(parsed)
+            .ok_or_else(|| Error::NotFound("model not found".into()))
     }
 
     /// One record.
@@ -56,14 +68,22 @@ impl Models {
 
     /// The first record with these attributes.
     pub fn get_by_attrs(&self, actor: &Actor, name: &str, model_type: &str, base: &str) -> Result<Value> {
-        let filter = ModelFilter { bases: vec![base.into()], model_type: Some(model_type.into()), name: Some(name.into()), ..ModelFilter::default() };
+        let filter = ModelFilter {
+            bases: vec![base.into()],
+            model_type: Some(model_type.into()),
+            name: Some(name.into()),
+            ..ModelFilter::default()
+        };
         let found = self.list(actor, &filter, "name", Direction::Asc)?.into_iter().next();
         found.ok_or_else(|| Error::NotFound("No model found with these attributes".into()))
     }
 
     /// The first record with this hash.
     pub fn get_by_hash(&self, actor: &Actor, hash: &str) -> Result<Value> {
-        let filter = ModelFilter { hash: Some(hash.into()), ..ModelFilter::default() };
+        let filter = ModelFilter {
+            hash: Some(hash.into()),
+            ..ModelFilter::default()
+        };
         let found = self.list(actor, &filter, "name", Direction::Asc)?.into_iter().next();
         found.ok_or_else(|| Error::NotFound("No model found with this hash".into()))
     }
@@ -83,13 +103,20 @@ impl Models {
     /// Records whose files are gone.
     pub fn missing(&self, actor: &Actor) -> Result<Vec<Value>> {
         let all = self.records(actor, &ModelFilter::default(), "name", Direction::Asc)?;
-        Ok(all.iter().filter(|record| !self.path_of(record).exists()).map(|record| self.dressed(record)).collect())
+        Ok(all
+            .iter()
+            .filter(|record| !self.path_of(record).exists())
+            .map(|record| self.dressed(record))
+            .collect())
     }
 
     /// A model's record with its place on disk.
     pub fn on_disk(&self, actor: &Actor, key: &ModelKey) -> Result<Option<ModelOnDisk>> {
         match self.record(actor, key) {
-            Ok(record) => Ok(Some(ModelOnDisk { path: self.path_of(&record), record: json!(record) })),
+            Ok(record) => Ok(Some(ModelOnDisk {
+                path: self.path_of(&record),
+                record: json!(record),
+            })),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }

@@ -20,7 +20,11 @@ impl Models {
         if self.shared.db.read(|tx| settings::get(tx, REGISTERED))?.is_some() {
             return Ok(());
         }
-        let folder = self.shared.layout.models_dir().join(format!("tmpinstall_{}", self.shared.env.uuid()));
+        let folder = self
+            .shared
+            .layout
+            .models_dir()
+            .join(format!("tmpinstall_{}", self.shared.env.uuid()));
         write_shipped(&folder)?;
         let mut settings_of_size = Map::new();
         for side in ["width", "height"] {
@@ -36,7 +40,9 @@ impl Models {
             std::fs::remove_dir_all(&folder)?;
         }
         installed.map_err(|(kind, text)| Error::internal("registering the shipped model", format!("{kind}: {text}")))?;
-        self.shared.db.write(|tx| settings::get_or_set(tx, REGISTERED, "1", self.shared.env.now()))?;
+        self.shared
+            .db
+            .write(|tx| settings::get_or_set(tx, REGISTERED, "1", self.shared.env.now()))?;
         Ok(())
     }
 }

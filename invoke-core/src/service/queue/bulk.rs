@@ -32,7 +32,14 @@ impl Queue {
     }
 
     /// Ends the running items of a selection, each with its own event.
-    fn stop_running(&self, tx: &mut WriteTx<'_>, scope: &Scope, queue_id: &QueueId, selection: &Selection<'_>, done: &mut Done) -> Result<()> {
+    fn stop_running(
+        &self,
+        tx: &mut WriteTx<'_>,
+        scope: &Scope,
+        queue_id: &QueueId,
+        selection: &Selection<'_>,
+        done: &mut Done,
+    ) -> Result<()> {
         for (item_id, _) in repo::in_progress_of(tx, scope, queue_id, selection)? {
             if let Some(repo::Change(item)) = repo::finish(tx, item_id, &Ending::Canceled, None, self.shared.env.now())? {
                 done.events.push(announce::status_changed(tx, &item)?);
@@ -48,9 +55,16 @@ impl Queue {
         let scope = Scope::of(actor);
         let canceled = self.bulk(|tx| {
             let waiting = repo::cancel_waiting(tx, &scope, queue_id, selection, self.shared.env.now())?;
-            let mut done = Done { count: waiting.len(), stop: Vec::new(), events: Vec::new() };
+            let mut done = Done {
+                count: waiting.len(),
+                stop: Vec::new(),
+                events: Vec::new(),
+            };
             if !waiting.is_empty() {
-                done.events.push(Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: announce::by_owner(waiting) });
+                done.events.push(Event::QueueItemsCanceled {
+                    queue_id: queue_id.clone(),
+                    items: announce::by_owner(waiting),
+                });
             }
             self.stop_running(tx, &scope, queue_id, selection, &mut done)?;
             Ok(done)
@@ -93,13 +107,20 @@ impl Queue {
         authorize_global::<acts::UseServer>(actor)?;
         let (scope, selection) = (Scope::of(actor), Selection::Destination(destination));
         let deleted = self.bulk(|tx| {
-            let mut done = Done { count: 0, stop: Vec::new(), events: Vec::new() };
+            let mut done = Done {
+                count: 0,
+                stop: Vec::new(),
+                events: Vec::new(),
+            };
             self.stop_running(tx, &scope, queue_id, &selection, &mut done)?;
             let gone = repo::delete_rows(tx, &scope, queue_id, &selection, repo::Deleted::Everything)?;
             done.count = gone.len();
             let told: Vec<_> = gone.into_iter().filter(|(item_id, _)| !done.stop.contains(item_id)).collect();
             if !told.is_empty() {
-                done.events.push(Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: announce::by_owner(told) });
+                done.events.push(Event::QueueItemsCanceled {
+                    queue_id: queue_id.clone(),
+                    items: announce::by_owner(told),
+                });
             }
             Ok(done)
         })?;
@@ -111,14 +132,21 @@ impl Queue {
         authorize_global::<acts::UseServer>(actor)?;
         let scope = Scope::of(actor);
         let deleted = self.bulk(|tx| {
-            let mut done = Done { count: 0, stop: Vec::new(), events: Vec::new() };
+            let mut done = Done {
+                count: 0,
+                stop: Vec::new(),
+                events: Vec::new(),
+            };
             self.stop_running(tx, &scope, queue_id, &Selection::All, &mut done)?;
             done.count = repo::delete_rows(tx, &scope, queue_id, &Selection::All, repo::Deleted::Everything)?.len();
             let user_id = match &scope {
                 Scope::Own(user_id) => Some(user_id.clone()),
                 Scope::All | Scope::Nothing => None,
             };
-            done.events.push(Event::QueueCleared { queue_id: queue_id.clone(), user_id });
+            done.events.push(Event::QueueCleared {
+                queue_id: queue_id.clone(),
+                user_id,
+            });
             Ok(done)
         })?;
         Ok(json!({"deleted": deleted}))
@@ -127,7 +155,10 @@ impl Queue {
     /// Deletes what has ended.
     pub fn prune(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let gone = self.shared.db.write(|tx| repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::All, repo::Deleted::Ended))?;
+        let gone = self
+            .shared
+            .db
+            .write(|tx| repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::All, repo::Deleted::Ended))?;
         Ok(json!({"deleted": gone.len()}))
     }
 
@@ -157,7 +188,10 @@ impl Queue {
                 }
             }
             let mut retried = Vec::new();
-            for item in repo::terminal_rows(tx, &leave, &unique)?.into_iter().take(usize::try_from(room).unwrap_or(usize::MAX)) {
+            for item in repo::terminal_rows(tx, &leave, &unique)?
+                .into_iter()
+                .take(usize::try_from(room).unwrap_or(usize::MAX))
+            {
                 let graph = super::sessions::graph_of(tx, &item)?;
                 let stored = repo::stored_session(tx, item.item_id)?;
                 let batch = repo::NewBatch {
@@ -184,7 +218,10 @@ impl Queue {
         let ids: Vec<ItemId> = retried.iter().flatten().map(|(id, _)| *id).collect();
         if let Some(retried) = retried {
             self.processor.wake();
-            self.publish([Event::QueueItemsRetried { queue_id: queue_id.clone(), items: announce::by_owner(retried) }]);
+            self.publish([Event::QueueItemsRetried {
+                queue_id: queue_id.clone(),
+                items: announce::by_owner(retried),
+            }]);
         }
         Ok(json!({"queue_id": queue_id, "retried_item_ids": ids}))
     }
@@ -192,6 +229,13 @@ impl Queue {
 
 fn all_announced(queue_id: &QueueId, rows: Vec<(ItemId, crate::domain::UserId)>) -> Done {
     let count = rows.len();
-    let event = (count > 0).then(|| Event::QueueItemsCanceled { queue_id: queue_id.clone(), items: announce::by_owner(rows) });
-    Done { count, stop: Vec::new(), events: event.into_iter().collect() }
+    let event = (count > 0).then(|| Event::QueueItemsCanceled {
+        queue_id: queue_id.clone(),
+        items: announce::by_owner(rows),
+    });
+    Done {
+        count,
+        stop: Vec::new(),
+        events: event.into_iter().collect(),
+    }
 }

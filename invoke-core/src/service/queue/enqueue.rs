@@ -37,11 +37,14 @@ impl Queue {
                 workflow: workflow.as_deref(),
                 now: env.now(),
             };
-            let items = batch.sessions().take(usize::try_from(room).unwrap_or(usize::MAX)).map(|values| repo::NewItem {
-                session_id: SessionId::new(env.uuid()),
-                field_values: Some(json!(values).to_string()),
-                retried_from_item_id: None,
-            });
+            let items = batch
+                .sessions()
+                .take(usize::try_from(room).unwrap_or(usize::MAX))
+                .map(|values| repo::NewItem {
+                    session_id: SessionId::new(env.uuid()),
+                    field_values: Some(json!(values).to_string()),
+                    retried_from_item_id: None,
+                });
             let enqueued = repo::insert_batch(tx, &leave, &new, items)?.len();
             Ok((enqueued, priority, repo::ids_of_batch(tx, queue_id, &batch_id)?))
         })?;

@@ -71,7 +71,12 @@ impl Queue {
     /// All items of a queue in the order of service.
     pub fn list_all(&self, actor: &Actor, queue_id: &QueueId, destination: Option<&str>) -> Result<Vec<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.shared.db.read(|tx| repo::list(tx, queue_id, destination)?.iter().map(|item| self.whole(tx, actor, item)).collect())
+        self.shared.db.read(|tx| {
+            repo::list(tx, queue_id, destination)?
+                .iter()
+                .map(|item| self.whole(tx, actor, item))
+                .collect()
+        })
     }
 
     /// Numbers of all items, by time of creation.
@@ -84,7 +89,12 @@ impl Queue {
     /// The items of these numbers, as far as they exist.
     pub fn items_by_ids(&self, actor: &Actor, queue_id: &QueueId, ids: &[ItemId]) -> Result<Vec<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.shared.db.read(|tx| repo::sealed_many(tx, queue_id, ids)?.iter().map(|item| self.whole(tx, actor, item)).collect())
+        self.shared.db.read(|tx| {
+            repo::sealed_many(tx, queue_id, ids)?
+                .iter()
+                .map(|item| self.whole(tx, actor, item))
+                .collect()
+        })
     }
 
     /// List rows for the items of these numbers, as far as they exist.
@@ -97,21 +107,36 @@ impl Queue {
     /// An item that runs, if any.
     pub fn current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Option<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.shared.db.read(|tx| repo::any_in_progress(tx, queue_id)?.map(|item| self.whole(tx, actor, &item)).transpose())
+        self.shared.db.read(|tx| {
+            repo::any_in_progress(tx, queue_id)?
+                .map(|item| self.whole(tx, actor, &item))
+                .transpose()
+        })
     }
 
     /// The item that has waited longest.
     pub fn next(&self, actor: &Actor, queue_id: &QueueId) -> Result<Option<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.shared.db.read(|tx| repo::next_pending(tx, queue_id)?.map(|item| self.whole(tx, actor, &item)).transpose())
+        self.shared.db.read(|tx| {
+            repo::next_pending(tx, queue_id)?
+                .map(|item| self.whole(tx, actor, &item))
+                .transpose()
+        })
     }
 
     /// Counts over everybody's items, the caller's own, and whether the processor runs.
     pub fn status(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let sees = |owner: &UserId| {
-            let ownership = if owner == actor.user_id() { Ownership::Own } else { Ownership::Other };
-            let facts = Facts { ownership, visibility: Visibility::Private };
+            let ownership = if owner == actor.user_id() {
+                Ownership::Own
+            } else {
+                Ownership::Other
+            };
+            let facts = Facts {
+                ownership,
+                visibility: Visibility::Private,
+            };
             decide(actor.standing(), Action::ReadQueueItem, facts) == Decision::Allow
         };
         let queue = self.shared.db.read(|tx| status::of_queue(tx, queue_id, actor.user_id(), sees))?;
@@ -125,13 +150,19 @@ impl Queue {
     /// Counts of one batch.
     pub fn batch_status(&self, actor: &Actor, queue_id: &QueueId, batch_id: &BatchId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        Ok(self.shared.db.read(|tx| status::of_batch(tx, &Scope::of(actor), queue_id, batch_id))?)
+        Ok(self
+            .shared
+            .db
+            .read(|tx| status::of_batch(tx, &Scope::of(actor), queue_id, batch_id))?)
     }
 
     /// Counts of one destination.
     pub fn counts_by_destination(&self, actor: &Actor, queue_id: &QueueId, destination: &str) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        Ok(self.shared.db.read(|tx| status::of_destination(tx, &Scope::of(actor), queue_id, destination))?)
+        Ok(self
+            .shared
+            .db
+            .read(|tx| status::of_destination(tx, &Scope::of(actor), queue_id, destination))?)
     }
 
     /// Stops claiming items; what runs goes on.

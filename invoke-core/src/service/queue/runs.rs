@@ -40,13 +40,19 @@ pub struct Runs {
 impl Runs {
     fn mode(&self) -> repo::Mode {
         let config = &self.queue.shared.config;
-        if config.multiuser() && config.session_queue_mode_is_round_robin() { repo::Mode::RoundRobin } else { repo::Mode::Fifo }
+        if config.multiuser() && config.session_queue_mode_is_round_robin() {
+            repo::Mode::RoundRobin
+        } else {
+            repo::Mode::Fifo
+        }
     }
 
     fn try_claim(&self, device: &Device, cancel: CancelFlag) -> Result<Claim> {
         let shared = &self.queue.shared;
         let claimed = shared.db.write(|tx| -> Result<_> {
-            let Some(repo::Claimed(repo::Change(item))) = repo::claim(tx, self.mode(), &device.id, shared.env.now())? else { return Ok(None) };
+            let Some(repo::Claimed(repo::Change(item))) = repo::claim(tx, self.mode(), &device.id, shared.env.now())? else {
+                return Ok(None);
+            };
             let event = announce::status_changed(tx, &item)?;
             Ok(Some((item, event)))
         })?;
@@ -65,13 +71,22 @@ impl Runs {
             Ok(prepared) => prepared,
             Err(error) => {
                 let text = error.to_string();
-                let failure = Failure { error_type: "ValueError".into(), error_message: text.clone(), error_traceback: text };
+                let failure = Failure {
+                    error_type: "ValueError".into(),
+                    error_message: text.clone(),
+                    error_traceback: text,
+                };
                 self.end(item.item_id, &Ending::Failed(failure), None)?;
                 return Ok(Claim::Skipped);
             }
         };
-        let job =
-            Job { item_id: item.item_id, session_id: item.session_id.clone(), user_id: item.user_id.clone(), session, cancel };
+        let job = Job {
+            item_id: item.item_id,
+            session_id: item.session_id.clone(),
+            user_id: item.user_id.clone(),
+            session,
+            cancel,
+        };
         let host = SessionHost {
             queue: self.queue.clone(),
             images: self.images.clone(),
@@ -118,10 +133,14 @@ impl Ledger for Runs {
     }
 
     fn is_running(&self, item_id: ItemId) -> bool {
-        self.queue.shared.db.read(|tx| repo::is_running(tx, item_id)).unwrap_or_else(|error| {
-            tracing::error!(item_id, "the item's status could not be read: {error}");
-            false
-        })
+        self.queue
+            .shared
+            .db
+            .read(|tx| repo::is_running(tx, item_id))
+            .unwrap_or_else(|error| {
+                tracing::error!(item_id, "the item's status could not be read: {error}");
+                false
+            })
     }
 
     fn finish(&self, item_id: ItemId, finished: Finished, stopping: bool) {
@@ -173,7 +192,10 @@ impl SessionHost {
 }
 
 fn permission(message: String) -> HostError {
-    HostError { error_type: "PermissionError".into(), message }
+    HostError {
+        error_type: "PermissionError".into(),
+        message,
+    }
 }
 
 /// Largest text file that a node may read, in bytes.
@@ -193,11 +215,17 @@ fn read_text(path: &Path) -> std::io::Result<String> {
 
 fn fault(error: &Error) -> HostError {
     tracing::error!("a session's request failed: {error}");
-    HostError { error_type: "RuntimeError".into(), message: error.to_string() }
+    HostError {
+        error_type: "RuntimeError".into(),
+        message: error.to_string(),
+    }
 }
 
 fn image_absent() -> HostError {
-    HostError { error_type: "ImageFileNotFoundException".into(), message: "Image file not found".into() }
+    HostError {
+        error_type: "ImageFileNotFoundException".into(),
+        message: "Image file not found".into(),
+    }
 }
 
 fn image_refused(error: &Error) -> HostError {
@@ -212,14 +240,32 @@ impl Host for SessionHost {
     fn event(&self, event: NodeEvent) {
         let event = match event {
             NodeEvent::Started(node) => Event::InvocationStarted(self.base(node)),
-            NodeEvent::Progress { node, message, percentage, image } => {
+            NodeEvent::Progress {
+                node,
+                message,
+                percentage,
+                image,
+            } => {
                 let device = self.device.is_accelerator().then(|| self.device.id.clone());
-                Event::InvocationProgress { base: self.base(node), message, percentage, image, device }
+                Event::InvocationProgress {
+                    base: self.base(node),
+                    message,
+                    percentage,
+                    image,
+                    device,
+                }
             }
-            NodeEvent::Complete { node, result } => Event::InvocationComplete { base: self.base(node), result },
+            NodeEvent::Complete { node, result } => Event::InvocationComplete {
+                base: self.base(node),
+                result,
+            },
             NodeEvent::Error { node, failure } => {
                 // InvokeAI tells that the item failed before it tells of the node.
-                let runs = Runs { queue: self.queue.clone(), images: self.images.clone(), models: self.models.clone() };
+                let runs = Runs {
+                    queue: self.queue.clone(),
+                    images: self.images.clone(),
+                    models: self.models.clone(),
+                };
                 if let Err(error) = runs.end(self.item.item_id, &Ending::Failed(failure.clone()), None) {
                     tracing::error!(item_id = self.item.item_id, "the failure could not be written down: {error}");
                 }
@@ -244,11 +290,19 @@ impl Host for SessionHost {
             board_id: image.board_id.map(BoardId::new),
             session_id: Some(self.item.session_id.clone()),
             node_id: Some(image.node_id),
-            chunks: Chunks { metadata: image.metadata.as_ref().map(Value::to_string), workflow: self.workflow.clone(), graph: image.graph },
+            chunks: Chunks {
+                metadata: image.metadata.as_ref().map(Value::to_string),
+                workflow: self.workflow.clone(),
+                graph: image.graph,
+            },
         };
         let (width, height) = (picture.pixels.width(), picture.pixels.height());
         match self.images.create(&owner, picture) {
-            Ok(dto) => Ok(SavedImage { image_name: dto.image_name().to_string(), width, height }),
+            Ok(dto) => Ok(SavedImage {
+                image_name: dto.image_name().to_string(),
+                width,
+                height,
+            }),
             Err(Error::Forbidden(_) | Error::NotFound(_)) => {
                 Err(permission("Queue user is not authorized to save images to this board".into()))
             }
@@ -262,7 +316,10 @@ impl Host for SessionHost {
         written.map_err(|error| match error {
             StoreError::Subfolder(path) => {
                 let message = format!("`{path}` must be a path inside the outputs folder, outside the folders that the server keeps there");
-                HostError { error_type: "ValueError".into(), message }
+                HostError {
+                    error_type: "ValueError".into(),
+                    message,
+                }
             }
             other => fault(&Error::internal("exporting a file", other)),
         })
@@ -271,7 +328,10 @@ impl Host for SessionHost {
     fn load_image(&self, image_name: &str) -> Result<Vec<u8>, HostError> {
         let owner = self.owner_now("access this image")?;
         let name = ImageName::parse(image_name).map_err(|_| image_absent())?;
-        let read = self.images.full(&owner, &name).and_then(|mut file| file.read_all().map_err(Error::from));
+        let read = self
+            .images
+            .full(&owner, &name)
+            .and_then(|mut file| file.read_all().map_err(Error::from));
         read.map_err(|error| image_refused(&error))
     }
 
@@ -295,7 +355,9 @@ impl Host for SessionHost {
             name: query.name.map(str::to_owned),
             ..ModelFilter::default()
         };
-        self.models.list(&self.owner, &filter, "name", Direction::Asc).map_err(|error| fault(&error))
+        self.models
+            .list(&self.owner, &filter, "name", Direction::Asc)
+            .map_err(|error| fault(&error))
     }
 
     fn style_preset(&self, _id: &str) -> Result<Option<(String, String)>, HostError> {
@@ -309,15 +371,32 @@ impl Host for SessionHost {
             return Err(permission("Queue user is not authorized to read files of the server".into()));
         }
         read_text(Path::new(path)).map_err(|error| {
-            let kind = if error.kind() == std::io::ErrorKind::NotFound { "FileNotFoundError" } else { "OSError" };
-            HostError { error_type: kind.into(), message: format!("{path}: {error}") }
+            let kind = if error.kind() == std::io::ErrorKind::NotFound {
+                "FileNotFoundError"
+            } else {
+                "OSError"
+            };
+            HostError {
+                error_type: kind.into(),
+                message: format!("{path}: {error}"),
+            }
         })
     }
 
     fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool) {
-        let Ok(config) = self.models.get(&self.owner, &ModelKey::new(key)) else { return };
-        let load = ModelLoad { config, submodel_type: submodel.map(Into::into), user_id: self.item.user_id.clone() };
-        self.queue.publish([if done { Event::ModelLoadComplete(load) } else { Event::ModelLoadStarted(load) }]);
+        let Ok(config) = self.models.get(&self.owner, &ModelKey::new(key)) else {
+            return;
+        };
+        let load = ModelLoad {
+            config,
+            submodel_type: submodel.map(Into::into),
+            user_id: self.item.user_id.clone(),
+        };
+        self.queue.publish([if done {
+            Event::ModelLoadComplete(load)
+        } else {
+            Event::ModelLoadStarted(load)
+        }]);
     }
 
     fn random_u32(&self) -> u32 {

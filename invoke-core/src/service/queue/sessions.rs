@@ -6,17 +6,17 @@ use serde_json::{Map, Value};
 
 use crate::{
     db::ReadTx,
-    domain::{
-        Error, Result,
-        queue_item::QueueItem,
-    },
+    domain::{Error, Result, queue_item::QueueItem},
     env::Env,
     graph::{Graph, Registry, Session, batch::put_values, session::json::empty_session},
     repo::queue as repo,
 };
 
 fn missing(item: &QueueItem) -> Error {
-    Error::internal("reading a session", format!("item {} has neither a session nor a graph", item.item_id))
+    Error::internal(
+        "reading a session",
+        format!("item {} has neither a session nor a graph", item.item_id),
+    )
 }
 
 /// The item's graph as stored JSON: its batch's, or the one in its own session.
@@ -58,7 +58,12 @@ pub(super) fn stored(registry: &Registry, env: &Env, tx: &ReadTx<'_>, item: &Que
         (None, Some(graph)) => fresh(registry, env, item, &graph)?.to_value(),
         (None, None) => return Err(missing(item)),
     };
-    let workflow = stored.workflow.as_deref().map(serde_json::from_str).transpose()?.unwrap_or(Value::Null);
+    let workflow = stored
+        .workflow
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()?
+        .unwrap_or(Value::Null);
     Ok((session, workflow))
 }
 

@@ -89,8 +89,17 @@ pub(super) fn whole<E>(
 /// Takes out of an item's JSON what is its owner's business. What stays: that it exists, where, in which state, since when, on which device.
 fn redact(item: &mut Map<String, Value>) {
     const IDENTITIES: &[&str] = &["user_id", "batch_id", "session_id"];
-    const STAYS: &[&str] =
-        &["item_id", "queue_id", "status", "status_sequence", "device", "created_at", "updated_at", "started_at", "completed_at"];
+    const STAYS: &[&str] = &[
+        "item_id",
+        "queue_id",
+        "status",
+        "status_sequence",
+        "device",
+        "created_at",
+        "updated_at",
+        "started_at",
+        "completed_at",
+    ];
     for (key, value) in item.iter_mut() {
         if IDENTITIES.contains(&key.as_str()) {
             *value = json!(REDACTED);
@@ -105,9 +114,12 @@ fn redact(item: &mut Map<String, Value>) {
 /// Removes nulls, at every depth.
 pub(super) fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(map) => {
-            Value::Object(map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect())
-        }
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, v)| (k, without_nulls(v)))
+                .collect(),
+        ),
         Value::Array(list) => Value::Array(list.into_iter().map(without_nulls).collect()),
         plain => plain,
     }
@@ -160,7 +172,11 @@ mod tests {
             user_id: UserId::new("alice"),
             user_display_name: secret(),
             user_email: secret(),
-            field_values: Some(vec![FieldValue { node_path: "secret".into(), field_name: "secret".into(), value: json!("secret") }]),
+            field_values: Some(vec![FieldValue {
+                node_path: "secret".into(),
+                field_name: "secret".into(),
+                value: json!("secret"),
+            }]),
             retried_from_item_id: Some(99_999),
             device: Some("cpu".into()),
             workflow_call_id: secret(),
@@ -177,8 +193,14 @@ mod tests {
         let whole = whole(&bob, &item(), || Err("must not be read"), || json!({"id": "redacted"})).unwrap();
         for view in [summary(&bob, &item()), whole] {
             let text = view.to_string();
-            assert!(!text.contains("secret") && !text.contains("alice") && !text.contains("99999"), "{text}");
-            assert_eq!((&view["item_id"], &view["status"], &view["user_id"]), (&json!(7), &json!("failed"), &json!("redacted")));
+            assert!(
+                !text.contains("secret") && !text.contains("alice") && !text.contains("99999"),
+                "{text}"
+            );
+            assert_eq!(
+                (&view["item_id"], &view["status"], &view["user_id"]),
+                (&json!(7), &json!("failed"), &json!("redacted"))
+            );
         }
     }
 
@@ -186,12 +208,18 @@ mod tests {
     fn owners_and_administrators_see_all() {
         for viewer in [actor("alice", false), actor("root", true)] {
             let view = whole(&viewer, &item(), || Ok::<_, ()>((json!({"id": "s"}), Value::Null)), || Value::Null).unwrap();
-            assert_eq!((&view["batch_id"], &view["session"]["id"], &view["priority"]), (&json!("secret"), &json!("s"), &json!(3)));
+            assert_eq!(
+                (&view["batch_id"], &view["session"]["id"], &view["priority"]),
+                (&json!("secret"), &json!("s"), &json!(3))
+            );
         }
     }
 
     #[test]
     fn nulls_go_at_every_depth() {
-        assert_eq!(without_nulls(json!({"a": null, "b": [{"c": null, "d": 1}]})), json!({"b": [{"d": 1}]}));
+        assert_eq!(
+            without_nulls(json!({"a": null, "b": [{"c": null, "d": 1}]})),
+            json!({"b": [{"d": 1}]})
+        );
     }
 }

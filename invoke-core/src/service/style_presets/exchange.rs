@@ -37,7 +37,11 @@ pub(super) fn to_csv(presets: &[StylePreset]) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Records of a table (RFC 4180); blank lines are none.
@@ -86,18 +90,26 @@ pub(super) fn from_csv(bytes: &[u8]) -> Result<Vec<Row>> {
     records
         .map(|record| {
             let cell = |at: usize| record.get(at).cloned().unwrap_or_default();
-            row(cell(name), cell(prompt), cell(negative)).filter(|_| record.len() <= header.len()).ok_or_else(bad_csv)
+            row(cell(name), cell(prompt), cell(negative))
+                .filter(|_| record.len() <= header.len())
+                .ok_or_else(bad_csv)
         })
         .collect()
 }
 
 fn row(name: String, positive_prompt: String, negative_prompt: String) -> Option<Row> {
-    (!name.trim().is_empty()).then_some(Row { name, positive_prompt, negative_prompt })
+    (!name.trim().is_empty()).then_some(Row {
+        name,
+        positive_prompt,
+        negative_prompt,
+    })
 }
 
 /// Presets of a JSON list.
 pub(super) fn from_json(bytes: &[u8]) -> Result<Vec<Row>> {
-    let Ok(Value::Array(items)) = serde_json::from_slice(bytes) else { return Err(bad_json()) };
+    let Ok(Value::Array(items)) = serde_json::from_slice(bytes) else {
+        return Err(bad_json());
+    };
     items
         .iter()
         .map(|item| {
@@ -111,7 +123,9 @@ pub(super) fn from_json(bytes: &[u8]) -> Result<Vec<Row>> {
                 return Err(bad_json());
             }
             let fields = text(&["name"]).zip(text(PROMPT)).zip(text(&["negative_prompt"]));
-            fields.and_then(|((name, prompt), negative)| row(name, prompt, negative)).ok_or_else(bad_json)
+            fields
+                .and_then(|((name, prompt), negative)| row(name, prompt, negative))
+                .ok_or_else(bad_json)
         })
         .collect()
 }
@@ -121,7 +135,11 @@ mod tests {
     use super::*;
 
     fn sample(name: &str, prompt: &str) -> Row {
-        Row { name: name.into(), positive_prompt: prompt.into(), negative_prompt: "n".into() }
+        Row {
+            name: name.into(),
+            positive_prompt: prompt.into(),
+            negative_prompt: "n".into(),
+        }
     }
 
     #[test]
@@ -143,13 +161,30 @@ mod tests {
 
     #[test]
     fn tables_without_the_columns_or_names_are_refused() {
-        assert_eq!(from_csv(b"negative_prompt,name,positive_prompt\nn,x,p\n").unwrap(), [sample("x", "p")]);
-        for bad in ["", "name,prompt\nx,y\n", "name,prompt,negative_prompt,extra\nx,y,z,w\n", "name,prompt,negative_prompt\n ,y,z\n"] {
+        assert_eq!(
+            from_csv(b"negative_prompt,name,positive_prompt\nn,x,p\n").unwrap(),
+            [sample("x", "p")]
+        );
+        for bad in [
+            "",
+            "name,prompt\nx,y\n",
+            "name,prompt,negative_prompt,extra\nx,y,z,w\n",
+            "name,prompt,negative_prompt\n ,y,z\n",
+        ] {
             assert!(from_csv(bad.as_bytes()).is_err(), "{bad:?}");
         }
-        for bad in ["{}", "[1]", r#"[{"prompt":"x"}]"#, r#"[{"name":"x","colour":"y"}]"#, r#"[{"name":1}]"#] {
+        for bad in [
+            "{}",
+            "[1]",
+            r#"[{"prompt":"x"}]"#,
+            r#"[{"name":"x","colour":"y"}]"#,
+            r#"[{"name":1}]"#,
+        ] {
             assert!(from_json(bad.as_bytes()).is_err(), "{bad:?}");
         }
-        assert_eq!(from_json(br#"[{"name":"x","prompt":"p","negative_prompt":"n"}]"#).unwrap(), [sample("x", "p")]);
+        assert_eq!(
+            from_json(br#"[{"name":"x","prompt":"p","negative_prompt":"n"}]"#).unwrap(),
+            [sample("x", "p")]
+        );
     }
 }

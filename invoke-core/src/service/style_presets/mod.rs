@@ -83,13 +83,19 @@ impl StylePresets {
 
     /// One preset.
     pub fn get(&self, actor: &Actor, id: &str) -> Result<Value> {
-        let preset = self.shared.db.read(|tx| authorize::<acts::ReadStylePreset, _>(actor, repo::find(tx, id)?))?;
+        let preset = self
+            .shared
+            .db
+            .read(|tx| authorize::<acts::ReadStylePreset, _>(actor, repo::find(tx, id)?))?;
         Ok(self.dressed(&preset))
     }
 
     /// A preset's picture, WebP.
     pub fn picture(&self, actor: &Actor, id: &str) -> Result<Vec<u8>> {
-        let preset = self.shared.db.read(|tx| authorize::<acts::ReadStylePreset, _>(actor, repo::find(tx, id)?))?;
+        let preset = self
+            .shared
+            .db
+            .read(|tx| authorize::<acts::ReadStylePreset, _>(actor, repo::find(tx, id)?))?;
         pictures::read(self.picture_file(&preset.id))
     }
 
@@ -109,7 +115,9 @@ impl StylePresets {
             positive_prompt: form.positive_prompt,
             negative_prompt: form.negative_prompt,
         };
-        self.shared.db.write(|tx| repo::insert(tx, &leave, &preset, self.shared.env.now()))?;
+        self.shared
+            .db
+            .write(|tx| repo::insert(tx, &leave, &preset, self.shared.env.now()))?;
         if let Some(webp) = picture {
             pictures::write(self.picture_file(&preset.id), &webp)?;
         }
@@ -151,12 +159,14 @@ impl StylePresets {
 
     /// Refuses early, and in the words for what ships with the program.
     fn may_update(&self, actor: &Actor, id: &str) -> Result<()> {
-        self.shared.db.read(|tx| match authorize::<acts::UpdateStylePreset, _>(actor, repo::find(tx, id)?) {
-            Err(Error::Forbidden(_)) if repo::is_default(tx, id)? => {
-                Err(Error::Forbidden("Default style presets cannot be modified".into()))
-            }
-            other => other.map(drop),
-        })
+        self.shared
+            .db
+            .read(|tx| match authorize::<acts::UpdateStylePreset, _>(actor, repo::find(tx, id)?) {
+                Err(Error::Forbidden(_)) if repo::is_default(tx, id)? => {
+                    Err(Error::Forbidden("Default style presets cannot be modified".into()))
+                }
+                other => other.map(drop),
+            })
     }
 
     /// Everybody's own presets as a table, for administrators.
@@ -193,6 +203,9 @@ impl StylePresets {
 
     /// Brings the presets that ship with the program up to date.
     pub(crate) fn sync_shipped(&self) -> Result<()> {
-        Ok(self.shared.db.write(|tx| repo::replace_shipped(tx, &shipped::presets(), self.shared.env.now()))?)
+        Ok(self
+            .shared
+            .db
+            .write(|tx| repo::replace_shipped(tx, &shipped::presets(), self.shared.env.now()))?)
     }
 }

@@ -7,12 +7,36 @@ use crate::domain::{
 
 /// Name, template of the prompt, template of the negative prompt.
 const PRESETS: &[(&str, &str, &str)] = &[
-    ("Charcoal", "charcoal drawing of {prompt}, smudged shadows, rough paper, strong contrast", "photo, colour, glossy"),
-    ("Flat Poster", "{prompt}, flat poster, few solid colours, bold shapes, clean edges", "gradient, noise, photo, text"),
-    ("Golden Hour", "{prompt}, golden hour, low warm sun, long shadows, soft haze", "harsh flash, overcast, grey"),
-    ("Ink and Wash", "{prompt}, ink outline, loose watercolour wash, white paper", "photo, 3d, smooth shading"),
-    ("Studio Portrait", "portrait of {prompt}, soft key light, plain backdrop, 85mm, shallow depth of field", "distorted face, extra limbs, clutter"),
-    ("Voxel Scene", "{prompt} made of small cubes, isometric view, even light", "curved lines, photo, blur"),
+    (
+        "Charcoal",
+        "charcoal drawing of {prompt}, smudged shadows, rough paper, strong contrast",
+        "photo, colour, glossy",
+    ),
+    (
+        "Flat Poster",
+        "{prompt}, flat poster, few solid colours, bold shapes, clean edges",
+        "gradient, noise, photo, text",
+    ),
+    (
+        "Golden Hour",
+        "{prompt}, golden hour, low warm sun, long shadows, soft haze",
+        "harsh flash, overcast, grey",
+    ),
+    (
+        "Ink and Wash",
+        "{prompt}, ink outline, loose watercolour wash, white paper",
+        "photo, 3d, smooth shading",
+    ),
+    (
+        "Studio Portrait",
+        "portrait of {prompt}, soft key light, plain backdrop, 85mm, shallow depth of field",
+        "distorted face, extra limbs, clutter",
+    ),
+    (
+        "Voxel Scene",
+        "{prompt} made of small cubes, isometric view, even light",
+        "curved lines, photo, blur",
+    ),
 ];
 
 /// All of them. Their identifiers follow from their place, so that they stay the same from start to start.

@@ -17,7 +17,14 @@ use crate::{
 fn filled() -> (Kit, Vec<String>, crate::domain::BoardId) {
     let kit = Kit::new();
     let board = kit.board(&kit.alice, "own", Private);
-    let kinds = [(None, General), (Some(&board), General), (None, Mask), (Some(&board), Control), (None, Mask), (None, General)];
+    let kinds = [
+        (None, General),
+        (Some(&board), General),
+        (None, Mask),
+        (Some(&board), Control),
+        (None, Mask),
+        (None, General),
+    ];
     let names: Vec<String> = kinds
         .into_iter()
         .enumerate()
@@ -38,7 +45,13 @@ fn order(kit: &Kit, actor: &Actor, names: &[String], filter: &ImageFilter) -> Ve
         for offset in (0..all.len() as i64 + limit).step_by(limit as usize) {
             let page = json!(kit.images.list(actor, filter, offset, limit).unwrap());
             assert_eq!(page["total"], json!(all.len()), "{filter:?}");
-            windows.extend(page["items"].as_array().unwrap().iter().map(|image| place(image["image_name"].as_str().unwrap())));
+            windows.extend(
+                page["items"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|image| place(image["image_name"].as_str().unwrap())),
+            );
         }
         assert_eq!(windows, all, "in windows of {limit}: {filter:?}");
     }
@@ -51,12 +64,27 @@ fn lists_are_ordered_by_mark_time_and_name() {
     let filter = ImageFilter::default();
     let ordered = |filter: &ImageFilter| order(&kit, &kit.alice, &names, filter);
     assert_eq!(ordered(&filter), [0, 5, 4, 3, 2, 1]);
-    assert_eq!(ordered(&ImageFilter { starred_first: false, ..filter.clone() }), [5, 4, 3, 2, 1, 0]);
-    let ascending = ImageFilter { direction: Direction::Asc, ..filter };
+    assert_eq!(
+        ordered(&ImageFilter {
+            starred_first: false,
+            ..filter.clone()
+        }),
+        [5, 4, 3, 2, 1, 0]
+    );
+    let ascending = ImageFilter {
+        direction: Direction::Asc,
+        ..filter
+    };
     assert_eq!(ordered(&ascending), [0, 1, 2, 3, 4, 5]);
     kit.images.star(&kit.alice, &names[3..4]).unwrap();
     assert_eq!(ordered(&ascending), [0, 3, 1, 2, 4, 5]);
-    assert_eq!(ordered(&ImageFilter { starred_first: false, ..ascending }), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(
+        ordered(&ImageFilter {
+            starred_first: false,
+            ..ascending
+        }),
+        [0, 1, 2, 3, 4, 5]
+    );
     assert_eq!(kit.images.names(&kit.alice, &ImageFilter::default()).unwrap().starred_count, 2);
 }
 
@@ -65,19 +93,88 @@ fn filters_narrow_a_list_alone_and_together() {
     let (kit, names, board) = filled();
     let all = ImageFilter::default;
     let ordered = |filter: ImageFilter| order(&kit, &kit.alice, &names, &filter);
-    assert_eq!(ordered(ImageFilter { is_intermediate: Some(false), ..all() }), [0, 5, 3, 2, 1]);
-    assert_eq!(ordered(ImageFilter { is_intermediate: Some(true), ..all() }), [4]);
-    assert_eq!(ordered(ImageFilter { board: OnBoard::None, ..all() }), [0, 5, 4, 2]);
-    assert_eq!(ordered(ImageFilter { board: OnBoard::Board(board.clone()), ..all() }), [3, 1]);
-    assert_eq!(ordered(ImageFilter { categories: vec![Mask, Control], ..all() }), [4, 3, 2]);
-    assert_eq!(ordered(ImageFilter { categories: vec![General], board: OnBoard::Board(board), ..all() }), [1]);
-    assert_eq!(ordered(ImageFilter { search_term: Some("ALICE".into()), ..all() }), [0, 5, 4, 3, 2, 1]);
-    assert!(ordered(ImageFilter { search_term: Some("ali%ce".into()), ..all() }).is_empty());
-    assert_eq!(ordered(ImageFilter { day: Some("2026-09-21".into()), is_intermediate: Some(false), ..all() }), [0, 5, 3, 2, 1]);
+    assert_eq!(
+        ordered(ImageFilter {
+            is_intermediate: Some(false),
+            ..all()
+        }),
+        [0, 5, 3, 2, 1]
+    );
+    assert_eq!(
+        ordered(ImageFilter {
+            is_intermediate: Some(true),
+            ..all()
+        }),
+        [4]
+    );
+    assert_eq!(
+        ordered(ImageFilter {
+            board: OnBoard::None,
+            ..all()
+        }),
+        [0, 5, 4, 2]
+    );
+    assert_eq!(
+        ordered(ImageFilter {
+            board: OnBoard::Board(board.clone()),
+            ..all()
+        }),
+        [3, 1]
+    );
+    assert_eq!(
+        ordered(ImageFilter {
+            categories: vec![Mask, Control],
+            ..all()
+        }),
+        [4, 3, 2]
+    );
+    assert_eq!(
+        ordered(ImageFilter {
+            categories: vec![General],
+            board: OnBoard::Board(board),
+            ..all()
+        }),
+        [1]
+    );
+    assert_eq!(
+        ordered(ImageFilter {
+            search_term: Some("ALICE".into()),
+            ..all()
+        }),
+        [0, 5, 4, 3, 2, 1]
+    );
+    assert!(
+        ordered(ImageFilter {
+            search_term: Some("ali%ce".into()),
+            ..all()
+        })
+        .is_empty()
+    );
+    assert_eq!(
+        ordered(ImageFilter {
+            day: Some("2026-09-21".into()),
+            is_intermediate: Some(false),
+            ..all()
+        }),
+        [0, 5, 3, 2, 1]
+    );
     for day in ["2026-09-22", "2026-09", "", "never", "2026-09-21 14"] {
-        assert!(ordered(ImageFilter { day: Some(day.into()), ..all() }).is_empty(), "{day}");
+        assert!(
+            ordered(ImageFilter {
+                day: Some(day.into()),
+                ..all()
+            })
+            .is_empty(),
+            "{day}"
+        );
     }
-    assert!(ordered(ImageFilter { origin: Some(crate::domain::image::ImageOrigin::External), ..all() }).is_empty());
+    assert!(
+        ordered(ImageFilter {
+            origin: Some(crate::domain::image::ImageOrigin::External),
+            ..all()
+        })
+        .is_empty()
+    );
 }
 
 #[test]
@@ -85,8 +182,14 @@ fn g69_a_list_without_a_board_holds_ones_own_alone() {
     let (kit, names, _) = filled();
     let everything = ImageFilter::default();
     assert_eq!(kit.gallery.item_names(&kit.bob, &everything).unwrap().total_count, 1);
-    assert_eq!(kit.gallery.item_names(&kit.admin, &everything).unwrap().total_count, names.len() + 1);
-    let loose = ImageFilter { board: OnBoard::None, ..everything };
+    assert_eq!(
+        kit.gallery.item_names(&kit.admin, &everything).unwrap().total_count,
+        names.len() + 1
+    );
+    let loose = ImageFilter {
+        board: OnBoard::None,
+        ..everything
+    };
     assert_eq!(kit.gallery.item_names(&kit.bob, &loose).unwrap().total_count, 1);
     assert_eq!(kit.gallery.item_names(&kit.admin, &loose).unwrap().total_count, 5);
 }

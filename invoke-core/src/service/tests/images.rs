@@ -44,14 +44,33 @@ fn size(image: &Result<ImageDto>) -> (Value, Value) {
 #[test]
 fn an_upload_is_stored_with_its_texts() {
     let kit = Kit::new();
-    let chunks = Chunks { metadata: Some("{\"seed\": 7}".into()), graph: Some("{\"nodes\": {}, \"edges\": []}".into()), workflow: Some("{}".into()) };
+    let chunks = Chunks {
+        metadata: Some("{\"seed\": 7}".into()),
+        graph: Some("{\"nodes\": {}, \"edges\": []}".into()),
+        workflow: Some("{}".into()),
+    };
     let stored = name(&kit.images.upload(&kit.alice, upload_of(&png(16, 12, &chunks))).unwrap());
     let dto = json!(kit.images.dto(&kit.alice, &stored).unwrap());
-    assert_eq!((&dto["image_origin"], &dto["has_workflow"], &dto["width"]), (&json!("external"), &json!(true), &json!(16)));
+    assert_eq!(
+        (&dto["image_origin"], &dto["has_workflow"], &dto["width"]),
+        (&json!("external"), &json!(true), &json!(16))
+    );
     assert_eq!(kit.images.metadata(&kit.alice, &stored).unwrap(), json!({"seed": 7}));
-    assert_eq!(kit.images.workflow(&kit.alice, &stored).unwrap(), json!({"workflow": null, "graph": chunks.graph}));
-    let form = kit.images.upload(&kit.alice, Upload { metadata: Some("{\"a\": 1}".into()), ..upload_of(&png(4, 4, &chunks)) }).unwrap();
-    assert_eq!(kit.images.metadata(&kit.alice, &name(&form)).unwrap(), json!({"a": 1}));
+    assert_eq!(
+        kit.images.workflow(&kit.alice, &stored).unwrap(),
+        json!({"workflow": null, "graph": chunks.graph})
+    );
+    let form = kit
+        .images
+        .upload(
+            &kit.alice,
+            Upload {
+                metadata: Some("{\"a\": 1}".into()),
+                ..upload_of(&png(4, 4, &chunks))
+            },
+        )
+        .unwrap();
+    assert_eq!(kit.images.metadata(&kit.alice, name(&form)).unwrap(), json!({"a": 1}));
     let webp = kit.images.thumbnail(&kit.alice, &stored).unwrap().read_all().unwrap();
     assert_eq!(image::load_from_memory(&webp).unwrap().width(), 16);
 }
@@ -64,8 +83,25 @@ fn an_upload_is_cropped_and_resized_as_asked() {
         framed.put_pixel(x, y, Rgba([9, 9, 9, 255]));
     }
     let bytes = encode_png(&framed.into(), &Chunks::default(), EncodeOptions { compression: 1 }).unwrap();
-    assert_eq!(size(&kit.images.upload(&kit.alice, Upload { crop_visible: true, ..upload_of(&bytes) })), (json!(10), json!(6)));
-    let sized = |text: &str| kit.images.upload(&kit.alice, Upload { resize_to: Some(text.into()), ..upload_of(&bytes) });
+    assert_eq!(
+        size(&kit.images.upload(
+            &kit.alice,
+            Upload {
+                crop_visible: true,
+                ..upload_of(&bytes)
+            }
+        )),
+        (json!(10), json!(6))
+    );
+    let sized = |text: &str| {
+        kit.images.upload(
+            &kit.alice,
+            Upload {
+                resize_to: Some(text.into()),
+                ..upload_of(&bytes)
+            },
+        )
+    };
     assert_eq!(size(&sized("{\"width\": 5, \"height\": 7}")), (json!(5), json!(7)));
     assert!(matches!(sized("[5, 7]"), Err(Error::BadRequest(_))));
 }
@@ -75,9 +111,15 @@ fn what_is_no_picture_is_refused_and_leaves_nothing() {
     let kit = Kit::new();
     let whole = png(64, 64, &Chunks::default());
     for bytes in [&b"text"[..], b"", &whole[..whole.len() / 2]] {
-        assert!(matches!(kit.images.upload(&kit.alice, upload_of(bytes)), Err(Error::Unsupported(_))));
+        assert!(matches!(
+            kit.images.upload(&kit.alice, upload_of(bytes)),
+            Err(Error::Unsupported(_))
+        ));
     }
-    let csv = Upload { content_type: "text/csv", ..upload_of(&whole) };
+    let csv = Upload {
+        content_type: "text/csv",
+        ..upload_of(&whole)
+    };
     assert!(matches!(kit.images.upload(&kit.alice, csv), Err(Error::Unsupported(text)) if text == "Not an image"));
     assert_eq!(kit.images.names(&kit.alice, &Default::default()).unwrap().total_count, 0);
 }
@@ -87,10 +129,20 @@ fn uploads_into_boards_follow_the_boards_rules() {
     let kit = Kit::new();
     let (private, public) = (kit.board(&kit.alice, "own", Private), kit.board(&kit.alice, "open", Public));
     let bytes = png(4, 4, &Chunks::default());
-    let into = |actor: &Actor, board: &str| kit.images.upload(actor, Upload { board_id: Some(crate::domain::BoardId::new(board)), ..upload_of(&bytes) });
+    let into = |actor: &Actor, board: &str| {
+        kit.images.upload(
+            actor,
+            Upload {
+                board_id: Some(crate::domain::BoardId::new(board)),
+                ..upload_of(&bytes)
+            },
+        )
+    };
     assert!(matches!(into(&kit.bob, private.as_str()), Err(Error::Forbidden(text)) if text == "Not authorized to upload to this board"));
     assert!(absent(into(&kit.bob, "nowhere")) && absent(into(&kit.admin, "none")));
-    assert!(into(&kit.bob, public.as_str()).is_ok() && into(&kit.alice, private.as_str()).is_ok() && into(&kit.admin, private.as_str()).is_ok());
+    assert!(
+        into(&kit.bob, public.as_str()).is_ok() && into(&kit.alice, private.as_str()).is_ok() && into(&kit.admin, private.as_str()).is_ok()
+    );
 }
 
 #[test]
@@ -104,31 +156,54 @@ fn g31_g69_nobody_sees_anothers_pictures() {
     assert!(forbidden(kit.images.update(&kit.bob, &image, &ImageChanges::default())) && forbidden(kit.images.delete(&kit.bob, &image)));
     assert!(forbidden(kit.boards.add_image(&kit.bob, &private, &image)));
     assert!(kit.images.by_names(&kit.bob, std::slice::from_ref(&image)).unwrap().is_empty());
-    assert!(kit.images.delete_many(&kit.bob, std::slice::from_ref(&image)).unwrap().deleted_images.is_empty());
+    assert!(
+        kit.images
+            .delete_many(&kit.bob, std::slice::from_ref(&image))
+            .unwrap()
+            .deleted_images
+            .is_empty()
+    );
     assert!(absent(kit.images.dto(&kit.bob, "missing.png")) && absent(kit.images.dto(&kit.bob, "../x")));
-    assert!(forbidden(kit.images.delete(&kit.bob, "missing.png")), "that it is missing is not told");
+    assert!(
+        forbidden(kit.images.delete(&kit.bob, "missing.png")),
+        "that it is missing is not told"
+    );
     assert!(absent(kit.images.delete(&kit.admin, "missing.png")));
-    for nobody in [Actor::anonymous()] {
-        assert!(matches!(kit.images.full(&nobody, &image), Err(Error::Unauthenticated(_))));
-        assert!(matches!(kit.images.full(&nobody, "missing.png"), Err(Error::Unauthenticated(_))));
-    }
+    let nobody = Actor::anonymous();
+    assert!(matches!(kit.images.full(&nobody, &image), Err(Error::Unauthenticated(_))));
+    assert!(matches!(kit.images.full(&nobody, "missing.png"), Err(Error::Unauthenticated(_))));
 }
 
 #[test]
 fn records_change_and_marks_come_and_go() {
     let kit = Kit::new();
     let image = name(&kit.picture(&kit.alice, None));
-    let changes = ImageChanges { image_category: Some(ImageCategory::Mask), is_intermediate: Some(true), ..ImageChanges::default() };
+    let changes = ImageChanges {
+        image_category: Some(ImageCategory::Mask),
+        is_intermediate: Some(true),
+        ..ImageChanges::default()
+    };
     let before = json!(kit.images.dto(&kit.alice, &image).unwrap());
     kit.clock.advance_millis(5);
     let after = json!(kit.images.update(&kit.alice, &image, &changes).unwrap());
-    assert_eq!((&after["image_category"], &after["is_intermediate"], &after["starred"]), (&json!("mask"), &json!(true), &json!(false)));
+    assert_eq!(
+        (&after["image_category"], &after["is_intermediate"], &after["starred"]),
+        (&json!("mask"), &json!(true), &json!(false))
+    );
     assert_eq!(before["created_at"], after["created_at"]);
     assert_ne!(before["updated_at"], after["updated_at"]);
     let names = [image.clone(), image.clone(), "missing.png".into(), "../bad".into()];
-    assert_eq!(json!(kit.images.star(&kit.alice, &names).unwrap()), json!({"affected_boards": ["none"], "starred_images": [image], "failed_images": []}));
-    assert_eq!(json!(kit.images.unstar(&kit.alice, &names).unwrap())["unstarred_images"], json!([image]));
-    assert!(matches!(kit.images.update(&kit.admin, "missing.png", &changes), Err(Error::BadRequest(text)) if text == "Failed to update image"));
+    assert_eq!(
+        json!(kit.images.star(&kit.alice, &names).unwrap()),
+        json!({"affected_boards": ["none"], "starred_images": [image], "failed_images": []})
+    );
+    assert_eq!(
+        json!(kit.images.unstar(&kit.alice, &names).unwrap())["unstarred_images"],
+        json!([image])
+    );
+    assert!(
+        matches!(kit.images.update(&kit.admin, "missing.png", &changes), Err(Error::BadRequest(text)) if text == "Failed to update image")
+    );
 }
 
 #[test]
@@ -137,7 +212,10 @@ fn deleting_takes_record_and_files() {
     let images: Vec<String> = (0..3).map(|_| name(&kit.picture(&kit.alice, None))).collect();
     let asked = [images[0].clone(), "missing.png".into(), images[1].clone(), images[0].clone()];
     let gone = json!(kit.images.delete_many(&kit.alice, &asked).unwrap());
-    assert_eq!(gone, json!({"affected_boards": ["none"], "deleted_images": [images[0], images[1]], "failed_images": []}));
+    assert_eq!(
+        gone,
+        json!({"affected_boards": ["none"], "deleted_images": [images[0], images[1]], "failed_images": []})
+    );
     assert!(absent(kit.images.full(&kit.alice, &images[0])) && kit.images.full(&kit.alice, &images[2]).is_ok());
     assert!(kit.images.delete(&kit.alice, &images[2]).is_ok());
     assert!(forbidden(kit.images.delete(&kit.alice, &images[2])));
@@ -152,8 +230,16 @@ fn intermediates_and_uncategorised_pictures_are_cleared_in_bulk() {
         kit.picture(owner, None);
     }
     let kept = name(&kit.picture(&kit.alice, Some(&board)));
-    assert_eq!((kit.images.intermediates(&kit.alice).unwrap(), kit.images.intermediates(&kit.admin).unwrap()), (1, 2));
-    assert!(matches!(kit.images.clear_intermediates(&kit.bob), Err(Error::Forbidden(text)) if text == "Only admins can clear all intermediates"));
+    assert_eq!(
+        (
+            kit.images.intermediates(&kit.alice).unwrap(),
+            kit.images.intermediates(&kit.admin).unwrap()
+        ),
+        (1, 2)
+    );
+    assert!(
+        matches!(kit.images.clear_intermediates(&kit.bob), Err(Error::Forbidden(text)) if text == "Only admins can clear all intermediates")
+    );
     assert_eq!(kit.images.clear_intermediates(&kit.admin).unwrap(), 2);
     assert_eq!(kit.images.delete_uncategorized(&kit.alice).unwrap().deleted_images.len(), 1);
     assert_eq!(kit.images.names(&kit.bob, &Default::default()).unwrap().total_count, 1);
@@ -167,8 +253,12 @@ fn a_row_that_still_refers_to_a_picture_keeps_it_whole() {
     kit.shared
         .db
         .write(|tx| {
-            tx.sql().execute("INSERT INTO image_subfolder_move_jobs (id, state) VALUES (1, 'planned')", [])?;
-            tx.sql().execute("INSERT INTO image_subfolder_move_items VALUES (1, ?1, '', '', 0, '', '', '', '', 'planned', NULL)", [&held])
+            tx.sql()
+                .execute("INSERT INTO image_subfolder_move_jobs (id, state) VALUES (1, 'planned')", [])?;
+            tx.sql().execute(
+                "INSERT INTO image_subfolder_move_items VALUES (1, ?1, '', '', 0, '', '', '', '', 'planned', NULL)",
+                [&held],
+            )
         })
         .unwrap();
     let gone = json!(kit.images.delete_many(&kit.alice, &[held.clone(), free.clone()]).unwrap());
@@ -189,7 +279,10 @@ fn an_archive_is_made_in_the_background_and_fetched_once_by_its_owner() {
         }
     });
     assert!(matches!(downloads.order(&kit.alice, &[], None), Err(Error::BadRequest(_))));
-    assert!(forbidden(downloads.order(&kit.bob, &[], Some(board.as_str()))) && forbidden(downloads.order(&kit.bob, std::slice::from_ref(&image), None)));
+    assert!(
+        forbidden(downloads.order(&kit.bob, &[], Some(board.as_str())))
+            && forbidden(downloads.order(&kit.bob, std::slice::from_ref(&image), None))
+    );
     assert!(absent(downloads.order(&kit.bob, &[], Some("none"))));
     let item = downloads.order(&kit.alice, &[], Some(board.as_str())).unwrap();
     assert!(item.starts_with("Myboard 1_") && item.ends_with(".zip"), "{item}");

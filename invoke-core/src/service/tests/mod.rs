@@ -57,7 +57,13 @@ impl Kit {
         let root = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_790_000_000_000)));
         let env = Env::new(Arc::clone(&clock) as _, Arc::new(SeededRng::new(1)));
-        let config = Arc::new(Config::from_settings(root.path(), Settings { multiuser: true, ..Settings::default() }));
+        let config = Arc::new(Config::from_settings(
+            root.path(),
+            Settings {
+                multiuser: true,
+                ..Settings::default()
+            },
+        ));
         let db = Arc::new(Db::in_memory(env.now()).unwrap());
         let shared = Arc::new(Shared {
             authenticator: Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).unwrap()),
@@ -96,7 +102,10 @@ impl Kit {
             board_id: board.cloned(),
             session_id: None,
             node_id: None,
-            chunks: Chunks { metadata: Some(format!("{{\"by\": \"{}\"}}", owner.user_id())), ..Chunks::default() },
+            chunks: Chunks {
+                metadata: Some(format!("{{\"by\": \"{}\"}}", owner.user_id())),
+                ..Chunks::default()
+            },
         };
         self.images.create(owner, picture).unwrap()
     }
@@ -104,7 +113,10 @@ impl Kit {
     pub(super) fn board(&self, owner: &Actor, name: &str, visibility: BoardVisibility) -> BoardId {
         self.clock.advance_millis(1);
         let board = self.boards.create(owner, name).unwrap().board_id().clone();
-        let changes = BoardChanges { board_visibility: Some(visibility), ..BoardChanges::default() };
+        let changes = BoardChanges {
+            board_visibility: Some(visibility),
+            ..BoardChanges::default()
+        };
         self.boards.update(owner, &board, &changes).unwrap();
         board
     }

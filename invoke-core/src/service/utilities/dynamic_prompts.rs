@@ -116,7 +116,10 @@ impl Reader<'_> {
             let before = &text[..begun];
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-            format!("Expected end of text, found '{{'  (at char {}), (line:{line}, col:{column})", before.chars().count())
+            format!(
+                "Expected end of text, found '{{'  (at char {}), (line:{line}, col:{column})",
+                before.chars().count()
+            )
         };
         if depth == DEEPEST {
             return Err(format!("Alternatives nest too deep: {DEEPEST} levels at most"));
@@ -142,19 +145,34 @@ impl Reader<'_> {
         }
         let count = options.len();
         let most = most.unwrap_or(count).min(count);
-        Ok(Choice { options, least: least.min(most), most, separator })
+        Ok(Choice {
+            options,
+            least: least.min(most),
+            most,
+            separator,
+        })
     }
 
     /// `2$$`, `1-3$$`, `2$$ and $$` at the beginning of alternatives: least, most (none for all), separator.
     fn bounds(&mut self) -> (usize, Option<usize>, String) {
         let plain = (1, Some(1), ",".to_owned());
-        let Some((head, after)) = self.rest().split_once("$$") else { return plain };
-        let number = |text: &str, otherwise| if text.is_empty() { Some(otherwise) } else { text.trim().parse::<usize>().ok().map(Some) };
+        let Some((head, after)) = self.rest().split_once("$$") else {
+            return plain;
+        };
+        let number = |text: &str, otherwise| {
+            if text.is_empty() {
+                Some(otherwise)
+            } else {
+                text.trim().parse::<usize>().ok().map(Some)
+            }
+        };
         let bounds = match head.split_once('-') {
             Some((low, high)) => number(low, Some(1)).flatten().zip(number(high, None)),
             None => number(head, Some(1)).flatten().map(|n| (n, Some(n))),
         };
-        let Some((least, most)) = bounds.filter(|_| !head.is_empty()) else { return plain };
+        let Some((least, most)) = bounds.filter(|_| !head.is_empty()) else {
+            return plain;
+        };
         let mut used = head.len() + 2;
         let mut separator = ",".to_owned();
         if let Some((between, _)) = after.split_once("$$").filter(|(between, _)| !between.contains(['|', '{', '}'])) {
@@ -167,7 +185,9 @@ impl Reader<'_> {
 
     /// `0.3::` before an alternative.
     fn weight(&mut self) -> f64 {
-        let Some((head, _)) = self.rest().split_once("::") else { return 1.0 };
+        let Some((head, _)) = self.rest().split_once("::") else {
+            return 1.0;
+        };
         match head.trim().parse::<f64>() {
             Ok(weight) if weight.is_finite() && weight >= 0.0 => {
                 self.at += head.len() + 2;
@@ -186,7 +206,11 @@ fn sequences(pieces: &[Piece], most: usize) -> Vec<String> {
             Piece::Text(text) => vec![text.clone()],
             Piece::Choice(choice) => choices(choice, most),
         };
-        found = found.iter().flat_map(|head| texts.iter().map(move |tail| format!("{head}{tail}"))).take(most).collect();
+        found = found
+            .iter()
+            .flat_map(|head| texts.iter().map(move |tail| format!("{head}{tail}")))
+            .take(most)
+            .collect();
     }
     found
 }
@@ -209,7 +233,11 @@ fn arrange(options: &[Vec<String>], count: usize, chosen: &mut Vec<usize>, separ
         let mut texts = vec![String::new()];
         for (place, &option) in chosen.iter().enumerate() {
             let joint = if place == 0 { "" } else { separator };
-            texts = texts.iter().flat_map(|head| options[option].iter().map(move |tail| format!("{head}{joint}{tail}"))).take(most).collect();
+            texts = texts
+                .iter()
+                .flat_map(|head| options[option].iter().map(move |tail| format!("{head}{joint}{tail}")))
+                .take(most)
+                .collect();
         }
         found.extend(texts.into_iter().take(most - found.len()));
         return;
@@ -261,7 +289,10 @@ mod tests {
     /// Observed on the original.
     #[test]
     fn alternatives_come_in_the_originals_order() {
-        assert_eq!(all("a {red|green} {cat|dog}"), ["a red cat", "a red dog", "a green cat", "a green dog"]);
+        assert_eq!(
+            all("a {red|green} {cat|dog}"),
+            ["a red cat", "a red dog", "a green cat", "a green dog"]
+        );
         assert_eq!(all("{2$$a|b|c}"), ["a,b", "a,c", "b,a", "b,c", "c,a", "c,b"]);
         assert_eq!(all("{1-2$$a|b}"), ["a", "b", "a,b", "b,a"]);
         assert_eq!(all("{2$$ and $$a|b}"), ["a and b", "b and a"]);
@@ -271,7 +302,10 @@ mod tests {
         assert_eq!(all("{|a}"), ["", "a"]);
         assert_eq!(all("{}"), [""]);
         assert_eq!(all(""), [""]);
-        assert_eq!(Template::parse("{a|b").unwrap_err(), "Expected end of text, found '{'  (at char 0), (line:1, col:1)");
+        assert_eq!(
+            Template::parse("{a|b").unwrap_err(),
+            "Expected end of text, found '{'  (at char 0), (line:1, col:1)"
+        );
     }
 
     #[test]

@@ -14,7 +14,12 @@ use crate::{
 };
 
 /// Extensions of fonts, and their content types.
-const KINDS: &[(&str, &str)] = &[("ttf", "font/ttf"), ("otf", "font/otf"), ("woff", "font/woff"), ("woff2", "font/woff2")];
+const KINDS: &[(&str, &str)] = &[
+    ("ttf", "font/ttf"),
+    ("otf", "font/otf"),
+    ("woff", "font/woff"),
+    ("woff2", "font/woff2"),
+];
 /// Folders below the fonts' folder that are looked into, at most.
 const DEEPEST: usize = 4;
 /// Words at the end of a file's name that say how heavy a face is.
@@ -46,7 +51,9 @@ fn kind_of(path: &Path) -> Option<&'static str> {
 
 /// Fonts below a folder, relative to it. Links are not followed.
 fn below(folder: &Path, relative: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder.join(relative)) else { return };
+    let Ok(entries) = std::fs::read_dir(folder.join(relative)) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = relative.join(entry.file_name());
         match entry.file_type() {
@@ -69,12 +76,20 @@ fn face(path: &Path) -> (String, u16, &'static str) {
     let weight = WEIGHTS.iter().find(|(word, _)| *word == weight_word).map(|(_, weight)| *weight);
     match (weight, weight_word.is_empty() && is_italic) {
         (None, false) => (stem.to_owned(), 400, "normal"),
-        (weight, _) => (family.to_owned(), weight.unwrap_or(400), if is_italic { "italic" } else { "normal" }),
+        (weight, _) => (
+            family.to_owned(),
+            weight.unwrap_or(400),
+            if is_italic { "italic" } else { "normal" },
+        ),
     }
 }
 
 fn url_of(path: &Path) -> (String, String) {
-    let text = path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+    let text = path
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/");
     let escaped: String = text
         .bytes()
         .map(|byte| match byte {
@@ -102,7 +117,10 @@ impl Utilities {
         let fonts: Vec<Value> = families
             .into_iter()
             .map(|(key, (family, faces))| {
-                let usual = faces.iter().find(|face| face["weight"] == 400 && face["style"] == "normal").or(faces.first());
+                let usual = faces
+                    .iter()
+                    .find(|face| face["weight"] == 400 && face["style"] == "normal")
+                    .or(faces.first());
                 let (path, url) = (usual.map(|face| face["path"].clone()), usual.map(|face| face["url"].clone()));
                 json!({"id": format!("user:{key}"), "family": family, "label": family, "path": path, "url": url, "faces": faces})
             })
@@ -125,7 +143,10 @@ impl Utilities {
         if file.canonicalize().ok().as_deref() != Some(file.as_path()) || !file.is_file() {
             return Err(absent());
         }
-        Ok(FontFile { bytes: std::fs::read(file)?, media })
+        Ok(FontFile {
+            bytes: std::fs::read(file)?,
+            media,
+        })
     }
 }
 

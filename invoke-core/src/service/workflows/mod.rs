@@ -98,7 +98,10 @@ impl Workflows {
 
     /// One workflow.
     pub fn get(&self, actor: &Actor, workflow_id: &str) -> Result<Value> {
-        let workflow = self.shared.db.read(|tx| authorize::<acts::ReadWorkflow, _>(actor, repo::find(tx, workflow_id)?))?;
+        let workflow = self
+            .shared
+            .db
+            .read(|tx| authorize::<acts::ReadWorkflow, _>(actor, repo::find(tx, workflow_id)?))?;
         let mut record = Self::record(&workflow);
         record["thumbnail_url"] = self.thumbnail_url(workflow_id);
         record["call_saved_workflow_compatibility"] = self.compatibility(&workflow);
@@ -111,27 +114,52 @@ impl Workflows {
         let scope = Scope::of(actor);
         let per_page = page.per_page.filter(|n| *n > 0);
         if let Some(callable) = page.callable {
-            let all = self.shared.db.read(|tx| repo::list(tx, &scope, filter, &page.order, page.direction, 0, -1))?;
-            let fitting: Vec<&Workflow> =
-                all.iter().filter(|workflow| self.compatibility(workflow)["is_callable"] == json!(callable)).collect();
+            let all = self
+                .shared
+                .db
+                .read(|tx| repo::list(tx, &scope, filter, &page.order, page.direction, 0, -1))?;
+            let fitting: Vec<&Workflow> = all
+                .iter()
+                .filter(|workflow| self.compatibility(workflow)["is_callable"] == json!(callable))
+                .collect();
             let total = i64::try_from(fitting.len()).unwrap_or(i64::MAX);
             let size = per_page.unwrap_or(total);
-            let window = fitting.iter().skip(usize::try_from(page.page * size).unwrap_or(0)).take(usize::try_from(size).unwrap_or(0));
-            return Ok(paged(page.page, per_page, total, window.map(|workflow| self.list_item(workflow)).collect()));
+            let window = fitting
+                .iter()
+                .skip(usize::try_from(page.page * size).unwrap_or(0))
+                .take(usize::try_from(size).unwrap_or(0));
+            return Ok(paged(
+                page.page,
+                per_page,
+                total,
+                window.map(|workflow| self.list_item(workflow)).collect(),
+            ));
         }
         let (offset, limit) = per_page.map_or((0, -1), |n| (page.page.saturating_mul(n), n));
         let (total, workflows) = self.shared.db.read(|tx| -> rusqlite::Result<_> {
-            Ok((repo::count(tx, &scope, filter)?, repo::list(tx, &scope, filter, &page.order, page.direction, offset, limit)?))
+            Ok((
+                repo::count(tx, &scope, filter)?,
+                repo::list(tx, &scope, filter, &page.order, page.direction, offset, limit)?,
+            ))
         })?;
-        Ok(paged(page.page, per_page, total, workflows.iter().map(|workflow| self.list_item(workflow)).collect()))
+        Ok(paged(
+            page.page,
+            per_page,
+            total,
+            workflows.iter().map(|workflow| self.list_item(workflow)).collect(),
+        ))
     }
 
     /// All tags of a list, sorted.
     pub fn tags(&self, actor: &Actor, filter: &Filter) -> Result<Vec<String>> {
         authorize_global::<acts::UseServer>(actor)?;
         let texts = self.shared.db.read(|tx| repo::tag_texts(tx, &Scope::of(actor), filter))?;
-        let mut tags: Vec<String> =
-            texts.iter().flat_map(|text| text.split(',')).map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()).collect();
+        let mut tags: Vec<String> = texts
+            .iter()
+            .flat_map(|text| text.split(','))
+            .map(|tag| tag.trim().to_owned())
+            .filter(|tag| !tag.is_empty())
+            .collect();
         tags.sort_unstable();
         tags.dedup();
         Ok(tags)
@@ -144,7 +172,10 @@ impl Workflows {
         self.shared.db.read(|tx| -> Result<_> {
             let mut counts = Map::new();
             for tag in tags {
-                let filter = Filter { tags: vec![tag.clone()], ..filter.clone() };
+                let filter = Filter {
+                    tags: vec![tag.clone()],
+                    ..filter.clone()
+                };
                 counts.insert(tag.clone(), json!(repo::count(tx, &scope, &filter)?));
             }
             Ok(Value::Object(counts))
@@ -158,7 +189,10 @@ impl Workflows {
         self.shared.db.read(|tx| -> Result<_> {
             let mut counts = Map::new();
             for category in categories {
-                let filter = Filter { categories: vec![*category], ..filter.clone() };
+                let filter = Filter {
+                    categories: vec![*category],
+                    ..filter.clone()
+                };
                 counts.insert(category.to_string(), json!(repo::count(tx, &scope, &filter)?));
             }
             Ok(Value::Object(counts))
@@ -269,7 +303,9 @@ impl Workflows {
     }
 
     fn may_update(&self, actor: &Actor, workflow_id: &str) -> Result<()> {
-        self.shared.db.read(|tx| authorize::<acts::UpdateWorkflow, _>(actor, repo::find(tx, workflow_id)?).map(drop))
+        self.shared
+            .db
+            .read(|tx| authorize::<acts::UpdateWorkflow, _>(actor, repo::find(tx, workflow_id)?).map(drop))
     }
 
     /// A workflow's picture, WebP. Anybody who knows the identifier may see it: pages load it without credentials.
@@ -279,7 +315,10 @@ impl Workflows {
 
     /// Brings the workflows that ship with the program up to date.
     pub(crate) fn sync_shipped(&self) -> Result<()> {
-        Ok(self.shared.db.write(|tx| repo::sync_shipped(tx, shipped::WORKFLOWS, self.shared.env.now()))?)
+        Ok(self
+            .shared
+            .db
+            .write(|tx| repo::sync_shipped(tx, shipped::WORKFLOWS, self.shared.env.now()))?)
     }
 
     fn publish(&self, event: Event) {
@@ -294,7 +333,11 @@ fn paged(page: i64, per_page: Option<i64>, total: i64, items: Vec<Value>) -> Val
 }
 
 fn change_of<A: crate::authz::Act>(workflow: &Permit<A, Workflow>) -> WorkflowChange {
-    WorkflowChange { workflow_id: workflow.workflow_id.clone(), user_id: workflow.user_id.clone(), is_public: workflow.is_public }
+    WorkflowChange {
+        workflow_id: workflow.workflow_id.clone(),
+        user_id: workflow.user_id.clone(),
+        is_public: workflow.is_public,
+    }
 }
 
 /// The document as it is kept, with its identifier.
@@ -306,7 +349,9 @@ fn stored(document: &Value, workflow_id: &str) -> String {
 
 fn not_shipped(document: &Value) -> Result<()> {
     if document["meta"]["category"] == Origin::Default.as_str() {
-        return Err(Error::BadRequest("Workflows that ship with the program cannot be added or changed".into()));
+        return Err(Error::BadRequest(
+            "Workflows that ship with the program cannot be added or changed".into(),
+        ));
     }
     Ok(())
 }

@@ -37,7 +37,11 @@ pub(super) struct World {
 pub(super) fn world_on(db: Db, multiuser: bool) -> World {
     let clock = Arc::new(ManualClock::at(START));
     let env = Env::new(Arc::clone(&clock) as _, Arc::new(SeededRng::new(7)));
-    let settings = Settings { multiuser, strict_password_checking: true, ..Settings::default() };
+    let settings = Settings {
+        multiuser,
+        strict_password_checking: true,
+        ..Settings::default()
+    };
     let root = tempfile::tempdir().unwrap();
     let config = Arc::new(Config::from_settings(root.path(), settings));
     let (db, bus) = (Arc::new(db), Bus::default());
@@ -58,7 +62,14 @@ pub(super) fn world_on(db: Db, multiuser: bool) -> World {
         authenticator: Arc::new(Authenticator::open(db, env, multiuser).unwrap()),
     });
     let auth = Auth::open(Arc::clone(&shared), Door::Library).unwrap();
-    World { clock, shared, auth, announced, _root: root, _subscription: subscription }
+    World {
+        clock,
+        shared,
+        auth,
+        announced,
+        _root: root,
+        _subscription: subscription,
+    }
 }
 
 pub(super) fn world() -> World {
@@ -83,7 +94,11 @@ pub(super) fn id(dto: &UserDto) -> UserId {
 impl World {
     /// Sets up the first administrator and signs in.
     pub(super) fn admin(&self) -> Session {
-        let setup = Setup { email: email("root@example.com"), display_name: Some("Root".into()), password: PASSWORD.into() };
+        let setup = Setup {
+            email: email("root@example.com"),
+            display_name: Some("Root".into()),
+            password: PASSWORD.into(),
+        };
         self.auth.setup(&Actor::anonymous(), &setup).unwrap();
         self.session(&self.login("root@example.com", PASSWORD).unwrap().token).unwrap()
     }
@@ -96,12 +111,21 @@ impl World {
     }
 
     pub(super) fn make(&self, admin: &Session, address: &str, is_admin: bool) -> UserId {
-        let account = NewAccount { email: email(address), display_name: None, password: PASSWORD.into(), is_admin };
+        let account = NewAccount {
+            email: email(address),
+            display_name: None,
+            password: PASSWORD.into(),
+            is_admin,
+        };
         id(&self.auth.create_user(&admin.actor, &account).unwrap())
     }
 
     pub(super) fn login(&self, address: &str, password: &str) -> Result<LoggedIn> {
-        self.login_as(&Credentials { email: email(address), password: password.into(), remember_me: false })
+        self.login_as(&Credentials {
+            email: email(address),
+            password: password.into(),
+            remember_me: false,
+        })
     }
 
     pub(super) fn login_as(&self, credentials: &Credentials) -> Result<LoggedIn> {
@@ -118,12 +142,17 @@ impl World {
     }
 
     pub(super) fn images(&self) -> Images {
-        Images { shared: Arc::clone(&self.shared) }
+        Images {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     pub(super) fn password_hash(&self, user_id: &UserId) -> String {
         let hash = |tx: &crate::db::ReadTx<'_>| {
-            tx.sql().query_row("SELECT password_hash FROM users WHERE user_id = ?1", [user_id], |row| row.get::<_, String>(0))
+            tx.sql()
+                .query_row("SELECT password_hash FROM users WHERE user_id = ?1", [user_id], |row| {
+                    row.get::<_, String>(0)
+                })
         };
         self.shared.db.read(hash).unwrap()
     }

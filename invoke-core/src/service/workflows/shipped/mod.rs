@@ -25,7 +25,12 @@ mod tests {
                 assert!(node(&edge["target"])["data"]["inputs"].get(field).is_some(), "{id}: {field}");
             }
             for exposed in document["exposedFields"].as_array().unwrap() {
-                assert!(node(&exposed["nodeId"])["data"]["inputs"].get(exposed["fieldName"].as_str().unwrap()).is_some(), "{id}: {exposed}");
+                assert!(
+                    node(&exposed["nodeId"])["data"]["inputs"]
+                        .get(exposed["fieldName"].as_str().unwrap())
+                        .is_some(),
+                    "{id}: {exposed}"
+                );
             }
         }
     }
