@@ -1,0 +1,99 @@
+//! Modules use those above them in the list and no others, and each crate of weight is known in few places.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Leaves first; a module may use itself and what stands before it.
+const LAYERS: &[&str] = &[
+    "env", "domain", "config", "authz", "db", "repo", "events", "files", "authn", "graph", "prompts", "numeric_rng", "imaging", "models", "diffusion",
+    "nodes", "engine", "queue", "service", "core",
+];
+
+/// Crates, and the modules that may know them.
+const CRATES: &[(&str, &[&str])] = &[
+    ("candle_core", &["diffusion", "nodes", "engine"]),
+    ("jsonwebtoken", &["authn"]),
+    ("argon2", &["authn"]),
+    ("bcrypt", &["authn"]),
+    ("rusqlite", &["db", "repo", "domain", "authn", "service", "config"]),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file that is no test, with its top module and what it says before its tests.
+fn files() -> Vec<(String, String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    let mut files = Vec::new();
+    for path in paths {
+        let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+        if name == "lib.rs" || name.contains("test") {
+            continue;
+        }
+        let module = name.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        files.push((name, module, text.split("#[cfg(test)]").next().unwrap().to_owned()));
+    }
+    assert!(files.len() > 100, "the sources were not found");
+    files
+}
+
+/// First words after `crate::`, those in braces too.
+fn used(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for rest in text.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            words.push(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+            continue;
+        };
+        let (mut depth, mut word) = (0, String::new());
+        for c in list.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => words.push(std::mem::take(&mut word)),
+                _ if depth == 0 => word.push(c),
+                _ => {}
+            }
+        }
+        words.push(word);
+    }
+    words.iter().map(|word| word.trim().split("::").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn modules_use_what_stands_above_them() {
+    let rank = |module: &str| LAYERS.iter().position(|layer| *layer == module);
+    let mut wrong = Vec::new();
+    for (name, module, text) in files() {
+        let own = rank(&module).unwrap_or_else(|| panic!("{name}: the module {module} has no place in the list of layers"));
+        wrong.extend(used(&text).iter().filter(|other| rank(other).is_some_and(|other| other > own)).map(|other| format!("{name} uses {other}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn crates_of_weight_are_known_in_few_places() {
+    let mut wrong = Vec::new();
+    for (name, module, text) in files() {
+        for (krate, modules) in CRATES {
+            if text.contains(&format!("{krate}::")) && !modules.contains(&module.as_str()) {
+                wrong.push(format!("{name} knows {krate}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
