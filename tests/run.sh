@@ -17,7 +17,7 @@ if command -v cargo-deny >/dev/null 2>&1; then step "licences and advisories"; c
 
 step "unit and integration tests"
 if command -v cargo-nextest >/dev/null 2>&1; then cargo nextest run --workspace; else cargo test --workspace; fi
-cargo test -q --doc -p invoke-core
+cargo test -q --doc --workspace
 [ "${1:-}" = quick ] && exit 0
 
 step "the server"

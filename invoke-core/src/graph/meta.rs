@@ -3,6 +3,8 @@
 //! They are written as attributes on plain structs (`#[derive(Node)]`, `#[derive(Output)]`) and read by everything that treats nodes alike:
 //! validation, the type rules of edges, execution, and the schema that editors build their templates from.
 
+use serde_json::{Map, Value};
+
 use crate::domain::shape::{Extra, ObjectShape, Shape};
 
 /// How far a node can be relied on.
@@ -189,6 +191,22 @@ pub struct OutputMeta {
     pub fields: &'static [OutputField],
 }
 
+impl OutputMeta {
+    /// A stored output with the values that were left out of storage because they were null.
+    pub fn completed(&self, mut stored: Map<String, Value>) -> Value {
+        let mut whole = Map::with_capacity(stored.len());
+        for field in self.fields {
+            let absent = || {
+                let default = field.default.and_then(|default| serde_json::from_str(default).ok());
+                default.unwrap_or(Value::Null)
+            };
+            whole.insert(field.name.to_owned(), stored.shift_remove(field.name).unwrap_or_else(absent));
+        }
+        whole.extend(stored);
+        Value::Object(whole)
+    }
+}
+
 /// A rule that inputs break: the input to blame, if it is one, and the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenRule {
@@ -217,7 +235,7 @@ impl BrokenRule {
 }
 
 /// Checks a node's values, each of which is fine by itself.
-pub type Rule = fn(&serde_json::Map<String, serde_json::Value>) -> Result<(), BrokenRule>;
+pub type Rule = fn(&Map<String, Value>) -> Result<(), BrokenRule>;
 
 /// A node.
 #[derive(Debug)]

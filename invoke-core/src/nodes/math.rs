@@ -325,11 +325,8 @@ mod tests {
             ("integer_math", json!({"operation": "MOD", "a": -7, "b": 3}), json!(2)),
             ("integer_math", json!({"operation": "MOD", "a": 7, "b": -3}), json!(-2)),
             ("integer_math", json!({"operation": "EXP", "a": 2, "b": 10}), json!(1024)),
-            (
-                "integer_math",
-                json!({"operation": "EXP", "a": 2, "b": -1}),
-                json!("ValidationError"),
-            ),
+            // Such an input is refused by its name.
+            ("integer_math", json!({"operation": "EXP", "a": 2, "b": -1}), json!("b")),
             ("integer_math", json!({"operation": "ABS", "a": -4}), json!(4)),
             ("integer_math", json!({"operation": "MAX", "a": -4, "b": 2}), json!(2)),
             ("float_to_int", json!({"value": 2.5}), json!(2)),

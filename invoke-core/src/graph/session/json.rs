@@ -188,6 +188,11 @@ impl Session {
             if path.len() != session.plan.axes[source].len() {
                 return Err(ReadError::Malformed("prepared_iteration_paths"));
             }
+            if let Some(Value::Object(output)) = session.results.get_mut(&id) {
+                let output = std::mem::take(output);
+                let completed = session.graph.nodes[source].meta.output.completed(output);
+                session.results.insert(id.clone(), completed);
+            }
             let has_run = stored.executed.contains(&id);
             let state = match (has_run, session.results.contains_key(&id)) {
                 (true, true) => State::Executed,

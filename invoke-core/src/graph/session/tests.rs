@@ -160,7 +160,12 @@ fn an_inner_iterator_may_find_nothing() {
                  u.value -> c.item";
     let mut session = session(nodes, edges);
     let ran = run(&mut session);
-    assert_eq!(ran.last().unwrap().1["collection"], json!([]));
+    let collected: Vec<&Value> = ran
+        .iter()
+        .filter(|(id, _)| id == "c")
+        .map(|(_, output)| &output["collection"])
+        .collect();
+    assert_eq!(collected, [&json!([])]);
     assert!(session.is_complete());
 }
 
