@@ -162,3 +162,18 @@ pub fn without_nulls(value: Value) -> Value {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nulls_go_at_every_depth() {
+        assert_eq!(
+            without_nulls(json!({"a": null, "b": [{"c": null, "d": 1}]})),
+            json!({"b": [{"d": 1}]})
+        );
+    }
+}

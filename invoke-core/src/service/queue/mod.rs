@@ -26,7 +26,7 @@ use crate::{
         queue_item::{Ending, QueueItem},
     },
     events::Event,
-    graph::Registry,
+    graph::{Registry, model::without_nulls},
     queue::Processor,
     repo::queue as repo,
 };
@@ -64,7 +64,7 @@ impl Queue {
         self.shared.db.read(|tx| {
             let items = repo::sealed_many(tx, queue_id, &[item_id])?;
             let item = items.first().ok_or_else(|| no_such_item(queue_id, item_id))?;
-            self.whole(tx, actor, item).map(view::without_nulls)
+            self.whole(tx, actor, item).map(without_nulls)
         })
     }
 

@@ -111,20 +111,6 @@ fn redact(item: &mut Map<String, Value>) {
     }
 }
 
-/// Removes nulls, at every depth.
-pub(super) fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .filter(|(_, v)| !v.is_null())
-                .map(|(k, v)| (k, without_nulls(v)))
-                .collect(),
-        ),
-        Value::Array(list) => Value::Array(list.into_iter().map(without_nulls).collect()),
-        plain => plain,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,13 +199,5 @@ mod tests {
                 (&json!("secret"), &json!("s"), &json!(3))
             );
         }
-    }
-
-    #[test]
-    fn nulls_go_at_every_depth() {
-        assert_eq!(
-            without_nulls(json!({"a": null, "b": [{"c": null, "d": 1}]})),
-            json!({"b": [{"d": 1}]})
-        );
     }
 }

@@ -1,10 +1,10 @@
 //! Small helps for writing prompts.
 
-mod dynamic_prompts;
 mod fonts;
 
 use std::sync::Arc;
 
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 pub use fonts::FontFile;
@@ -13,6 +13,7 @@ use super::Shared;
 use crate::{
     authz::{Actor, acts, authorize_global},
     domain::Result,
+    prompts::dynamic,
 };
 
 /// Use of the helps.
@@ -26,20 +27,18 @@ impl Utilities {
     /// drawn by chance (the same ones for the same seed). What cannot be read stands for itself, with the reason.
     pub fn dynamic_prompts(&self, actor: &Actor, template: &str, most: usize, combinatorial: bool, seed: Option<u64>) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let read = dynamic_prompts::Template::parse(template);
-        Ok(match read {
-            Err(reason) => json!({"prompts": [template], "error": reason}),
-            Ok(parsed) if combinatorial => match parsed.unknown_wildcards() {
-                unknown if unknown.is_empty() => json!({"prompts": parsed.all(most), "error": null}),
-                unknown => {
-                    let reason = format!("No values found for wildcard(s): {}", unknown.join(", "));
-                    json!({"prompts": [template], "error": reason})
-                }
-            },
-            Ok(parsed) => {
-                let seed = seed.unwrap_or_else(|| u64::from(self.shared.env.random_u32()));
-                json!({"prompts": parsed.drawn(most, seed), "error": null})
-            }
+        let prompts = if combinatorial {
+            dynamic::all(template, most)
+        } else {
+            let seed = seed.unwrap_or_else(|| u64::from(self.shared.env.random_u32()));
+            let mut rng = StdRng::seed_from_u64(seed);
+            dynamic::random(template, most, &mut || rng.random())
+        };
+        Ok(match prompts {
+            // An empty template stands for one empty prompt.
+            Ok(prompts) if prompts.is_empty() => json!({"prompts": [""], "error": null}),
+            Ok(prompts) => json!({"prompts": prompts, "error": null}),
+            Err(reason) => json!({"prompts": [template], "error": reason.to_string()}),
         })
     }
 }
