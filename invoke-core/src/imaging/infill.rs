@@ -1,6 +1,7 @@
 //! Filling transparent parts of RGBA pictures.
 
-use super::{ImagingError, Mode, Picture, alpha_composite, cv, fill_with_patches, numpy_random::Pcg64, paste};
+use super::{ImagingError, Mode, Picture, alpha_composite, cv, fill_with_patches, paste};
+use crate::numeric_rng::DefaultRng;
 
 /// Transparent parts become `color`. The result is RGBA.
 pub fn with_color(picture: &Picture, color: [u8; 4]) -> Result<Picture, ImagingError> {
@@ -26,12 +27,12 @@ pub fn with_tiles(picture: &Picture, side: usize, seed: u64) -> Option<Picture> 
     if pool.is_empty() {
         return None;
     }
-    let mut rng = Pcg64::new(seed);
+    let mut rng = DefaultRng::new(seed);
     let colours = picture.convert(Mode::Rgb);
     let mut out = Picture::new(Mode::Rgb, width, height);
     for y in (0..height).step_by(side) {
         for x in (0..width).step_by(side) {
-            let (left, top) = pool[rng.integer(0, pool.len() as i64) as usize];
+            let (left, top) = pool[rng.integer(0, pool.len() as i64).expect("the pool is not empty") as usize];
             let tile = colours.crop(left as i64, top as i64, (left + side) as i64, (top + side) as i64);
             out.copy_from(&tile, x as i64, y as i64);
         }

@@ -25,7 +25,6 @@ pub mod layout;
 pub mod lightness;
 pub mod masks;
 pub mod noise;
-pub mod numpy_random;
 mod paste;
 mod patchmatch;
 mod picture;

@@ -1,6 +1,7 @@
 //! Noise over a picture, from a seed.
 
-use super::{ImagingError, Mode, Picture, Resample, chops, numpy_random::LegacyMt19937, paste};
+use super::{ImagingError, Mode, Picture, Resample, chops, paste};
+use crate::numeric_rng::RandomState;
 
 /// Which noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +31,13 @@ impl AddNoise {
     /// The noise alone, in RGB. Neither side of the size may be below a grain's.
     fn grains(self, width: usize, height: usize) -> Picture {
         let (columns, rows) = (width / self.size, height / self.size);
-        let mut rng = LegacyMt19937::new(self.seed);
+        let mut rng = RandomState::from_sequence(self.seed);
         let mut grain = || match self.kind {
             NoiseKind::Gaussian => (rng.normal() * 255.0) as i64 as u8,
             NoiseKind::SaltAndPepper => {
                 // The bounds of the two choices are sums of probabilities, scaled so that the last is 1.
                 let first = 1.0 - self.amount;
-                if rng.uniform() < first / (first + self.amount) { 0 } else { 255 }
+                if rng.random() < first / (first + self.amount) { 0 } else { 255 }
             }
         };
         let mut data = Vec::with_capacity(columns * rows * 3);
