@@ -7,6 +7,7 @@ use invoke_core::{
         page::Direction,
         shape::{Field, Length, Shape},
     },
+    nodes::fields::{MODEL_BASES, MODEL_TYPES},
     repo::models::ModelFilter,
 };
 use serde::Deserialize;
@@ -23,55 +24,6 @@ use crate::{
 /// Bytes of a form with a picture.
 const FORM_LIMIT: usize = 64 << 20;
 
-const BASE: Shape = Shape::Enum(&[
-    "any",
-    "sd-1",
-    "sd-2",
-    "sd-3",
-    "sdxl",
-    "sdxl-refiner",
-    "flux",
-    "flux2",
-    "cogview4",
-    "z-image",
-    "ernie-image",
-    "ideogram-4",
-    "external",
-    "qwen-image",
-    "anima",
-    "krea-2",
-    "wan",
-    "unknown",
-]);
-const TYPE: Shape = Shape::Enum(&[
-    "onnx",
-    "main",
-    "vae",
-    "lora",
-    "control_lora",
-    "controlnet",
-    "embedding",
-    "ip_adapter",
-    "clip_vision",
-    "clip_embed",
-    "t2i_adapter",
-    "t5_encoder",
-    "qwen3_encoder",
-    "qwen_vl_encoder",
-    "qwen3_vl_encoder",
-    "mistral_encoder",
-    "wan_t5_encoder",
-    "gemma2_encoder",
-    "spandrel_image_to_image",
-    "siglip",
-    "flux_redux",
-    "llava_onevision",
-    "prompt_enhancer",
-    "text_llm",
-    "external_image_generator",
-    "pid_decoder",
-    "unknown",
-]);
 const FORMAT: Shape = Shape::Enum(&[
     "omi",
     "diffusers",
@@ -133,8 +85,8 @@ object!(CHANGES = "ModelRecordChanges" {
     opt("name", STR_OR_NULL),
     opt("path", STR_OR_NULL),
     opt("description", STR_OR_NULL),
-    opt("base", Shape::Nullable(&BASE)),
-    opt("type", Shape::Nullable(&TYPE)),
+    opt("base", Shape::Nullable(&MODEL_BASES)),
+    opt("type", Shape::Nullable(&MODEL_TYPES)),
     opt("key", STR_OR_NULL),
     opt("hash", STR_OR_NULL),
     opt("file_size", INT_OR_NULL),
@@ -198,10 +150,10 @@ const STARTERS: Shape = Shape::Object(&STARTER_MODELS);
 object!(HUB = "HuggingFaceModels" { req("urls", Shape::Nullable(&STRINGS)), req("is_diffusers", BOOL) });
 const HUB_REPOSITORY: Shape = Shape::Object(&HUB);
 const ID: &[Field] = &[req("id", INT)];
-const BASES: Shape = Shape::list(&BASE);
+const BASES: Shape = Shape::list(&MODEL_BASES);
 const LIST_QUERY: &[Field] = &[
     opt("base_models", Shape::Nullable(&BASES)),
-    opt("model_type", Shape::Nullable(&TYPE)),
+    opt("model_type", Shape::Nullable(&MODEL_TYPES)),
     opt("model_name", STR_OR_NULL),
     opt("model_format", Shape::Nullable(&FORMAT)),
     def("order_by", ORDER, "\"name\""),
@@ -228,7 +180,7 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     models(
         Route::get("/api/v2/models/get_by_attrs", Access::User, get_by_attrs)
-            .query(&[req("name", STR), req("type", TYPE), req("base", BASE)])
+            .query(&[req("name", STR), req("type", MODEL_TYPES), req("base", MODEL_BASES)])
             .returns(200, RECORD),
         "get_model_records_by_attrs",
         "The first model of this name, type and base",
