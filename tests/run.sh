@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test. `tests/run.sh quick` leaves out what needs a running server (the recorded contract, the pictures, the sockets).
+# Runs every test. `tests/run.sh quick` leaves out what needs a running server (the recorded contract, the pictures, the sockets, the pages).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,3 +38,6 @@ step "pictures"
 
 step "sockets"
 "$python" tests/contract/sockets.py --server "$server" --port 9293
+
+step "pages in a browser"
+tests/browser/run.sh "$server" --optional
