@@ -1,4 +1,5 @@
-//! Whole models next to diffusers: a picture of the shipped model, and a step of a UNet of Stable Diffusion 1.5's size.
+//! Whole models next to diffusers: a picture of the shipped model, from latents alone and from a prompt through the queue to the picture in
+//! hand, and a step of a UNet of Stable Diffusion 1.5's size.
 //!
 //!     cargo bench -p invoke-core --bench denoise -- [--python python3] [--rounds 5] [--unet FOLDER]
 //!
@@ -14,11 +15,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor};
+use invoke_core::Core;
+use invoke_core::authz::Actor;
 use invoke_core::diffusion::Seamless;
 use invoke_core::diffusion::noise::TorchGenerator;
 use invoke_core::diffusion::schedulers::{SchedulerConfig, SchedulerName};
 use invoke_core::diffusion::unet::{CrossBias, StepInputs, UNet};
 use invoke_core::diffusion::vae::{Vae, to_rgb};
+use invoke_core::service::text_to_image::TextToImage;
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/models/invoke-tiny");
 
@@ -39,6 +43,8 @@ fn main() {
     };
     let case = format!("tiny {TINY} {}", result.display());
     compare("256 x 256, 20 steps, guidance 5", rounds, &mut ours, torch.as_mut(), &case, &result);
+
+    whole(rounds, torch.as_mut(), folder.path(), &result);
 
     if let Some(unet) = torch::option("unet") {
         if !Path::new(&unet).join("config.json").exists() {
@@ -100,6 +106,40 @@ fn compare(
             theirs * 1e3,
             least / theirs,
             difference(&ours, result)
+        );
+    }
+}
+
+/// A picture from a prompt: ours enqueues a graph and counts until the picture is read back from the gallery; theirs calls diffusers' pipeline.
+fn whole(rounds: usize, mut torch: Option<&mut torch::Torch>, folder: &Path, result: &Path) {
+    let name = "256 x 256 from a prompt, 20 steps, enqueue to picture";
+    let core = Core::open_root(folder.join("root")).expect("a fresh root");
+    let actor = Actor::single_user_administrator();
+    let (mut least, mut theirs, mut apart) = (f64::INFINITY, f64::INFINITY, f64::NAN);
+    for round in 0..=rounds {
+        // Another seed each time, or the second picture would come from the node cache.
+        let request = TextToImage {
+            seed: round as u32,
+            ..TextToImage::new("a red circle on a blue background")
+        };
+        let start = Instant::now();
+        let made = core.text_to_image(&actor, &request, |_, _| {}).expect("the shipped model draws");
+        let seconds = start.elapsed().as_secs_f64();
+        least = if round == 0 { least } else { least.min(seconds) };
+        if let Some(torch) = torch.as_mut().filter(|_| round > 0) {
+            theirs = theirs.min(torch.run(&format!("pipeline {TINY} {round} {}", result.display())));
+            let pixels = made.pixels.to_rgb8().into_raw().into_iter().map(f32::from).collect::<Vec<_>>();
+            let count = pixels.len();
+            let ours = Tensor::from_vec(pixels, count, &Device::Cpu).expect("a tensor");
+            apart = difference(&ours, result);
+        }
+    }
+    println!("{name}: ours {:.1} ms", least * 1e3);
+    if theirs.is_finite() {
+        let ratio = least / theirs;
+        println!(
+            "{name}: theirs {:.1} ms, ratio {ratio:.3}, relative difference {apart:.1e}",
+            theirs * 1e3
         );
     }
 }
