@@ -17,6 +17,7 @@ use invoke_core::{
     service::{
         Shared,
         auth::{Auth, Credentials, Door, NewApiKey, Setup},
+        image_moves::Maintenance,
     },
 };
 
@@ -42,6 +43,7 @@ fn accounts(c: &mut Criterion) {
         images: Arc::new(MemoryStore::new(Arc::clone(&config), env)),
         config,
         authenticator: Arc::clone(&authenticator),
+        maintenance: Maintenance::default(),
     };
     let auth = Auth::open(Arc::new(shared), Door::Library).expect("accounts");
     let email = Email::parse("ann@example.com").expect("an address");

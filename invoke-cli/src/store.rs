@@ -14,6 +14,7 @@ use invoke_core::{
     service::{
         Shared,
         auth::{Auth, Door},
+        image_moves::Maintenance,
     },
 };
 
@@ -64,6 +65,7 @@ pub(crate) fn open(root: &Root, needs: Needs, environment: &Environment, console
         layout,
         images,
         authenticator,
+        maintenance: Maintenance::default(),
     };
     let auth = Auth::open(Arc::new(shared), Door::Command)?.strict();
     Ok(Accounts {

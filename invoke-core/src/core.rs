@@ -22,8 +22,10 @@ use crate::{
         auth::{Auth, Door},
         boards::Boards,
         client_state::ClientState,
+        custom_nodes::CustomNodes,
         downloads::Downloads,
         gallery::Gallery,
+        image_moves::{ImageMoves, Maintenance},
         images::Images,
         models::{Installer, Models},
         queue::{Queue, Runs},
@@ -72,6 +74,8 @@ pub struct Core {
     pub gallery: Gallery,
     /// Archives of pictures.
     pub downloads: Downloads,
+    /// Moves of pictures' files between subfolders.
+    pub image_moves: ImageMoves,
     /// Models.
     pub models: Models,
     /// The generation queue.
@@ -88,6 +92,8 @@ pub struct Core {
     pub system_prompts: SystemPrompts,
     /// Helps for writing prompts.
     pub utilities: Utilities,
+    /// Packs of nodes that another program installed.
+    pub custom_nodes: CustomNodes,
     /// The way to somebody's open client.
     pub recall: Recall,
     shared: Arc<Shared>,
@@ -100,6 +106,7 @@ pub struct Core {
 struct Workers {
     processor: Arc<Processor>,
     installer: Arc<Installer>,
+    image_moves: ImageMoves,
     /// Ends running items of accounts that lose their access.
     _access: Subscription,
 }
@@ -154,6 +161,7 @@ impl Core {
             layout: Arc::new(layout),
             images,
             authenticator,
+            maintenance: Maintenance::default(),
         });
 
         let registry = Arc::new(nodes::registry(settings.allow_nodes.as_deref(), settings.deny_nodes.as_deref()));
@@ -204,6 +212,9 @@ impl Core {
         let utilities = Utilities {
             shared: Arc::clone(&shared),
         };
+        let custom_nodes = CustomNodes {
+            shared: Arc::clone(&shared),
+        };
         let recall = Recall {
             shared: Arc::clone(&shared),
             images: images.clone(),
@@ -211,6 +222,7 @@ impl Core {
         };
 
         prepare(&shared, &queue)?;
+        let image_moves = ImageMoves::open(Arc::clone(&shared))?;
         workflows.sync_shipped()?;
         style_presets.sync_shipped()?;
         models.register_shipped(&Actor::local_operator())?;
@@ -229,6 +241,7 @@ impl Core {
         let workers = Arc::new(Workers {
             processor,
             installer,
+            image_moves: image_moves.clone(),
             _access: access,
         });
         Ok(Self {
@@ -237,6 +250,7 @@ impl Core {
             boards,
             gallery,
             downloads,
+            image_moves,
             models,
             queue,
             app,
@@ -249,6 +263,7 @@ impl Core {
             style_presets,
             system_prompts,
             utilities,
+            custom_nodes,
             recall,
         })
     }
@@ -307,6 +322,7 @@ impl Workers {
     fn stop(&self) {
         self.processor.stop();
         self.installer.stop();
+        self.image_moves.stop();
     }
 }
 

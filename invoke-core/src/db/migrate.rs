@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/002_queue.sql"),
     include_str!("migrations/003_accounts.sql"),
     include_str!("migrations/004_gallery.sql"),
+    include_str!("migrations/005_images.sql"),
 ];
 
 /// The last of InvokeAI's own migrations that this program knows.
@@ -164,25 +165,29 @@ mod tests {
         rows.map(Result::unwrap).collect()
     }
 
+    /// A database as a past program left it.
+    fn at_version(version: usize) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        if version == 0 {
+            return connection;
+        }
+        connection
+            .execute_batch("CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT")
+            .unwrap();
+        for (index, sql) in MIGRATIONS.iter().enumerate().take(version) {
+            connection.execute_batch(sql).unwrap();
+            connection
+                .execute("INSERT INTO invoke_migrations VALUES (?1, 'then')", [index as i64 + 1])
+                .unwrap();
+        }
+        connection
+    }
+
     #[test]
     fn every_past_version_reaches_the_same_schema() {
         let whole = schema(&migrated());
         for stop in 0..=MIGRATIONS.len() {
-            let mut connection = Connection::open_in_memory().unwrap();
-            connection
-                .execute_batch(
-                    "CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT",
-                )
-                .unwrap();
-            for (index, sql) in MIGRATIONS.iter().enumerate().take(stop) {
-                connection.execute_batch(sql).unwrap();
-                connection
-                    .execute("INSERT INTO invoke_migrations VALUES (?1, 'then')", [index as i64 + 1])
-                    .unwrap();
-            }
-            if stop == 0 {
-                connection.execute_batch("DROP TABLE invoke_migrations").unwrap();
-            }
+            let mut connection = at_version(stop);
             run(&mut connection, None, NOW).unwrap();
             assert_eq!(schema(&connection), whole, "from version {stop}");
         }
@@ -196,6 +201,34 @@ mod tests {
         run(&mut connection, None, NOW).unwrap();
         let n: i64 = connection.query_row("SELECT COUNT(*) FROM images", [], |row| row.get(0)).unwrap();
         assert_eq!((n, current_version(&connection).unwrap()), (1, SCHEMA_VERSION));
+    }
+
+    #[test]
+    fn an_older_gallery_lists_uncategorised_pictures_from_one_index_after_the_upgrade() {
+        let mut connection = at_version(4);
+        connection
+            .execute_batch(
+                "INSERT INTO boards (board_id, board_name) VALUES ('b', 'b');
+                 INSERT INTO images (image_name, image_origin, image_category, width, height) VALUES
+                     ('on.png', 'internal', 'general', 8, 8), ('off.png', 'internal', 'general', 8, 8);
+                 INSERT INTO board_images (board_id, image_name) VALUES ('b', 'on.png')",
+            )
+            .unwrap();
+        run(&mut connection, None, NOW).unwrap();
+        let list = "SELECT image_name FROM images INDEXED BY idx_gallery_loose
+                    WHERE user_id = 'system' AND is_intermediate = 0 AND starred = 0 AND gallery_board = ''";
+        let listed: Vec<String> = connection
+            .prepare(list)
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(listed, ["off.png"]);
+        let plan: String = connection
+            .query_row(&format!("EXPLAIN QUERY PLAN {list}"), [], |row| row.get(3))
+            .unwrap();
+        assert!(plan.contains("COVERING INDEX idx_gallery_loose"), "{plan}");
     }
 
     #[test]

@@ -28,6 +28,14 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The other one.
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Asc => Self::Desc,
+            Self::Desc => Self::Asc,
+        }
+    }
+
     /// The SQL keyword.
     pub const fn sql(self) -> &'static str {
         match self {

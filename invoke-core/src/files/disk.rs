@@ -150,6 +150,17 @@ fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a folder and those above it, below a root, as far as they are empty.
+fn remove_empty_below(folder: Option<&Path>, root: &Path) {
+    let mut folder = folder;
+    while let Some(path) = folder.filter(|path| *path != root && path.starts_with(root)) {
+        if fs::remove_dir(path).is_err() {
+            break;
+        }
+        folder = path.parent();
+    }
+}
+
 fn remove_if_there(file: &Path) -> io::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -204,6 +215,30 @@ impl ImageStore for DiskStore {
         self.write(&place.thumbnail, &webp, false)
             .map_err(StoreError::at("writing a thumbnail"))?;
         Ok(StoredFile::of_bytes(webp, self.env.now()))
+    }
+
+    fn relocate(&self, name: &ImageName, from: &str, to: &str) -> Result<(), StoreError> {
+        let (old, new) = (self.place(name, from)?, self.place(name, to)?);
+        let failed = StoreError::at("moving a picture");
+        match (old.full.exists(), new.full.exists()) {
+            (true, true) => return Err(StoreError::Twice(format!("Both old and new image files exist for {name}"))),
+            (false, false) => return Err(StoreError::Absent),
+            (is_old, _) => {
+                if old.thumbnail.exists() {
+                    rename(&old.thumbnail, &new.thumbnail).map_err(&failed)?;
+                }
+                if is_old {
+                    rename(&old.full, &new.full).map_err(&failed)?;
+                }
+            }
+        }
+        for (folder, root) in [
+            (old.full.parent(), self.folder.clone()),
+            (old.thumbnail.parent(), self.folder.join("thumbnails")),
+        ] {
+            remove_empty_below(folder, &root);
+        }
+        Ok(())
     }
 
     fn delete(&self, name: &ImageName, subfolder: &str) -> Result<(), StoreError> {

@@ -76,6 +76,22 @@ impl ImageStore for MemoryStore {
             .map(|picture| StoredFile::of_bytes(picture.thumbnail, picture.at))
     }
 
+    fn relocate(&self, name: &ImageName, from: &str, to: &str) -> Result<(), StoreError> {
+        subfolder::path(to)?;
+        let mut state = self.state.lock();
+        let (from, to) = ((from.to_owned(), name.clone()), (to.to_owned(), name.clone()));
+        match (state.pictures.contains_key(&from), state.pictures.contains_key(&to)) {
+            (true, true) => return Err(StoreError::Twice(format!("Both old and new image files exist for {name}"))),
+            (false, false) => return Err(StoreError::Absent),
+            (false, true) => {}
+            (true, false) => {
+                let picture = state.pictures.remove(&from).expect("it was there a line ago");
+                state.pictures.insert(to, picture);
+            }
+        }
+        Ok(())
+    }
+
     fn delete(&self, name: &ImageName, subfolder: &str) -> Result<(), StoreError> {
         self.state.lock().pictures.remove(&(subfolder.to_owned(), name.clone()));
         Ok(())

@@ -19,6 +19,9 @@ pub enum StoreError {
     /// A thumbnail could not be made again.
     #[error("remaking a thumbnail: {0}")]
     Thumbnail(String),
+    /// Two files where one belongs.
+    #[error("{0}")]
+    Twice(String),
     /// The machine said no.
     #[error("{step}: {source}")]
     Io {
@@ -33,6 +36,11 @@ impl StoreError {
     /// Whether the reason is that there is no such file.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+
+    /// Whether trying again would end the same.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Io { .. })
     }
 
     /// Wraps a fault with the step that met it; a missing file is [`Self::Absent`].
@@ -156,6 +164,10 @@ pub trait ImageStore: Send + Sync {
 
     /// Opens a thumbnail; one that was lost is made again from the picture.
     fn open_thumbnail(&self, name: &ImageName, subfolder: &str) -> Result<StoredFile, StoreError>;
+
+    /// Moves a picture and its thumbnail to another subfolder. One that is there already is fine, so that a move that was cut off can be
+    /// made again.
+    fn relocate(&self, name: &ImageName, from: &str, to: &str) -> Result<(), StoreError>;
 
     /// Removes a picture and its thumbnail at once; one that is not there is no error.
     fn delete(&self, name: &ImageName, subfolder: &str) -> Result<(), StoreError>;

@@ -193,8 +193,8 @@ impl Query {
         sql
     }
 
-    /// The names of the ranges with these marks, in order.
-    fn names(&self, starred: &[bool]) -> String {
+    /// The names of the ranges with these marks, in this order.
+    fn names(&self, starred: &[bool], direction: Direction) -> String {
         let mut ranges = Vec::new();
         for &starred in starred {
             ranges.extend(
@@ -203,7 +203,7 @@ impl Query {
                     .map(|&intermediate| self.range("image_name, created_at", starred, intermediate)),
             );
         }
-        let direction = self.direction.sql();
+        let direction = direction.sql();
         format!(
             "{} ORDER BY created_at {direction}, image_name {direction}",
             ranges.join(" UNION ALL ")
@@ -250,13 +250,54 @@ impl Query {
         Ok(totals)
     }
 
-    /// Hands a window of the list to `take`, name by name.
-    fn window(&self, tx: &ReadTx<'_>, starred: &[bool], offset: i64, limit: i64, mut take: impl FnMut(&str)) -> rusqlite::Result<()> {
-        let sql = format!("{} LIMIT {limit} OFFSET {offset}", self.names(starred));
+    /// Hands a window of a part of the list to `take`, name by name.
+    fn window(
+        &self,
+        tx: &ReadTx<'_>,
+        starred: &[bool],
+        direction: Direction,
+        offset: i64,
+        limit: i64,
+        mut take: impl FnMut(&str),
+    ) -> rusqlite::Result<()> {
+        let sql = format!("{} LIMIT {limit} OFFSET {offset}", self.names(starred, direction));
         let mut statement = tx.sql().prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(self.parameters.iter()))?;
         while let Some(row) = rows.next()? {
             take(row.get_ref(0)?.as_str()?);
+        }
+        Ok(())
+    }
+
+    /// Adds a window of a part of the list, which has `n` names. A window in its second half is read from its end, as skipping names costs
+    /// as much as reading them.
+    fn add_window(
+        &self,
+        tx: &ReadTx<'_>,
+        starred: &[bool],
+        n: i64,
+        offset: i64,
+        limit: i64,
+        to: &mut Vec<ImageName>,
+    ) -> rusqlite::Result<()> {
+        let limit = limit.min(n - offset);
+        if limit <= 0 {
+            return Ok(());
+        }
+        let from_end = offset > n / 2;
+        let (direction, offset) = if from_end {
+            (self.direction.reversed(), n - offset - limit)
+        } else {
+            (self.direction, offset)
+        };
+        let begin = to.len();
+        self.window(tx, starred, direction, offset, limit, |name| match ImageName::parse(name) {
+            Ok(name) => to.push(name),
+            // A row of another program; it can be listed by nobody and fetched by nobody.
+            Err(error) => tracing::warn!("an image's record is unusable: {error}"),
+        })?;
+        if from_end {
+            to[begin..].reverse();
         }
         Ok(())
     }
@@ -267,12 +308,12 @@ pub fn names(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter) -> rusqlite::
     let query = Query::new(scope, filter);
     let mut names = NameList::default();
     if !filter.starred_first {
-        query.window(tx, BOTH, 0, -1, |name| names.push(name))?;
+        query.window(tx, BOTH, filter.direction, 0, -1, |name| names.push(name))?;
         return Ok((names, 0));
     }
-    query.window(tx, &[true], 0, -1, |name| names.push(name))?;
+    query.window(tx, &[true], filter.direction, 0, -1, |name| names.push(name))?;
     let starred = names.len();
-    query.window(tx, &[false], 0, -1, |name| names.push(name))?;
+    query.window(tx, &[false], filter.direction, 0, -1, |name| names.push(name))?;
     Ok((names, starred))
 }
 
@@ -281,39 +322,50 @@ pub fn totals(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter) -> rusqlite:
     Query::new(scope, filter).totals(tx)
 }
 
-/// The names in one window of a list.
-pub fn page_names(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter, offset: i64, limit: i64) -> rusqlite::Result<Vec<ImageName>> {
-    let query = Query::new(scope, filter);
+/// The names in one window of a list that has so many images.
+fn window(
+    tx: &ReadTx<'_>,
+    query: &Query,
+    starred_first: bool,
+    totals: Totals,
+    offset: i64,
+    limit: i64,
+) -> rusqlite::Result<Vec<ImageName>> {
     let mut names = Vec::new();
-    let mut take = |name: &str| match ImageName::parse(name) {
-        Ok(name) => names.push(name),
-        // A row of another program; it can be listed by nobody and fetched by nobody.
-        Err(error) => tracing::warn!("an image's record is unusable: {error}"),
-    };
-    if !filter.starred_first {
-        query.window(tx, BOTH, offset, limit, take)?;
-        return Ok(names);
-    }
-    let starred = query.totals(tx)?.starred;
-    if offset < starred {
-        query.window(tx, &[true], offset, limit, &mut take)?;
-    }
-    let left = limit - (starred - offset).clamp(0, limit);
-    if left > 0 {
-        query.window(tx, &[false], (offset - starred).max(0), left, take)?;
+    if starred_first {
+        query.add_window(tx, &[true], totals.starred, offset, limit, &mut names)?;
+        let left = limit - (totals.starred - offset).clamp(0, limit);
+        query.add_window(tx, &[false], totals.plain, (offset - totals.starred).max(0), left, &mut names)?;
+    } else {
+        query.add_window(tx, BOTH, totals.all(), offset, limit, &mut names)?;
     }
     Ok(names)
 }
 
+/// The first image of a list.
+pub fn first_name(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter) -> rusqlite::Result<Option<ImageName>> {
+    let query = Query::new(scope, filter);
+    let parts: &[&[bool]] = if filter.starred_first { &[&[true], &[false]] } else { &[BOTH] };
+    let mut first = None;
+    for part in parts {
+        query.window(tx, part, filter.direction, 0, 1, |name| first = ImageName::parse(name).ok())?;
+        if first.is_some() {
+            break;
+        }
+    }
+    Ok(first)
+}
+
 /// One window of a list, and the length of the whole.
 pub fn page(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter, offset: i64, limit: i64) -> rusqlite::Result<(Vec<Image>, i64)> {
-    let total = totals(tx, scope, filter)?.all();
+    let query = Query::new(scope, filter);
+    let totals = query.totals(tx)?;
     let names = if limit > 0 {
-        page_names(tx, scope, filter, offset, limit)?
+        window(tx, &query, filter.starred_first, totals, offset, limit)?
     } else {
         Vec::new()
     };
-    Ok((images::listed(tx, &names)?, total))
+    Ok((images::listed(tx, &names)?, totals.all()))
 }
 
 /// What was made on one day, intermediates left out.

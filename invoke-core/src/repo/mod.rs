@@ -7,6 +7,7 @@ pub mod audit;
 pub mod boards;
 pub mod client_state;
 pub mod gallery;
+pub mod image_moves;
 pub mod images;
 pub mod models;
 pub mod ownership;

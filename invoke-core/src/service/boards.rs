@@ -194,6 +194,7 @@ impl Boards {
             let board = authorize::<acts::WriteBoard, _>(actor, repo::rights(tx, board_id)?)?;
             let sealed = name.first().map_or(Ok(Sealed::new(None)), |name| images::find(tx, name))?;
             let image = authorize::<acts::MoveImage, _>(actor, sealed).map_err(absent_is_a_fault)?;
+            self.shared.maintenance.refuse_if_active()?;
             let mut added = Added::default();
             added.affected_boards.add(image.board_id.as_ref());
             added.affected_boards.add(Some(board_id));
@@ -208,6 +209,7 @@ impl Boards {
         let (names, now) = (distinct(names), self.shared.env.now());
         self.shared.db.write(|tx| {
             let board = authorize::<acts::WriteBoard, _>(actor, repo::rights(tx, board_id)?)?;
+            self.shared.maintenance.refuse_if_active()?;
             let mut added = Added::default();
             for some in names.chunks(MAX_BATCH) {
                 for sealed in images::find_many(tx, some)? {
@@ -235,6 +237,7 @@ impl Boards {
             match (whereabouts, names.first()) {
                 (Whereabouts::On(sealed), Some(name)) => {
                     let board = authorize::<acts::WriteBoard, _>(actor, sealed)?;
+                    self.shared.maintenance.refuse_if_active()?;
                     repo::take_image(tx, &board, name)?;
                     removed.affected_boards.add(Some(&board.board_id));
                 }
@@ -252,6 +255,7 @@ impl Boards {
     /// Takes those of the pictures off their boards whose boards the caller may change.
     pub fn remove_images(&self, actor: &Actor, names: &[String]) -> Result<Removed> {
         authorize_global::<acts::UseServer>(actor)?;
+        self.shared.maintenance.refuse_if_active()?;
         let names = distinct(names);
         self.shared.db.write(|tx| {
             let mut removed = Removed::default();

@@ -117,6 +117,7 @@ impl Downloads {
             Some(board) => self.of_board(actor, board)?,
             None => (String::new(), self.named(actor, names)?),
         };
+        self.shared.maintenance.refuse_if_active()?;
         let item_id = if stem.is_empty() { id } else { format!("{stem}_{id}") };
         let item_name = format!("{item_id}.zip");
         let path = self.shared.layout.downloads_dir().join(format!("{}.zip", self.shared.env.uuid()));

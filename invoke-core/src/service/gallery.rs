@@ -138,7 +138,7 @@ impl Gallery {
                         starred_first: false,
                         ..ImageFilter::default()
                     };
-                    let cover = repo::page_names(tx, &scope, &newest, 0, 1)?.pop();
+                    let cover = repo::first_name(tx, &scope, &newest)?;
                     Ok(json!({
                         "virtual_board_id": format!("by_date:{}", day.day),
                         "board_name": day.day,

@@ -4,8 +4,10 @@ pub mod app;
 pub mod auth;
 pub mod boards;
 pub mod client_state;
+pub mod custom_nodes;
 pub mod downloads;
 pub mod gallery;
+pub mod image_moves;
 pub mod images;
 pub mod models;
 mod pictures;
@@ -46,4 +48,6 @@ pub struct Shared {
     pub images: Arc<dyn ImageStore>,
     /// Maker of actors and tokens.
     pub authenticator: Arc<Authenticator>,
+    /// Whether pictures' files are being moved.
+    pub maintenance: image_moves::Maintenance,
 }

@@ -39,6 +39,7 @@ impl Recall {
             ));
         }
         self.may_see_pictures(actor, &given)?;
+        self.shared.maintenance.refuse_if_active()?;
         let is_list = |key: &str| LISTS.iter().any(|(name, _)| *name == key);
         let mut parameters: Map<String, Value> = given
             .into_iter()

@@ -23,8 +23,10 @@ mod auth;
 mod board_images;
 mod boards;
 mod client_state;
+mod custom_nodes;
 mod document;
 mod gallery;
+mod image_moves;
 mod images;
 mod models;
 mod queue;
@@ -48,8 +50,10 @@ pub fn routes() -> impl Iterator<Item = Route> {
         board_images::ROUTES,
         boards::ROUTES,
         client_state::ROUTES,
+        custom_nodes::ROUTES,
         document::ROUTES,
         gallery::ROUTES,
+        image_moves::ROUTES,
         images::ROUTES,
         models::ROUTES,
         queue::ROUTES,

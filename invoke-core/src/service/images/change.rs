@@ -86,6 +86,7 @@ impl Images {
         let outcome = named(actor, name).and_then(|name| {
             self.shared.db.write(|tx| -> Result<_> {
                 let image = authorize::<acts::UpdateImage, _>(actor, repo::find(tx, &name)?)?;
+                self.shared.maintenance.refuse_if_active()?;
                 repo::update(tx, &image, changes, self.shared.env.now())?;
                 authorize::<acts::UpdateImage, _>(actor, repo::find(tx, &name)?)
             })
@@ -99,6 +100,7 @@ impl Images {
 
     fn set_starred(&self, actor: &Actor, names: &[String], starred: bool) -> Result<(AffectedBoards, Vec<ImageName>)> {
         authorize_global::<acts::UseServer>(actor)?;
+        self.shared.maintenance.refuse_if_active()?;
         let (names, now) = (distinct(names), self.shared.env.now());
         let changes = ImageChanges {
             starred: Some(starred),
@@ -144,6 +146,7 @@ impl Images {
         self.shared
             .db
             .read(|tx| authorize::<acts::UpdateImage, _>(actor, repo::find(tx, &name)?).map(drop))?;
+        self.shared.maintenance.refuse_if_active()?;
         let mut deleted = Deleted::default();
         self.delete_into(actor, std::slice::from_ref(&name), &mut deleted)?;
         if deleted.failed_images.is_empty() {
@@ -156,6 +159,7 @@ impl Images {
     /// Deletes those of the pictures that the caller may change.
     pub fn delete_many(&self, actor: &Actor, names: &[String]) -> Result<Deleted> {
         authorize_global::<acts::UseServer>(actor)?;
+        self.shared.maintenance.refuse_if_active()?;
         let mut deleted = Deleted::default();
         self.delete_into(actor, &distinct(names), &mut deleted)?;
         Ok(deleted)
@@ -196,6 +200,7 @@ impl Images {
 
     /// Deletes all pictures of a list, some at a time so that nobody else has to wait for long.
     pub(in crate::service) fn delete_listed(&self, actor: &Actor, scope: &Scope, filter: &ImageFilter) -> Result<Deleted> {
+        self.shared.maintenance.refuse_if_active()?;
         let mut deleted = Deleted::default();
         let (names, _) = self.shared.db.read(|tx| gallery::names(tx, scope, filter))?;
         let names: Vec<ImageName> = names.iter().filter_map(|name| ImageName::parse(name).ok()).collect();
@@ -208,6 +213,7 @@ impl Images {
     /// Deletes those of the pictures that the caller may change: sets the files aside, deletes the records, then removes the files of
     /// those whose records are gone and brings back the others.
     fn delete_into(&self, actor: &Actor, names: &[ImageName], deleted: &mut Deleted) -> Result<()> {
+        let _unmoved = self.shared.maintenance.deleting();
         let mut victims = Vec::new();
         for sealed in self.shared.db.read(|tx| repo::find_many(tx, names))? {
             if let Some(image) = allowed(authorize::<acts::UpdateImage, _>(actor, sealed))? {

@@ -81,6 +81,7 @@ impl Images {
             ),
             None => None,
         };
+        self.shared.maintenance.refuse_if_active()?;
         if !upload.content_type.trim_start().to_ascii_lowercase().starts_with("image") {
             return Err(Error::Unsupported("Not an image".into()));
         }

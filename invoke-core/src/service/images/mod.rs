@@ -65,6 +65,14 @@ fn named(actor: &Actor, name: &str) -> Result<ImageName> {
     ImageName::parse(name).or_else(|_| authorize::<acts::ReadImage, Image>(actor, Sealed::new(None)).map(|image| image.image_name.clone()))
 }
 
+/// Whether the caller may see a picture; refuses if not.
+pub(in crate::service) fn readable(shared: &Shared, actor: &Actor, name: &str) -> Result<()> {
+    let name = named(actor, name)?;
+    shared
+        .db
+        .read(|tx| authorize::<acts::ReadImage, _>(actor, repo::find(tx, &name)?).map(drop))
+}
+
 fn missing_file(error: crate::files::StoreError) -> Error {
     if error.is_absent() {
         Error::NotFound("Not Found".into())
@@ -113,6 +121,7 @@ impl Images {
     /// The workflow and graph embedded in a picture's file, as JSON texts.
     pub fn workflow(&self, actor: &Actor, name: impl AsRef<str>) -> Result<Value> {
         let image = self.open(actor, name.as_ref())?;
+        self.shared.maintenance.refuse_if_active()?;
         let chunks = if image.has_workflow {
             let mut file = self
                 .shared
@@ -144,6 +153,7 @@ impl Images {
     /// A picture's file.
     pub fn full(&self, actor: &Actor, name: impl AsRef<str>) -> Result<StoredFile> {
         let image = self.open(actor, name.as_ref())?;
+        self.shared.maintenance.refuse_if_active()?;
         self.shared
             .images
             .open_full(&image.image_name, &image.image_subfolder)
@@ -153,6 +163,7 @@ impl Images {
     /// A picture's thumbnail, WebP.
     pub fn thumbnail(&self, actor: &Actor, name: impl AsRef<str>) -> Result<StoredFile> {
         let image = self.open(actor, name.as_ref())?;
+        self.shared.maintenance.refuse_if_active()?;
         self.shared
             .images
             .open_thumbnail(&image.image_name, &image.image_subfolder)

@@ -24,6 +24,7 @@ impl Queue {
         let (graph, workflow) = (batch.stored_graph(), batch.workflow.as_ref().map(Value::to_string));
         let batch_id = BatchId::new(batch.batch_id.clone());
         let (enqueued, priority, item_ids) = self.shared.db.write(|tx| -> Result<_> {
+            self.shared.maintenance.refuse_if_active()?;
             let room = repo::capacity_left(tx, queue_id, self.shared.config.max_queue_size())?;
             let priority = if prepend { repo::next_priority(tx, queue_id)? } else { 0 };
             let new = repo::NewBatch {

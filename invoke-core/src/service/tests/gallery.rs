@@ -88,6 +88,31 @@ fn lists_are_ordered_by_mark_time_and_name() {
     assert_eq!(kit.images.names(&kit.alice, &ImageFilter::default()).unwrap().starred_count, 2);
 }
 
+/// The windows of `order` above cover both halves of a list; here the list is long enough for a window to lie in either.
+#[test]
+fn a_page_near_the_end_is_the_same_from_either_end() {
+    let kit = Kit::new();
+    let names: Vec<String> = (0..23).map(|_| name(&kit.picture(&kit.alice, None))).collect();
+    kit.images.star(&kit.alice, &names[..9]).unwrap();
+    for direction in [Direction::Asc, Direction::Desc] {
+        for starred_first in [true, false] {
+            for is_intermediate in [None, Some(false)] {
+                let filter = ImageFilter {
+                    direction,
+                    starred_first,
+                    is_intermediate,
+                    ..ImageFilter::default()
+                };
+                assert_eq!(order(&kit, &kit.alice, &names, &filter).len(), names.len());
+            }
+        }
+    }
+    let beyond = json!(kit.images.list(&kit.alice, &ImageFilter::default(), 23, 10).unwrap());
+    assert_eq!((&beyond["items"], &beyond["total"]), (&json!([]), &json!(23)));
+    let far = json!(kit.images.list(&kit.alice, &ImageFilter::default(), i64::MAX, 10).unwrap());
+    assert_eq!(far["items"], json!([]));
+}
+
 #[test]
 fn filters_narrow_a_list_alone_and_together() {
     let (kit, names, board) = filled();

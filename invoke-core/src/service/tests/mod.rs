@@ -2,6 +2,7 @@
 
 mod boards;
 mod gallery;
+mod image_moves;
 mod images;
 
 use std::sync::Arc;
@@ -73,6 +74,7 @@ impl Kit {
             layout: Arc::new(config.layout()),
             images: Arc::new(MemoryStore::new(Arc::clone(&config), env)),
             config,
+            maintenance: crate::service::image_moves::Maintenance::default(),
         });
         Self {
             boards: Boards::new(Arc::clone(&shared)),

@@ -1,6 +1,7 @@
 //! Small helps for writing prompts.
 
 mod fonts;
+mod text_models;
 
 use std::sync::Arc;
 

@@ -60,6 +60,7 @@ pub(super) fn world_on(db: Db, multiuser: bool) -> World {
         images: Arc::new(MemoryStore::new(Arc::clone(&config), env.clone())),
         config,
         authenticator: Arc::new(Authenticator::open(db, env, multiuser).unwrap()),
+        maintenance: crate::service::image_moves::Maintenance::default(),
     });
     let auth = Auth::open(Arc::clone(&shared), Door::Library).unwrap();
     World {

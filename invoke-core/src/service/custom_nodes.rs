@@ -1,0 +1,124 @@
+//! Packs of nodes written in Python, as InvokeAI keeps them in a folder. This server runs no code that is installed: it lists what lies
+//! there and removes it, and installs nothing.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::{
+    authz::{Actor, acts, authorize_global},
+    domain::Result,
+};
+
+/// Use of the folder.
+#[derive(Clone)]
+pub struct CustomNodes {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Whether a text may be the name of a pack: letters, digits, dots, dashes and underscores, beginning with a letter or digit.
+fn is_pack_name(name: &str) -> bool {
+    name.len() <= 255
+        && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+impl CustomNodes {
+    fn folder(&self) -> PathBuf {
+        self.shared.layout.root().join(&self.shared.config.settings().custom_nodes_dir)
+    }
+
+    /// The packs in the folder. None of their nodes is known here.
+    pub fn list(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        let folder = self.folder();
+        let mut packs: Vec<(String, PathBuf)> = match fs::read_dir(&folder) {
+            Ok(entries) => entries
+                .filter_map(|entry| {
+                    let entry = entry.ok()?;
+                    let name = entry.file_name().into_string().ok()?;
+                    let is_pack = is_pack_name(&name) && entry.path().join("__init__.py").is_file();
+                    is_pack.then(|| (name, entry.path()))
+                })
+                .collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        packs.sort();
+        let packs: Vec<Value> = packs
+            .into_iter()
+            .map(|(name, path)| json!({"name": name, "path": path, "node_count": 0, "node_types": []}))
+            .collect();
+        Ok(json!({"node_packs": packs, "custom_nodes_path": folder}))
+    }
+
+    /// Says why nothing is installed.
+    pub fn install(&self, actor: &Actor, source: &str) -> Result<Value> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        let last = source.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let name = last.strip_suffix(".git").unwrap_or(last);
+        let (name, message) = if !is_pack_name(name) {
+            ("", "Invalid node pack name.".to_owned())
+        } else if self.folder().join(name).exists() {
+            (name, format!("Node pack '{name}' already exists. Uninstall it first to reinstall."))
+        } else {
+            (
+                name,
+                format!("Node pack '{name}' is not installed: this server runs no code that is installed."),
+            )
+        };
+        Ok(json!({
+            "name": name, "success": false, "message": message, "workflows_imported": 0, "requires_dependencies": false, "dependency_file": null,
+        }))
+    }
+
+    /// Removes a pack from the folder.
+    pub fn uninstall(&self, actor: &Actor, name: &str) -> Result<Value> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        let (success, message) = if is_pack_name(name) {
+            let path = self.folder().join(name);
+            // A link is removed, not what it points to.
+            let removed = match fs::symlink_metadata(&path) {
+                Ok(found) if found.is_dir() => fs::remove_dir_all(&path).map(|()| true),
+                Ok(found) if found.is_symlink() => fs::remove_file(&path).map(|()| true),
+                _ => Ok(false),
+            };
+            match removed {
+                Ok(true) => (true, format!("Successfully uninstalled node pack '{name}'.")),
+                Ok(false) => (false, format!("Node pack '{name}' not found.")),
+                Err(error) => (false, format!("Uninstall failed: {error}")),
+            }
+        } else {
+            (false, "Invalid node pack name.".to_owned())
+        };
+        Ok(json!({"name": name, "success": success, "message": message}))
+    }
+
+    /// Says that nothing is loaded.
+    pub fn reload(&self, actor: &Actor) -> Result<Value> {
+        authorize_global::<acts::ManageServer>(actor)?;
+        let status = if self.folder().exists() {
+            "No custom nodes are loaded: this server runs no code that is installed."
+        } else {
+            "No custom nodes directory found."
+        };
+        Ok(json!({ "status": status }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_packs_cannot_be_paths() {
+        for good in ["a", "my-pack_2.0", "0x"] {
+            assert!(is_pack_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", ".hidden", "-x", "a/b", "a\\b", "../x", "a b", "a\0", "é"] {
+            assert!(!is_pack_name(bad), "{bad:?}");
+        }
+        assert!(!is_pack_name(&"a".repeat(256)));
+    }
+}
