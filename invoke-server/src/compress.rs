@@ -42,6 +42,16 @@ pub(crate) fn accepts_gzip(request: &HeaderMap) -> bool {
     })
 }
 
+/// The level for an answer of so many bytes: the configured one, but a quicker one for long answers. From level 4 to 9 a list gets a few
+/// hundredths smaller and takes several times as long.
+fn level_for(length: usize, configured: u32) -> u32 {
+    match length {
+        0..0x2000 => configured,
+        0x2000..0x4_0000 => configured.min(4),
+        _ => configured.min(1),
+    }
+}
+
 /// Compresses bytes; level 1 to 9.
 pub(crate) fn gzip(bytes: &[u8], level: u32) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::new(level.min(9)));
@@ -61,7 +71,7 @@ pub(crate) fn compress(mut reply: Reply, request: &HeaderMap, level: u32) -> Rep
     reply.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     let Content::Bytes(bytes) = &reply.content else { return reply };
     if accepts_gzip(request) {
-        reply.content = Content::Bytes(gzip(bytes, level));
+        reply.content = Content::Bytes(gzip(bytes, level_for(bytes.len(), level)));
         reply.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     reply
@@ -77,6 +87,12 @@ mod tests {
         let request = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
         let reply = compress(Reply::bytes(StatusCode::OK, media, vec![b'x'; length]), &request, 6);
         reply.headers.contains_key(header::CONTENT_ENCODING)
+    }
+
+    #[test]
+    fn long_answers_are_compressed_quickly() {
+        assert_eq!([1000, 10_000, 10_000_000].map(|length| level_for(length, 9)), [9, 4, 1]);
+        assert_eq!([1000, 10_000, 10_000_000].map(|length| level_for(length, 2)), [2, 2, 1]);
     }
 
     #[test]
