@@ -176,7 +176,7 @@ async fn client(address: SocketAddr, request: Arc<[u8]>, begun: Duration, end: D
         let (status, body) = connection.ask(&request).await.expect("the server answers");
         assert!(status == 200, "{status}: {}", String::from_utf8_lossy(body));
         let answered = now();
-        if asked >= begun && answered <= end {
+        if answered >= begun && answered <= end {
             times.push(answered - asked);
         }
     }
