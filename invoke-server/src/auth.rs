@@ -100,7 +100,7 @@ fn cookie_path(call: &Call<'_>) -> String {
 /// Whether the client speaks TLS: to us, or to a proxy on this machine that says so.
 fn is_https(call: &Call<'_>) -> bool {
     let trusted = call.peer.is_some_and(|peer| peer.to_canonical().is_loopback());
-    call.server.options.tls || (trusted && call.header("x-forwarded-proto") == Some("https"))
+    call.server.options.tls.is_some() || (trusted && call.header("x-forwarded-proto") == Some("https"))
 }
 
 #[cfg(test)]

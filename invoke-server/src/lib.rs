@@ -10,6 +10,7 @@ pub mod call;
 mod compress;
 pub mod cors;
 pub mod error;
+mod file;
 mod input;
 pub mod logging;
 pub mod multipart;
@@ -20,8 +21,10 @@ pub mod reply;
 pub mod route;
 pub mod server;
 mod table;
+mod tls;
 mod ui;
 mod web;
 
 pub use server::{Options, Server};
+pub use tls::Tls;
 pub use web::{router, serve};

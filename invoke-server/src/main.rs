@@ -9,7 +9,7 @@ use invoke_core::{
     env::Env,
     service::{app::CONTRACT_VERSION, auth::Door},
 };
-use invoke_server::{Options, Server, logging, progress};
+use invoke_server::{Options, Server, Tls, logging, progress};
 use tokio::net::TcpListener;
 
 /// Generate pictures together: a server for many people, wire-compatible with InvokeAI.
@@ -96,14 +96,16 @@ async fn serve(core: Core, log_level: logging::LogLevel) -> Result<(), String> {
     let place = listener.local_addr().map_err(|error| error.to_string())?;
     let options = Options {
         log_level,
+        tls: Tls::of(core.config())?,
         ..Options::of(core.config())
     };
     let base = options.base_path.clone();
     tracing::info!("version {} (contract {CONTRACT_VERSION})", env!("CARGO_PKG_VERSION"));
     tracing::info!("root directory = {}", core.config().root().display());
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
     let progress = progress::in_terminal(core.bus());
     let server = Arc::new(Server::new(core, options)?);
-    tracing::info!("Invoke running on http://{place}{base} (Press CTRL+C to quit)");
+    tracing::info!("Invoke running on {scheme}://{place}{base} (Press CTRL+C to quit)");
     let done = invoke_server::serve(server, listener, stopped()).await;
     drop(progress);
     done.map_err(|error| error.to_string())

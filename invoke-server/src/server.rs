@@ -34,6 +34,7 @@ use crate::{
     reply::{Content, Reply},
     route::{Body, Route, Weight},
     table::Table,
+    tls::Tls,
     ui::Ui,
 };
 
@@ -53,8 +54,8 @@ pub struct Options {
     pub web_dir: Option<PathBuf>,
     /// Prefix under which a proxy serves us: empty, or beginning and not ending with a slash.
     pub base_path: String,
-    /// Whether the server itself speaks TLS.
-    pub tls: bool,
+    /// With what the server itself speaks TLS, if it does.
+    pub tls: Option<Tls>,
     /// What is logged.
     pub log_level: LogLevel,
 }
@@ -73,7 +74,7 @@ impl Options {
             compression_level: u32::try_from(settings.http_compression_level).unwrap_or_default(),
             web_dir: config.web_dir().map(Path::to_owned),
             base_path: settings.base_url.as_ref().map(|base| base.as_str().to_owned()).unwrap_or_default(),
-            tls: false,
+            tls: None,
             log_level: LogLevel::default(),
         }
     }

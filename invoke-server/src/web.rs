@@ -21,6 +21,8 @@ use crate::{
 
 /// How long a client may take to send a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take to agree on a cipher.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long answers under way may take once the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -90,10 +92,23 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: impl Fu
         }
         let (service, base) = (service.clone(), Arc::clone(&server));
         let front = hyper::service::service_fn(move |request| front(service.clone(), request, peer, base.options.base_path.clone()));
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), front);
-        let connection = connections.watch(connection.into_owned());
+        let (http, watcher, tls) = (http.clone(), connections.watcher(), server.options.tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = match tls {
+                None => {
+                    let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), front);
+                    watcher.watch(connection.into_owned()).await
+                }
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), front);
+                        watcher.watch(connection.into_owned()).await
+                    }
+                    Ok(Err(error)) => Err(error.into()),
+                    Err(late) => Err(late.into()),
+                },
+            };
+            if let Err(error) = ended {
                 tracing::debug!("a connection ended: {error}");
             }
         });

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     call::Call,
     error::{Fault, Result},
+    file,
     reply::Reply,
     route::{Access, Method, Route},
 };
@@ -159,6 +160,14 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/images/i/{image_name}/thumbnail", Access::Media, thumbnail)
         .doc("images", "get_image_thumbnail", "A picture's thumbnail")
         .returns_media("image/webp"),
+    Route::new(
+        Method::Head,
+        "/api/v1/images/i/{image_name}/thumbnail",
+        Access::Media,
+        thumbnail_head,
+    )
+    .doc("images", "get_image_thumbnail_head", "Whether a picture's thumbnail is there")
+    .returns_media("image/webp"),
     Route::post("/api/v1/images/delete", Access::User, delete_many)
         .doc("images", "delete_images_from_list", "Deletes pictures by their names")
         .fields(ASKED)
@@ -289,20 +298,9 @@ fn urls(call: &mut Call<'_>) -> Result<Reply> {
 
 /// A file, marked so that no cache hands it to anybody else: with accounts, who may see it can change at any time.
 fn sent(call: &Call<'_>, media: &str, file: StoredFile) -> Result<Reply> {
-    let length = file.len();
-    let reply = Reply::file(StatusCode::OK, media, file, length).map_err(invoke_core::domain::Error::from)?;
-    Ok(cached(call, reply))
-}
-
-fn cached(call: &Call<'_>, reply: Reply) -> Reply {
-    reply.header(
-        "cache-control",
-        if call.core().config().multiuser() {
-            "private, no-store"
-        } else {
-            "max-age=31536000"
-        },
-    )
+    let multiuser = call.core().config().multiuser();
+    let cache = if multiuser { "private, no-store" } else { "max-age=31536000" };
+    Ok(file::sent(call.headers, media, file)?.header("cache-control", cache))
 }
 
 fn full(call: &mut Call<'_>) -> Result<Reply> {
@@ -311,13 +309,16 @@ fn full(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn full_head(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().images.full(&call.actor, name(call))?;
-    Ok(cached(call, Reply::empty(StatusCode::OK).header("content-type", "image/png")))
+    full(call).map(file::head_of)
 }
 
 fn thumbnail(call: &mut Call<'_>) -> Result<Reply> {
     let file = call.core().images.thumbnail(&call.actor, name(call))?;
     sent(call, "image/webp", file)
+}
+
+fn thumbnail_head(call: &mut Call<'_>) -> Result<Reply> {
+    thumbnail(call).map(file::head_of)
 }
 
 fn delete_many(call: &mut Call<'_>) -> Result<Reply> {
@@ -370,9 +371,7 @@ fn order_download(call: &mut Call<'_>) -> Result<Reply> {
 fn fetch_download(call: &mut Call<'_>) -> Result<Reply> {
     let item = call.path("bulk_download_item_name");
     let file = call.core().downloads.fetch(&call.actor, item)?;
-    let length = file.len();
-    let reply = Reply::file(StatusCode::OK, "application/zip", file, length).map_err(invoke_core::domain::Error::from)?;
-    Ok(reply
+    Ok(file::sent(call.headers, "application/zip", file)?
         .header("content-disposition", &format!("inline; filename=\"{item}\""))
         .header("cache-control", "max-age=31536000"))
 }
