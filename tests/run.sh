@@ -36,8 +36,16 @@ step "recorded scenarios"
 step "pictures"
 "$python" tests/contract/run_pictures.py --server "$server" --port 9292
 
-step "sockets"
+step "sockets, through the client of Python"
 "$python" tests/contract/sockets.py --server "$server" --port 9293
+
+step "sockets, through the client of web pages"
+if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && [ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ]; then
+    npm ci --silent --no-audit --no-fund --prefix tests/sockets
+    node tests/sockets/client.mjs --server "$server" --port 9294
+else
+    echo "skipped: it needs Node.js 20 or newer with npm (Debian: apt-get install nodejs npm)"
+fi
 
 step "pages in a browser"
 tests/browser/run.sh "$server" --optional

@@ -4,4 +4,8 @@
 
 mod access;
 mod errors;
+mod files;
+mod leaks;
+mod names;
 mod testkit;
+mod tls;

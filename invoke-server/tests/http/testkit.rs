@@ -18,9 +18,12 @@ use warp::{Filter, filters::BoxedFilter, reply::Response};
 pub(crate) struct TestApp {
     pub(crate) server: Arc<Server>,
     filter: BoxedFilter<(Response,)>,
-    _root: tempfile::TempDir,
+    pub(crate) root: tempfile::TempDir,
     tokens: Vec<(&'static str, String)>,
 }
+
+/// A picture of a few pixels.
+pub(crate) const PICTURE: &[u8] = include_bytes!("../../../tests/contract/fixtures/small.png");
 
 /// What came back.
 #[derive(Debug)]
@@ -51,7 +54,16 @@ pub(crate) fn password(name: &str) -> String {
 impl TestApp {
     /// A server with accounts: `root`, an administrator, and the users `alice` and `bob`.
     pub(crate) fn with_accounts() -> Self {
-        let mut app = Self::new(true);
+        Self::new(true, true).populated()
+    }
+
+    /// The same, with its database and pictures on the disk.
+    pub(crate) fn on_disk() -> Self {
+        Self::new(true, false).populated()
+    }
+
+    fn populated(mut self) -> Self {
+        let app = &mut self;
         let auth = app.server.core.auth.clone();
         let email = |name: &str| Email::parse(&format!("{name}@example.com")).unwrap();
         let nobody = Actor::anonymous();
@@ -82,19 +94,19 @@ impl TestApp {
             (name, auth.login(&nobody, &credentials, None).unwrap().token)
         });
         app.tokens = tokens.into();
-        app
+        self
     }
 
     /// A server without accounts.
     pub(crate) fn single_user() -> Self {
-        Self::new(false)
+        Self::new(false, true)
     }
 
-    fn new(multiuser: bool) -> Self {
+    fn new(multiuser: bool, in_memory: bool) -> Self {
         let root = tempfile::tempdir().unwrap();
         let settings = Settings {
             multiuser,
-            use_memory_db: true,
+            use_memory_db: in_memory,
             ..Settings::default()
         };
         let core = Core::of_config(Config::from_settings(root.path(), settings), Env::system(), Door::Library).unwrap();
@@ -103,7 +115,7 @@ impl TestApp {
         Self {
             filter: router(Arc::clone(&server)).boxed(),
             server,
-            _root: root,
+            root,
             tokens: Vec::new(),
         }
     }
@@ -131,6 +143,41 @@ impl TestApp {
             body.to_string().as_bytes(),
         )
         .await
+    }
+
+    /// Uploads a picture, perhaps to a board, and returns its name.
+    pub(crate) async fn upload(&self, who: &str, board: Option<&str>) -> String {
+        let on = board.map(|board| format!("&board_id={board}")).unwrap_or_default();
+        let path = format!("/api/v1/images/upload?image_category=user&is_intermediate=false{on}");
+        let mut body =
+            b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.png\"\r\ncontent-type: image/png\r\n\r\n".to_vec();
+        body.extend_from_slice(PICTURE);
+        body.extend_from_slice(b"\r\n--b--\r\n");
+        let answer = self
+            .send(who, "POST", &path, &[("content-type", "multipart/form-data; boundary=b")], &body)
+            .await;
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()["image_name"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a board and returns its identifier.
+    pub(crate) async fn board(&self, who: &str, visibility: &str) -> String {
+        let made = self.ask(who, "POST", "/api/v1/boards/?board_name=board").await.json();
+        let id = made["board_id"].as_str().unwrap().to_owned();
+        let path = format!("/api/v1/boards/{id}");
+        let changed = self
+            .ask_json(who, "PATCH", &path, &serde_json::json!({"board_visibility": visibility}))
+            .await;
+        assert_eq!(changed.status, 201);
+        id
+    }
+
+    /// The identifier of an account.
+    pub(crate) async fn user_id(&self, who: &str) -> String {
+        self.ask(who, "GET", "/api/v1/auth/me").await.json()["user_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Asks with any headers and body.
