@@ -19,12 +19,17 @@ use crate::{
 
 /// Folder for files while they are written.
 const INCOMING: &str = ".incoming";
+/// Ends the name of a note about a picture without a record.
+const NOTE: &str = ".note";
 /// Folder for files that are set aside.
 const STAGED: &str = ".staged";
 /// List of the pictures in one folder of [`STAGED`].
 const MANIFEST: &str = "manifest.json";
 
 /// Pictures in a folder, thumbnails in `thumbnails/` below it.
+///
+/// Before a picture is renamed into place, a note with its name is laid into [`INCOMING`], and taken away once its record is written: whatever a note
+/// is left for has no record, or one that was written at the last moment.
 ///
 /// A file is written elsewhere on the same file system and renamed into place, the thumbnail first, so a picture is there whole or not at
 /// all, whatever dies. A picture is flushed to the disk before it is renamed, since its record may outlive a power cut; a thumbnail is
@@ -93,6 +98,33 @@ impl DiskStore {
         written
     }
 
+    /// The note that a picture has no record yet.
+    fn note(&self, name: &ImageName) -> PathBuf {
+        self.folder.join(INCOMING).join(format!("{name}{NOTE}"))
+    }
+
+    /// Removes the picture of a note if it has no record, and then the note.
+    fn settle_note(&self, note: &Path, exists: &mut dyn FnMut(&ImageName) -> bool) -> Result<bool, StoreError> {
+        let failed = StoreError::at("removing a picture without a record");
+        let name = note.file_name().and_then(|name| name.to_str()?.strip_suffix(NOTE));
+        let Some(name) = name.and_then(|name| ImageName::parse(name).ok()) else {
+            return remove_if_there(note).map(|()| false).map_err(&failed);
+        };
+        let orphan = !exists(&name);
+        if orphan {
+            // A note that was cut off names no folder; its picture was not in place yet.
+            let subfolder = fs::read_to_string(note).map_err(&failed)?;
+            if let Some(subfolder) = subfolder.strip_suffix('\n') {
+                let place = self.place(&name, subfolder)?;
+                remove_if_there(&place.full)
+                    .and_then(|()| remove_if_there(&place.thumbnail))
+                    .map_err(&failed)?;
+            }
+        }
+        remove_if_there(note).map_err(&failed)?;
+        Ok(orphan)
+    }
+
     /// Brings one picture's files back from a folder of [`STAGED`].
     fn bring_back(&self, from: &Path, index: usize, victim: &Victim) -> Result<(), StoreError> {
         let place = self.place(&victim.name, &victim.subfolder)?;
@@ -104,6 +136,7 @@ impl DiskStore {
         }
         Ok(())
     }
+
     /// Brings back the pictures to keep from a folder of [`STAGED`], and removes it with the others.
     fn settle(&self, folder: &Path, keep: &mut dyn FnMut(&ImageName) -> bool) -> Result<Recovered, StoreError> {
         let mut settled = Recovered::default();
@@ -189,12 +222,24 @@ fn open(path: &Path) -> Result<StoredFile, StoreError> {
 impl ImageStore for DiskStore {
     fn put(&self, name: &ImageName, subfolder: &str, png: &[u8], webp: &[u8]) -> Result<(), StoreError> {
         let place = self.place(name, subfolder)?;
-        self.write(&place.thumbnail, webp, false)
-            .map_err(StoreError::at("writing a thumbnail"))?;
-        self.write(&place.full, png, true).map_err(|error| {
+        let note = self.note(name);
+        fs::write(&note, format!("{subfolder}\n")).map_err(StoreError::at("noting a picture without a record"))?;
+        let thumbnail = self
+            .write(&place.thumbnail, webp, false)
+            .map_err(StoreError::at("writing a thumbnail"));
+        let written = thumbnail.and_then(|()| self.write(&place.full, png, true).map_err(StoreError::at("writing a picture")));
+        if written.is_err() {
             let _ = fs::remove_file(&place.thumbnail);
-            StoreError::at("writing a picture")(error)
-        })
+            let _ = fs::remove_file(&note);
+        }
+        written
+    }
+
+    fn confirm(&self, name: &ImageName) {
+        if let Err(error) = remove_if_there(&self.note(name)) {
+            // The next start finds the record and takes the note away.
+            tracing::warn!("a note about a picture could not be removed: {error}");
+        }
     }
 
     fn open_full(&self, name: &ImageName, subfolder: &str) -> Result<StoredFile, StoreError> {
@@ -245,6 +290,7 @@ impl ImageStore for DiskStore {
         let place = self.place(name, subfolder)?;
         remove_if_there(&place.full)
             .and_then(|()| remove_if_there(&place.thumbnail))
+            .and_then(|()| remove_if_there(&self.note(name)))
             .map_err(StoreError::at("removing a picture"))
     }
 
@@ -296,8 +342,10 @@ impl ImageStore for DiskStore {
     fn recover(&self, exists: &mut dyn FnMut(&ImageName) -> bool) -> Result<Recovered, StoreError> {
         let failed = StoreError::at("ending interrupted deletions");
         let mut found = Recovered::default();
-        for half_written in fs::read_dir(self.folder.join(INCOMING)).map_err(&failed)? {
-            remove_if_there(&half_written.map_err(&failed)?.path()).map_err(&failed)?;
+        for left in fs::read_dir(self.folder.join(INCOMING)).map_err(&failed)? {
+            let path = left.map_err(&failed)?.path();
+            // What is no note is a half-written file.
+            found.removed += usize::from(self.settle_note(&path, exists)?);
         }
         for entry in fs::read_dir(self.folder.join(STAGED)).map_err(&failed)? {
             let folder = entry.map_err(&failed)?.path();
@@ -418,6 +466,7 @@ mod tests {
         let first = store(dir.path());
         for text in ["kept.png", "gone.png"] {
             first.put(&name(text), "x", b"full", b"small").unwrap();
+            first.confirm(&name(text));
         }
         let victims = ["kept.png", "gone.png"].map(|text| Victim {
             name: name(text),
@@ -435,6 +484,30 @@ mod tests {
         for folder in [STAGED, INCOMING] {
             assert_eq!(fs::read_dir(dir.path().join(folder)).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn a_crash_before_the_record_leaves_no_picture() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = store(dir.path());
+        for (text, subfolder) in [
+            ("confirmed.png", ""),
+            ("recorded.png", "a/b"),
+            ("orphan.png", "a/b"),
+            ("undone.png", ""),
+        ] {
+            first.put(&name(text), subfolder, b"full", b"small").unwrap();
+        }
+        first.confirm(&name("confirmed.png"));
+        first.delete(&name("undone.png"), "").unwrap();
+        assert_eq!(fs::read_dir(dir.path().join(INCOMING)).unwrap().count(), 2);
+        let second = store(dir.path());
+        let recovered = second.recover(&mut |name| name.as_str() == "recorded.png").unwrap();
+        assert_eq!(recovered, Recovered { restored: 0, removed: 1 });
+        assert!(second.open_full(&name("confirmed.png"), "").is_ok() && second.open_full(&name("recorded.png"), "a/b").is_ok());
+        assert!(second.open_full(&name("orphan.png"), "a/b").unwrap_err().is_absent());
+        assert!(!dir.path().join("thumbnails/a/b/orphan.webp").exists());
+        assert_eq!(fs::read_dir(dir.path().join(INCOMING)).unwrap().count(), 0);
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl ImageStore for MemoryStore {
         Ok(())
     }
 
+    fn confirm(&self, _: &ImageName) {}
+
     fn open_full(&self, name: &ImageName, subfolder: &str) -> Result<StoredFile, StoreError> {
         self.find(name, subfolder)
             .map(|picture| StoredFile::of_bytes(picture.full, picture.at))

@@ -156,8 +156,12 @@ pub struct Recovered {
 /// back those whose records stayed. After a crash anywhere in between, [`recover`](Self::recover) asks which records exist and does the
 /// same.
 pub trait ImageStore: Send + Sync {
-    /// Stores a picture and its thumbnail. Either both are there afterwards, whole, or the picture is not.
+    /// Stores a picture and its thumbnail. Either both are there afterwards, whole, or the picture is not. Once its record is written,
+    /// [`confirm`](Self::confirm) it: one that a crash left unconfirmed is removed by [`recover`](Self::recover) if it has no record.
     fn put(&self, name: &ImageName, subfolder: &str, png: &[u8], webp: &[u8]) -> Result<(), StoreError>;
+
+    /// The picture's record is written.
+    fn confirm(&self, name: &ImageName);
 
     /// Opens a picture.
     fn open_full(&self, name: &ImageName, subfolder: &str) -> Result<StoredFile, StoreError>;
@@ -178,7 +182,7 @@ pub trait ImageStore: Send + Sync {
     /// Ends a deletion: brings back the pictures to `keep`, and removes the others for good.
     fn settle_delete(&self, staged: Staged, keep: &mut dyn FnMut(&ImageName) -> bool) -> Result<(), StoreError>;
 
-    /// Ends deletions that a crash interrupted; `exists` tells whether a picture has a record. To be called before anything else.
+    /// Ends what a crash interrupted: pictures without a record are removed, deletions finished or undone. `exists` tells whether a picture has a record. To be called before anything else.
     fn recover(&self, exists: &mut dyn FnMut(&ImageName) -> bool) -> Result<Recovered, StoreError>;
 
     /// The subfolder for a new picture, as the configuration sorts them.

@@ -160,7 +160,10 @@ impl Images {
             authorize::<acts::ReadImage, _>(actor, repo::find(tx, &name)?)
         });
         match written {
-            Ok(image) => Ok(ImageDto::from(&*image)),
+            Ok(image) => {
+                self.shared.images.confirm(&name);
+                Ok(ImageDto::from(&*image))
+            }
             Err(error) => {
                 if let Err(fault) = self.shared.images.delete(&name, &subfolder) {
                     tracing::warn!("a picture without a record could not be removed: {fault}");
