@@ -230,11 +230,7 @@ impl Core {
         let caches = Arc::clone(&engines);
         installer.on_change(move |key| caches.iter().for_each(|engine| engine.workbench().cache.forget(key)));
         models.start_installer().map_err(OpenError::Thread)?;
-        let runs: Arc<dyn Ledger> = Arc::new(Runs {
-            queue: queue.clone(),
-            images: images.clone(),
-            models: models.clone(),
-        });
+        let runs: Arc<dyn Ledger> = Arc::new(Runs::new(queue.clone(), images.clone(), models.clone()));
         let running: Vec<Arc<dyn Engine>> = engines.iter().map(|engine| Arc::clone(engine) as Arc<dyn Engine>).collect();
         processor.start(&running, &runs).map_err(OpenError::Thread)?;
         let access = end_jobs_of_lost_accounts(&shared, &processor);
@@ -378,7 +374,7 @@ fn prepare(shared: &Shared, queue: &Queue) -> Result<(), OpenError> {
     let recovered = shared.images.recover(&mut exists)?;
     if recovered.restored + recovered.removed > 0 {
         tracing::info!(
-            "ended deletions that were cut off: {} pictures brought back, {} removed",
+            "pictures that the last process left unfinished: {} brought back, {} removed",
             recovered.restored,
             recovered.removed
         );

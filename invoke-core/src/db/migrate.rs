@@ -16,7 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/002_queue.sql"),
     include_str!("migrations/003_accounts.sql"),
     include_str!("migrations/004_gallery.sql"),
-    include_str!("migrations/005_images.sql"),
+    include_str!("migrations/005_batches.sql"),
 ];
 
 /// The last of InvokeAI's own migrations that this program knows.
@@ -204,31 +204,50 @@ mod tests {
     }
 
     #[test]
-    fn an_older_gallery_lists_uncategorised_pictures_from_one_index_after_the_upgrade() {
-        let mut connection = at_version(4);
+    fn a_queue_keeps_its_items_when_its_tables_change() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
         connection
             .execute_batch(
-                "INSERT INTO boards (board_id, board_name) VALUES ('b', 'b');
-                 INSERT INTO images (image_name, image_origin, image_category, width, height) VALUES
-                     ('on.png', 'internal', 'general', 8, 8), ('off.png', 'internal', 'general', 8, 8);
-                 INSERT INTO board_images (board_id, image_name) VALUES ('b', 'on.png')",
+                r#"INSERT INTO session_queue (batch_id, queue_id, session_id, session, field_values, status, priority, created_at, started_at, user_id, destination)
+                   VALUES ('a', 'default', 's1', '{"id": "s1"}', '[{"node_path": "n", "field_name": "f", "value": 1}]', 'completed', 0, 't1', 't2', 'u', 'canvas'),
+                          ('a', 'default', 's2', '{"id": "s2"}', NULL, 'pending', 0, 't1', NULL, 'u', 'canvas'),
+                          ('b', 'default', 's3', '{"id": "s3"}', '[]', 'pending', 1, 't3', NULL, 'u', NULL),
+                          ('c', 'default', 's4', '{"id": "s4"}', '[]', 'failed', 0, 't4', 't4', 'v', NULL)"#,
             )
             .unwrap();
+        connection.execute("DELETE FROM session_queue WHERE session_id = 's4'", []).unwrap();
         run(&mut connection, None, NOW).unwrap();
-        let list = "SELECT image_name FROM images INDEXED BY idx_gallery_loose
-                    WHERE user_id = 'system' AND is_intermediate = 0 AND starred = 0 AND gallery_board = ''";
-        let listed: Vec<String> = connection
-            .prepare(list)
-            .unwrap()
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(listed, ["off.png"]);
-        let plan: String = connection
-            .query_row(&format!("EXPLAIN QUERY PLAN {list}"), [], |row| row.get(3))
-            .unwrap();
-        assert!(plan.contains("COVERING INDEX idx_gallery_loose"), "{plan}");
+        let all = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        assert_eq!(
+            all("SELECT CONCAT_WS(' ', item_id, batch_row, session_id, status, session, field_values) FROM session_queue ORDER BY item_id"),
+            [
+                r#"1 1 s1 completed {"id": "s1"} [{"node_path": "n", "field_name": "f", "value": 1}]"#,
+                r#"2 1 s2 pending {"id": "s2"}"#,
+                r#"3 3 s3 pending {"id": "s3"} []"#,
+            ]
+        );
+        assert_eq!(
+            all(
+                "SELECT CONCAT_WS(' ', batch_row, last_item, batch_id, priority, created_at, destination, pending, completed) FROM queue_batches ORDER BY 1"
+            ),
+            ["1 2 a 0 t1 canvas 1 1", "3 3 b 1 t3 1 0"]
+        );
+        assert_eq!(
+            all("SELECT CONCAT_WS(' ', QUOTE(user_id), pending, completed, failed) FROM queue_counts ORDER BY 1"),
+            ["'' 2 1 0", "'u' 2 1 0"]
+        );
+        assert_eq!(
+            all("SELECT CONCAT_WS(' ', user_id, batch_row, priority, last_started) FROM queue_turns"),
+            ["u 3 1 t2"]
+        );
+        assert_eq!(
+            all("SELECT CAST(seq AS TEXT) FROM sqlite_sequence WHERE name = 'session_queue'"),
+            ["4"]
+        );
     }
 
     #[test]

@@ -102,6 +102,34 @@ pub struct QueueItem {
     pub workflow_call_depth: Option<i64>,
 }
 
+/// The call of a workflow that an item answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallOf {
+    /// The call.
+    pub workflow_call_id: String,
+    /// The item that called.
+    pub parent_item_id: ItemId,
+    /// That item's session.
+    pub parent_session_id: String,
+    /// The first item of the chain of calls.
+    pub root_item_id: ItemId,
+    /// Depth in that chain; 1 for what the first item called.
+    pub depth: i64,
+}
+
+/// What one user would be served next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// Their best waiting batch, known by the number of its first item: the order of batches is that of their items.
+    pub batch_row: ItemId,
+    /// Its priority.
+    pub priority: i64,
+    /// When anything of theirs last began, as the database writes times; none if nothing did.
+    pub last_started: Option<String>,
+    /// How much they were served, in steps of a 512 by 512 picture of Stable Diffusion 1.
+    pub served: f64,
+}
+
 /// Counts of items by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct StatusCounts {

@@ -46,11 +46,23 @@ pub struct Job {
     pub cancel: CancelFlag,
 }
 
-/// A session that ended.
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The session ended.
+    Ended(Ending),
+    /// An execution calls a saved workflow; the session goes on with what that returns.
+    Calls {
+        /// The execution.
+        exec_id: String,
+    },
+}
+
+/// A session that no longer runs.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// How.
-    pub ending: Ending,
+    /// Why.
+    pub outcome: Outcome,
     /// Its last state as JSON; what it was given if it could not be read.
     pub session: Value,
 }

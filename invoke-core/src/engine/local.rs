@@ -9,7 +9,7 @@ use candle_core::Device as ComputeDevice;
 use image::DynamicImage;
 use serde_json::Value;
 
-use super::{Device, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef};
+use super::{Device, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome};
 use crate::{
     domain::{
         UserId,
@@ -69,7 +69,7 @@ impl LocalEngine {
 
     fn failed(session: Value, failure: Failure) -> Finished {
         Finished {
-            ending: Ending::Failed(failure),
+            outcome: Outcome::Ended(Ending::Failed(failure)),
             session,
         }
     }
@@ -92,6 +92,10 @@ impl Engine for LocalEngine {
         true
     }
 
+    fn loaded_models(&self) -> Vec<String> {
+        self.workbench.cache.models()
+    }
+
     fn run(&self, job: Job, host: Arc<dyn Host>) -> Finished {
         let mut session = match Session::from_stored(&self.registry, job.session.clone()) {
             Ok(session) => session,
@@ -99,6 +103,7 @@ impl Engine for LocalEngine {
         };
         let mut new_id = || self.env.uuid();
         let graph = OnceLock::new();
+        let mut calls = None;
         let ending = loop {
             if job.cancel.is_set() || !host.owner_is_active() {
                 break Ending::Canceled;
@@ -121,6 +126,10 @@ impl Engine for LocalEngine {
             };
             let node = node_ref(&prepared);
             host.event(NodeEvent::Started(node.clone()));
+            if prepared.meta.id == nodes::workflows::CALLS_WORKFLOW {
+                calls = Some(prepared.exec_id);
+                break Ending::Completed;
+            }
             let cx = Cx {
                 engine: self,
                 host: host.as_ref(),
@@ -153,8 +162,12 @@ impl Engine for LocalEngine {
         } else {
             ending
         };
+        let outcome = match (ending, calls) {
+            (Ending::Completed, Some(exec_id)) => Outcome::Calls { exec_id },
+            (ending, _) => Outcome::Ended(ending),
+        };
         Finished {
-            ending,
+            outcome,
             session: session.to_stored(),
         }
     }

@@ -8,7 +8,7 @@
 mod job;
 pub mod local;
 
-pub use job::{CancelFlag, Finished, HostError, ImageToSave, Job, NodeEvent, NodeRef};
+pub use job::{CancelFlag, Finished, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome};
 pub use local::LocalEngine;
 
 use std::sync::Arc;
@@ -41,6 +41,11 @@ pub trait Engine: Send + Sync {
     /// Runs a session to its end and says how it ended. Blocks; the caller gives it a thread of its own.
     /// `job.cancel` may be set at any time; the engine ends within one step of it.
     fn run(&self, job: Job, host: Arc<dyn Host>) -> Finished;
+
+    /// Keys of the models that it has in memory.
+    fn loaded_models(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether it can take a job.
     fn is_healthy(&self) -> bool;

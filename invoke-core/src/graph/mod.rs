@@ -10,6 +10,7 @@ pub mod schema;
 pub mod session;
 pub mod types;
 pub mod validate;
+pub mod workflow;
 
 pub use model::{Edge, Graph, Node, Port};
 pub use registry::Registry;

@@ -91,6 +91,14 @@ impl ModelCache {
         Ok(value)
     }
 
+    /// Keys of the models of which parts are held, each once, in order.
+    pub fn models(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.state.lock().entries.keys().map(|key| key.model.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     fn get<T: Any + Send + Sync>(&self, key: &PartKey) -> Option<Arc<T>> {
         let mut state = self.state.lock();
         state.clock += 1;

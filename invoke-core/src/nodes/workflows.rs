@@ -1,4 +1,4 @@
-//! Results of workflows that others call.
+//! Calling saved workflows, and the results of workflows that others call.
 
 use invoke_macros::{FieldStruct, Node, Output};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,11 @@ pub(super) const NODES: &[NodeEntry] = &[
     entry::<WorkflowReturnValue>(),
     entry::<WorkflowReturn>(),
     entry::<WorkflowReturnGet>(),
+    entry::<CallSavedWorkflow>(),
 ];
+
+/// The node that calls a saved workflow. It is never invoked: the engine stops at it, and the queue enqueues what it calls.
+pub const CALLS_WORKFLOW: &str = "call_saved_workflow";
 
 /// One named result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
@@ -114,6 +118,26 @@ impl Invoke for WorkflowReturnGet {
             .remove(&key)
             .ok_or_else(|| NodeError::value(format!("Workflow return key '{key}' was not found.")))?;
         Ok(WorkflowReturnGetOutput { value })
+    }
+}
+
+/// Runs a saved workflow and returns what it returns.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "call_saved_workflow", title = "Call Saved Workflow", version = "1.0.0", category = "workflow", tags("workflow", "saved", "library"), classification = Beta, cache = false, output = WorkflowReturnOutput)]
+struct CallSavedWorkflow {
+    #[field(default = "", ui_type = "SavedWorkflowField")]
+    workflow_id: String,
+    #[field(json = "{}", hidden)]
+    workflow_inputs: Map<String, Value>,
+}
+
+impl Invoke for CallSavedWorkflow {
+    fn invoke(self, _cx: &dyn NodeCx) -> Result<WorkflowReturnOutput, NodeError> {
+        Err(NodeError::runtime(format!(
+            "{CALLS_WORKFLOW} of {} with {} inputs needs the queue",
+            self.workflow_id,
+            self.workflow_inputs.len()
+        )))
     }
 }
 

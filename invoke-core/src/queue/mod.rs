@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows SQL or accounts: what to run, and what becomes of it, is asked of a [`Ledger`].
 
+pub mod cost;
 mod processor;
+pub mod schedule;
 
 pub use processor::{Claim, Ledger, Processor, Work};

@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -14,7 +15,7 @@ use crate::{
         ItemId, panic_text,
         queue_item::{Ending, Failure},
     },
-    engine::{CancelFlag, Device, Engine, Finished, Host, Job},
+    engine::{CancelFlag, Device, Engine, Finished, Host, Job, Outcome},
 };
 
 /// A claimed item, ready to run.
@@ -27,12 +28,14 @@ pub struct Work {
 
 /// Keeps the books of the queue.
 pub trait Ledger: Send + Sync {
-    /// Claims the next item for a device; nobody else gets it. `None` if nothing waits, or what was claimed cannot run.
-    fn claim(&self, device: &Device, cancel: CancelFlag) -> Claim;
+    /// Claims the next item for a device that has these models loaded; nobody else gets it.
+    fn claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Claim;
     /// Whether an item that was just claimed still runs; it may have been canceled meanwhile.
     fn is_running(&self, item_id: ItemId) -> bool;
     /// Writes down how an item ended. `stopping` is set when it was canceled because the server shuts down.
     fn finish(&self, item_id: ItemId, finished: Finished, stopping: bool);
+    /// The worker of a device broke down: whatever still counts as running there failed with it.
+    fn abandon(&self, device: &Device, failure: &Failure);
 }
 
 /// The answer to a claim.
@@ -82,7 +85,7 @@ impl Processor {
             let name = format!("worker {}", engine.device().id);
             let thread = std::thread::Builder::new()
                 .name(name)
-                .spawn(move || work(&shared, engine.as_ref(), ledger.as_ref()))?;
+                .spawn(move || supervise(&shared, engine.as_ref(), ledger.as_ref()))?;
             self.threads.lock().push(thread);
         }
         Ok(())
@@ -115,6 +118,11 @@ impl Processor {
         !self.shared.state.lock().running.is_empty()
     }
 
+    /// Whether it was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.state.lock().stopping
+    }
+
     /// Asks a running item to end within a step.
     pub fn cancel(&self, item_id: ItemId) {
         if let Some(flag) = self.shared.state.lock().running.get(&item_id) {
@@ -145,6 +153,32 @@ impl Default for Processor {
     }
 }
 
+/// How long a worker that broke down stays down, so that one that breaks down again and again does nothing else.
+const DOWN: Duration = Duration::from_millis(100);
+
+fn failure(text: String) -> Failure {
+    Failure {
+        error_type: "RuntimeError".into(),
+        error_message: text.clone(),
+        error_traceback: text,
+    }
+}
+
+/// Works until the processor stops; a worker that breaks down fails what it had claimed and starts anew.
+fn supervise(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(shared, engine, ledger))) {
+        let (device, text) = (engine.device(), panic_text(&*panic));
+        tracing::error!("the worker of {} broke down and starts anew: {text}", device.id);
+        if catch_unwind(AssertUnwindSafe(|| ledger.abandon(device, &failure(text)))).is_err() {
+            tracing::error!("what it had claimed could not be failed");
+        }
+        let mut state = shared.state.lock();
+        if !state.stopping {
+            shared.changed.wait_for(&mut state, DOWN);
+        }
+    }
+}
+
 fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
     loop {
         let mut state = shared.state.lock();
@@ -158,7 +192,7 @@ fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
         drop(state);
 
         let cancel = CancelFlag::default();
-        match ledger.claim(engine.device(), cancel.clone()) {
+        match ledger.claim(engine.device(), &engine.loaded_models(), cancel.clone()) {
             Claim::Work(work) => run(shared, engine, ledger, *work, cancel),
             Claim::Skipped => {}
             Claim::Nothing => {
@@ -171,35 +205,46 @@ fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
     }
 }
 
-fn run(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger, work: Work, cancel: CancelFlag) {
-    let item_id = work.job.item_id;
-    {
+/// An item that counts as running while this lives.
+struct Running<'s> {
+    shared: &'s Shared,
+    item_id: ItemId,
+}
+
+impl<'s> Running<'s> {
+    fn note(shared: &'s Shared, item_id: ItemId, cancel: CancelFlag) -> Self {
         let mut state = shared.state.lock();
         if state.stopping {
             cancel.set();
         }
         state.running.insert(item_id, cancel);
+        Self { shared, item_id }
     }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.shared.state.lock().running.remove(&self.item_id);
+    }
+}
+
+fn run(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger, work: Work, cancel: CancelFlag) {
+    let item_id = work.job.item_id;
+    let _running = Running::note(shared, item_id, cancel);
     // Whoever canceled it between the claim and the line above found no flag to set.
     if ledger.is_running(item_id) {
         let session = work.job.session.clone();
         let finished = catch_unwind(AssertUnwindSafe(|| engine.run(work.job, work.host))).unwrap_or_else(|panic| {
             let text = panic_text(&*panic);
             tracing::error!(item_id, "a session panicked: {text}");
-            let failure = Failure {
-                error_type: "RuntimeError".into(),
-                error_message: text.clone(),
-                error_traceback: text,
-            };
             Finished {
-                ending: Ending::Failed(failure),
+                outcome: Outcome::Ended(Ending::Failed(failure(text))),
                 session,
             }
         });
         let stopping = shared.state.lock().stopping;
         ledger.finish(item_id, finished, stopping);
     }
-    shared.state.lock().running.remove(&item_id);
 }
 
 #[cfg(test)]
@@ -267,7 +312,7 @@ mod tests {
             }
             let ending = if job.cancel.is_set() { Ending::Canceled } else { Ending::Completed };
             Finished {
-                ending,
+                outcome: Outcome::Ended(ending),
                 session: job.session,
             }
         }
@@ -284,7 +329,7 @@ mod tests {
         changed: Condvar,
     }
     impl Ledger for Book {
-        fn claim(&self, _: &Device, cancel: CancelFlag) -> Claim {
+        fn claim(&self, _: &Device, _: &[String], cancel: CancelFlag) -> Claim {
             self.claims.fetch_add(1, Ordering::SeqCst);
             let Some(item_id) = self.waiting.lock().pop() else {
                 return Claim::Nothing;
@@ -305,7 +350,18 @@ mod tests {
             true
         }
         fn finish(&self, item_id: ItemId, finished: Finished, _: bool) {
-            self.ended.lock().push((item_id, finished.ending));
+            assert!(
+                item_id != 5 || self.ended.lock().iter().any(|(id, _)| *id == 5),
+                "five breaks the books"
+            );
+            let Outcome::Ended(ending) = finished.outcome else {
+                panic!("nothing calls here")
+            };
+            self.ended.lock().push((item_id, ending));
+            self.changed.notify_all();
+        }
+        fn abandon(&self, _: &Device, failure: &Failure) {
+            self.ended.lock().push((5, Ending::Failed(failure.clone())));
             self.changed.notify_all();
         }
     }
@@ -347,5 +403,71 @@ mod tests {
         let claims = book.claims.load(Ordering::SeqCst);
         processor.stop();
         assert!(book.claims.load(Ordering::SeqCst) <= claims + 1);
+    }
+
+    fn engine(id: &str) -> Arc<dyn Engine> {
+        Arc::new(Odd(Device {
+            id: id.into(),
+            name: id.into(),
+        }))
+    }
+
+    #[test]
+    fn a_worker_that_breaks_down_fails_its_item_and_starts_anew() {
+        let book = Arc::new(Book::default());
+        *book.waiting.lock() = vec![6, 5];
+        let (processor, ledger) = (Processor::new(), Arc::clone(&book) as Arc<dyn Ledger>);
+        processor.start(&[engine("cpu")], &ledger).unwrap();
+        let ended = book.wait_for(2);
+        assert!(
+            matches!(&ended[0], (5, Ending::Failed(f)) if f.error_message == "five breaks the books"),
+            "{ended:?}"
+        );
+        assert_eq!(ended[1], (6, Ending::Completed));
+        // What broke down does not count as running for ever.
+        while processor.is_processing() {
+            std::thread::yield_now();
+        }
+        processor.stop();
+    }
+
+    #[test]
+    fn every_device_has_a_worker_and_no_item_runs_twice() {
+        let book = Arc::new(Book::default());
+        *book.waiting.lock() = (10..1010).collect();
+        let (processor, ledger) = (Processor::new(), Arc::clone(&book) as Arc<dyn Ledger>);
+        let engines: Vec<Arc<dyn Engine>> = ["cuda:0", "cuda:1", "cuda:2"].into_iter().map(engine).collect();
+        processor.start(&engines, &ledger).unwrap();
+        let mut ids: Vec<ItemId> = book.wait_for(1000).into_iter().map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (10..1010).collect::<Vec<_>>());
+        book.waiting.lock().push(2);
+        processor.wake();
+        while !processor.is_processing() {
+            std::thread::yield_now();
+        }
+        // Item 2 holds one device until it is canceled; the others go on.
+        book.waiting.lock().extend([2000, 2001]);
+        processor.wake();
+        book.wait_for(1002);
+        assert!(processor.is_processing());
+        processor.cancel(2);
+        assert_eq!(book.wait_for(1003)[1002], (2, Ending::Canceled));
+        processor.stop();
+    }
+
+    #[test]
+    fn a_paused_processor_claims_nothing_and_a_resumed_one_does() {
+        let book = Arc::new(Book::default());
+        let (processor, ledger) = (Processor::new(), Arc::clone(&book) as Arc<dyn Ledger>);
+        processor.pause();
+        processor.start(&[engine("cpu")], &ledger).unwrap();
+        book.waiting.lock().push(7);
+        processor.wake();
+        assert!(!processor.is_started());
+        assert_eq!(book.claims.load(Ordering::SeqCst), 0);
+        processor.resume();
+        assert_eq!(book.wait_for(1), [(7, Ending::Completed)]);
+        processor.stop();
     }
 }

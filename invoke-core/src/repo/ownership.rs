@@ -2,6 +2,7 @@
 
 use rusqlite::Row;
 
+use super::queue;
 use crate::{
     authz::{Permit, acts},
     db::{ReadTx, WriteTx},
@@ -40,19 +41,14 @@ pub fn transfer(
 ) -> rusqlite::Result<Counts> {
     let mut counts = Counts::new();
     for &(table, name) in OWNED {
-        let sql = format!("UPDATE {table} SET user_id = ?2 WHERE user_id = ?1");
-        counts.push((name, tx.sql().prepare_cached(&sql)?.execute((&from.user_id, &to.user_id))?));
+        let n = if table == "session_queue" {
+            queue::hand_over(tx, &from.user_id, &to.user_id)?
+        } else {
+            let sql = format!("UPDATE {table} SET user_id = ?2 WHERE user_id = ?1");
+            tx.sql().prepare_cached(&sql)?.execute((&from.user_id, &to.user_id))?
+        };
+        counts.push((name, n));
     }
-    // The counts that the queue keeps go with its items.
-    tx.sql()
-        .prepare_cached(
-            "INSERT INTO queue_counts SELECT queue_id, ?2, status, n FROM queue_counts WHERE user_id = ?1
-             ON CONFLICT (queue_id, user_id, status) DO UPDATE SET n = n + excluded.n",
-        )?
-        .execute((&from.user_id, &to.user_id))?;
-    tx.sql()
-        .prepare_cached("DELETE FROM queue_counts WHERE user_id = ?1")?
-        .execute([&from.user_id])?;
     Ok(counts)
 }
 

@@ -3,10 +3,7 @@
 use serde_json::Value;
 
 use super::{Feed, Session, TOTAL};
-use crate::graph::validate::incoming;
-
-/// Begins the names of inputs that stand for those of a called workflow.
-const DYNAMIC_INPUT: &str = "saved_workflow_input::";
+use crate::graph::{validate::incoming, workflow::DYNAMIC_INPUT};
 
 impl Session {
     /// Fills in the inputs of an execution; the way to what does not fit, if anything.

@@ -4,6 +4,7 @@
 //! an id and a path, its index under every iterator. Executions are laid out as soon as it is known how many there are.
 
 mod branches;
+mod calls;
 mod inputs;
 pub mod json;
 mod layout;

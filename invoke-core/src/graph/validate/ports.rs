@@ -5,12 +5,11 @@ use crate::{
     graph::{
         model::{Edge, Graph, Node},
         types::compatible,
+        workflow::DYNAMIC_INPUT,
     },
 };
 
-/// Inputs of the node that calls a saved workflow which stand for that workflow's own inputs.
-const DYNAMIC_INPUT: &str = "saved_workflow_input::";
-
+/// Whether an input of the node that calls a saved workflow stands for one of that workflow's own.
 fn is_dynamic(node: &Node, field: &str) -> bool {
     node.meta.id == "call_saved_workflow" && field.starts_with(DYNAMIC_INPUT)
 }

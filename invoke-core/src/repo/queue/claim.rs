@@ -1,48 +1,77 @@
-//! Taking the next item to run.
+//! Whose turn it is, and taking the next item to run.
 
 use rusqlite::OptionalExtension;
 
 use super::transition::{self, Change};
-use crate::{db::WriteTx, domain::ItemId, env::Timestamp};
+use crate::{
+    db::{ReadTx, WriteTx},
+    domain::{ItemId, queue_item::Turn},
+    env::Timestamp,
+};
 
-/// In which order users are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// First come, first served.
-    Fifo,
-    /// Each user one item per turn.
-    RoundRobin,
+/// What each user with waiting items would be served next. Kept as rows are written: one row a user, however long the queue and its history are.
+pub fn turns(tx: &ReadTx<'_>) -> rusqlite::Result<Vec<Turn>> {
+    tx.sql()
+        .prepare_cached("SELECT batch_row, priority, last_started, served FROM queue_turns WHERE batch_row IS NOT NULL")?
+        .query_map([], |row| {
+            Ok(Turn {
+                batch_row: row.get(0)?,
+                priority: row.get(1)?,
+                last_started: row.get(2)?,
+                served: row.get(3)?,
+            })
+        })?
+        .collect()
 }
 
-/// An item that now runs here and nowhere else.
-#[derive(Debug)]
-pub struct Claimed(pub Change);
+/// Keys of the models that a batch's graph names.
+pub fn models_of(tx: &ReadTx<'_>, batch_row: i64) -> rusqlite::Result<Vec<String>> {
+    let text: Option<String> = tx
+        .sql()
+        .prepare_cached("SELECT models FROM queue_batches WHERE batch_row = ?1")?
+        .query_row([batch_row], |row| row.get(0))
+        .optional()?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
 
-/// First come, first served: one step down an index.
-const FIFO: &str = "SELECT item_id FROM session_queue WHERE status = 'pending' ORDER BY priority DESC, item_id ASC LIMIT 1";
+/// What an item costs, and keys of the models that its graph names.
+pub fn cost_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<(f64, Vec<String>)> {
+    tx.sql()
+        .prepare_cached(
+            "SELECT COALESCE(q.cost, b.cost), b.models FROM session_queue q JOIN queue_batches b ON b.batch_row = q.batch_row WHERE q.item_id = ?1",
+        )?
+        .query_row([item_id], |row| {
+            let models: String = row.get(1)?;
+            Ok((row.get(0)?, serde_json::from_str(&models).unwrap_or_default()))
+        })
+}
 
-/// Each user's best item, and of those the one whose owner has waited longest since anything of theirs began. The first part hops from user to
-/// user along the index of waiting items, so it costs a few steps a user, however long the queue and its history are.
-const ROUND_ROBIN: &str = "
-    WITH RECURSIVE users(user_id) AS (
-        SELECT MIN(user_id) FROM session_queue WHERE status = 'pending'
-        UNION ALL
-        SELECT (SELECT MIN(user_id) FROM session_queue WHERE status = 'pending' AND user_id > users.user_id) FROM users WHERE users.user_id IS NOT NULL
-    ),
-    best(item_id, last) AS (
-        SELECT (SELECT item_id FROM session_queue q WHERE q.status = 'pending' AND q.user_id = users.user_id ORDER BY priority DESC, item_id ASC LIMIT 1),
-               (SELECT MAX(started_at) FROM session_queue h WHERE h.user_id = users.user_id)
-        FROM users WHERE users.user_id IS NOT NULL
-    )
-    SELECT item_id FROM best ORDER BY COALESCE(last, '1970-01-01') ASC, item_id ASC LIMIT 1";
-
-/// Marks the next item as running on `device` and returns it. Within the one write transaction nobody else can claim it.
-pub fn claim(tx: &mut WriteTx<'_>, mode: Mode, device: &str, now: Timestamp) -> rusqlite::Result<Option<Claimed>> {
-    let sql = match mode {
-        Mode::Fifo => FIFO,
-        Mode::RoundRobin => ROUND_ROBIN,
-    };
-    let next: Option<ItemId> = tx.sql().prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+/// Marks a batch's first waiting item as running on `device` and charges its cost to its owner. Within the one write transaction nobody else can
+/// claim it. `None` if none of the batch waits.
+pub fn begin(tx: &mut WriteTx<'_>, batch_row: i64, device: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+    let next: Option<ItemId> = tx
+        .sql()
+        .prepare_cached(
+            "SELECT q.item_id FROM queue_batches b CROSS JOIN session_queue q INDEXED BY idx_session_queue_pending
+             WHERE b.batch_row = ?1 AND q.status = 'pending' AND q.item_id BETWEEN b.batch_row AND b.last_item AND q.batch_row = b.batch_row
+             ORDER BY q.item_id LIMIT 1",
+        )?
+        .query_row([batch_row], |row| row.get(0))
+        .optional()?;
     let Some(item_id) = next else { return Ok(None) };
-    Ok(transition::begin(tx, item_id, device, now)?.map(Claimed))
+    charge(tx, item_id, 1.0)?;
+    transition::start(tx, item_id, device, now)
+}
+
+/// Adds an item's cost, `times` over, to what its owner was served.
+pub(super) fn charge(tx: &WriteTx<'_>, item_id: ItemId, times: f64) -> rusqlite::Result<()> {
+    tx.sql()
+        .prepare_cached(
+            "UPDATE queue_turns SET served = MAX(0.0, served + ?2 * c.cost)
+             FROM (SELECT q.user_id, COALESCE(q.cost, b.cost) AS cost FROM session_queue q JOIN queue_batches b ON b.batch_row = q.batch_row
+                   WHERE q.item_id = ?1) c
+             WHERE queue_turns.user_id = c.user_id",
+        )?
+        .execute((item_id, times))?;
+    Ok(())
 }

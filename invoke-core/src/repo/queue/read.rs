@@ -1,21 +1,30 @@
 //! Finding and listing items.
 
 use rusqlite::{OptionalExtension, Row};
+use serde_json::Value;
 
 use crate::{
     authz::{Scope, Sealed},
     db::ReadTx,
-    domain::{BatchId, ItemId, QueueId, page::Direction, queue_item::QueueItem},
+    domain::{
+        BatchId, ItemId, QueueId,
+        page::Direction,
+        queue_item::{FieldValue, QueueItem},
+    },
 };
 
 /// Columns of an item with its owner's names, in the order that [`item`] reads them.
-pub(super) const ITEM: &str =
-    "q.item_id, q.status, q.status_sequence, q.priority, q.batch_id, q.origin, q.destination, q.session_id, q.error_type,
-    q.error_message, q.error_traceback, q.created_at, q.updated_at, q.started_at, q.completed_at, q.queue_id, q.user_id, u.display_name,
-    u.email, q.field_values, q.retried_from_item_id, q.device, q.workflow_call_id, q.parent_item_id, q.parent_session_id, q.root_item_id,
-    q.workflow_call_depth";
+pub(super) const ITEM: &str = "q.item_id, q.status, q.status_sequence, b.priority, b.batch_id, b.origin, b.destination, q.session_id, q.error_type,
+    q.error_message, q.error_traceback, b.created_at, COALESCE(q.updated_at, b.created_at), q.started_at, q.completed_at, q.queue_id, q.user_id,
+    u.display_name, u.email, q.field_values, q.retried_from_item_id, q.device, q.workflow_call_id, q.parent_item_id, q.parent_session_id,
+    q.root_item_id, q.workflow_call_depth, b.fields";
 /// Where those columns come from.
-pub(super) const FROM: &str = "session_queue q LEFT JOIN users u ON u.user_id = q.user_id";
+pub(super) const FROM: &str =
+    "session_queue q JOIN queue_batches b ON b.batch_row = q.batch_row LEFT JOIN users u ON u.user_id = q.user_id";
+/// The same, found from their batches.
+const FROM_BATCHES: &str =
+    "queue_batches b CROSS JOIN session_queue q ON q.item_id BETWEEN b.batch_row AND b.last_item AND q.batch_row = b.batch_row
+    LEFT JOIN users u ON u.user_id = q.user_id";
 
 fn text_enum<T: std::str::FromStr<Err = String>>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
     let text: String = row.get(index)?;
@@ -23,12 +32,25 @@ fn text_enum<T: std::str::FromStr<Err = String>>(row: &Row<'_>, index: usize) ->
         .map_err(|error: String| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error.into()))
 }
 
+/// Puts an item's values together with the names that its batch keeps.
+fn field_values(fields: Option<&str>, values: Option<&str>) -> serde_json::Result<Option<Vec<FieldValue>>> {
+    let Some(fields) = fields else {
+        return values.map(serde_json::from_str).transpose();
+    };
+    let fields: Vec<(String, String)> = serde_json::from_str(fields)?;
+    let values: Vec<Value> = values.map(serde_json::from_str).transpose()?.unwrap_or_default();
+    let named = fields.into_iter().zip(values).map(|((node_path, field_name), value)| FieldValue {
+        node_path,
+        field_name,
+        value,
+    });
+    Ok(Some(named.collect()))
+}
+
 /// Reads the columns of [`ITEM`].
 pub(super) fn item(row: &Row<'_>) -> rusqlite::Result<QueueItem> {
-    let field_values: Option<String> = row.get(19)?;
-    let field_values = field_values
-        .map(|text| serde_json::from_str(&text))
-        .transpose()
+    let text = |at: usize| row.get_ref(at)?.as_str_or_null().map_err(rusqlite::Error::from);
+    let field_values = field_values(text(27)?, text(19)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(19, rusqlite::types::Type::Text, Box::new(error)))?;
     Ok(QueueItem {
         item_id: row.get(0)?,
@@ -87,8 +109,8 @@ pub fn stored_session(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Stor
     let stored = tx
         .sql()
         .prepare_cached(
-            "SELECT q.session, b.graph, COALESCE(q.workflow, b.workflow)
-             FROM session_queue q LEFT JOIN queue_batches b ON b.batch_row = q.batch_row WHERE q.item_id = ?1",
+            "SELECT q.session, g.graph, COALESCE(q.workflow, g.workflow)
+             FROM session_queue q LEFT JOIN queue_graphs g ON g.batch_row = q.batch_row WHERE q.item_id = ?1",
         )?
         .query_row([item_id], |row| {
             Ok(Stored {
@@ -105,7 +127,12 @@ pub fn stored_session(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Stor
 /// see of it is decided one by one.
 pub fn list(tx: &ReadTx<'_>, queue_id: &QueueId, destination: Option<&str>) -> rusqlite::Result<Vec<QueueItem>> {
     let mut statement = tx.sql().prepare_cached(&format!(
-        "SELECT {ITEM} FROM {FROM} WHERE q.queue_id = ?1 AND (?2 IS NULL OR q.destination = ?2) ORDER BY q.priority DESC, q.item_id ASC"
+        "SELECT {ITEM} FROM {FROM_BATCHES} WHERE b.queue_id = ?1 AND {} ORDER BY b.priority DESC, q.item_id ASC",
+        if destination.is_some() {
+            "b.destination = ?2"
+        } else {
+            "?2 IS NULL"
+        }
     ))?;
     statement.query_map((queue_id, destination), item)?.collect()
 }
@@ -125,7 +152,8 @@ pub fn sealed_many(tx: &ReadTx<'_>, queue_id: &QueueId, ids: &[ItemId]) -> rusql
 /// Numbers of a queue's items by time of creation; items of one moment in the order of insertion.
 pub fn ids_by_creation(tx: &ReadTx<'_>, queue_id: &QueueId, direction: Direction) -> rusqlite::Result<Vec<ItemId>> {
     let mut statement = tx.sql().prepare_cached(&format!(
-        "SELECT item_id FROM session_queue WHERE queue_id = ?1 ORDER BY created_at {}, item_id ASC",
+        "SELECT q.item_id FROM queue_batches b CROSS JOIN session_queue q ON q.item_id BETWEEN b.batch_row AND b.last_item AND q.batch_row = b.batch_row
+         WHERE b.queue_id = ?1 ORDER BY b.created_at {}, q.item_id ASC",
         direction.sql()
     ))?;
     statement.query_map([queue_id], |row| row.get(0))?.collect()
@@ -135,7 +163,10 @@ pub fn ids_by_creation(tx: &ReadTx<'_>, queue_id: &QueueId, direction: Direction
 pub fn ids_of_batch(tx: &ReadTx<'_>, queue_id: &QueueId, batch_id: &BatchId) -> rusqlite::Result<Vec<ItemId>> {
     let mut statement = tx
         .sql()
-        .prepare_cached("SELECT item_id FROM session_queue WHERE batch_id = ?1 AND queue_id = ?2 ORDER BY item_id DESC")?;
+        .prepare_cached(
+            "SELECT q.item_id FROM queue_batches b CROSS JOIN session_queue q ON q.item_id BETWEEN b.batch_row AND b.last_item AND q.batch_row = b.batch_row
+             WHERE b.batch_id = ?1 AND b.queue_id = ?2 ORDER BY q.item_id DESC",
+        )?;
     statement.query_map((batch_id, queue_id), |row| row.get(0))?.collect()
 }
 
@@ -157,11 +188,31 @@ pub fn owned_in_progress(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec
         .collect()
 }
 
+/// The first caller of the chain of calls that an item belongs to; itself if nothing called it, or there is no such item.
+pub fn root_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<ItemId> {
+    let root = tx
+        .sql()
+        .prepare_cached("SELECT COALESCE(root_item_id, item_id) FROM session_queue WHERE item_id = ?1")?
+        .query_row([item_id], |row| row.get(0))
+        .optional()?;
+    Ok(root.unwrap_or(item_id))
+}
+
+/// The numbers of the items that count as running on a device.
+pub fn running_on(tx: &ReadTx<'_>, device: &str) -> rusqlite::Result<Vec<ItemId>> {
+    tx.sql()
+        .prepare_cached("SELECT item_id FROM session_queue WHERE status = 'in_progress' AND device = ?1")?
+        .query_map([device], |row| row.get(0))?
+        .collect()
+}
+
 /// The item that first come, first served would run next.
 pub fn next_pending(tx: &ReadTx<'_>, queue_id: &QueueId) -> rusqlite::Result<Option<QueueItem>> {
     tx.sql()
         .prepare_cached(&format!(
-            "SELECT {ITEM} FROM {FROM} WHERE q.status = 'pending' AND q.queue_id = ?1 ORDER BY q.priority DESC, q.item_id ASC LIMIT 1"
+            "SELECT {ITEM} FROM {FROM_BATCHES} WHERE q.status = 'pending' AND b.batch_row =
+                 (SELECT batch_row FROM queue_batches WHERE pending > 0 AND queue_id = ?1 ORDER BY priority DESC, batch_row LIMIT 1)
+             ORDER BY q.item_id LIMIT 1"
         ))?
         .query_row([queue_id], item)
         .optional()

@@ -3,6 +3,7 @@
 use rusqlite::OptionalExtension;
 
 use super::{
+    claim::charge,
     counts::Selection,
     read::{FROM, ITEM, item},
 };
@@ -23,14 +24,15 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Change(pub QueueItem);
 
-fn reload(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<QueueItem> {
+/// A row as it is now, for its own writer.
+pub fn reload(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<QueueItem> {
     tx.sql()
         .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?
         .query_row([item_id], item)
 }
 
 /// A waiting item begins to run.
-pub(super) fn begin(tx: &mut WriteTx<'_>, item_id: ItemId, device: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+pub(super) fn start(tx: &mut WriteTx<'_>, item_id: ItemId, device: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
     let changed = tx
         .sql()
         .prepare_cached(
@@ -78,13 +80,17 @@ pub fn finish(
     }
 }
 
+/// What has not begun or is suspended. Each half has an index of its own, so that history costs nothing.
+const WAITING: &str = "item_id IN (SELECT item_id FROM session_queue WHERE status = 'pending'
+    UNION ALL SELECT item_id FROM session_queue WHERE status = 'waiting')";
+
 /// Numbers and owners of rows.
 type Rows = Vec<(ItemId, UserId)>;
 
 fn rows(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, selection: &Selection<'_>, and: &str) -> rusqlite::Result<Rows> {
     let sql = format!(
         "SELECT item_id, user_id FROM session_queue WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND {and} ORDER BY item_id",
-        selection.condition()
+        selection.of_items()
     );
     let mut statement = tx.sql().prepare_cached(&sql)?;
     statement
@@ -107,11 +113,11 @@ pub fn cancel_waiting(
     selection: &Selection<'_>,
     now: Timestamp,
 ) -> rusqlite::Result<Rows> {
-    let waiting = rows(tx, scope, queue_id, selection, "status IN ('pending', 'waiting')")?;
+    let waiting = rows(tx, scope, queue_id, selection, WAITING)?;
     let sql = format!(
         "UPDATE session_queue SET status = 'canceled', status_sequence = status_sequence + 1, completed_at = ?4, updated_at = ?4
-         WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND status IN ('pending', 'waiting')",
-        selection.condition()
+         WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND {WAITING}",
+        selection.of_items()
     );
     tx.sql()
         .prepare_cached(&sql)?
@@ -140,13 +146,13 @@ pub fn delete_rows(
 ) -> rusqlite::Result<Rows> {
     let and = match which {
         Deleted::Everything => "TRUE",
-        Deleted::Waiting => "status IN ('pending', 'waiting')",
+        Deleted::Waiting => WAITING,
         Deleted::Ended => "status IN ('completed', 'failed', 'canceled')",
     };
     let doomed = rows(tx, scope, queue_id, selection, and)?;
     let sql = format!(
         "DELETE FROM session_queue WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND {and}",
-        selection.condition()
+        selection.of_items()
     );
     tx.sql()
         .prepare_cached(&sql)?
@@ -154,12 +160,75 @@ pub fn delete_rows(
     Ok(doomed)
 }
 
-/// Deletes one item.
+/// Deletes one item with the whole chain of calls that it belongs to.
 pub fn delete_items(tx: &mut WriteTx<'_>, item: &Permit<DeleteQueueItem, QueueItem>) -> rusqlite::Result<()> {
     tx.sql()
-        .prepare_cached("DELETE FROM session_queue WHERE item_id = ?1")?
-        .execute([item.item_id])?;
+        .prepare_cached("DELETE FROM session_queue WHERE item_id IN (?1, ?2) OR root_item_id = ?2")?
+        .execute((item.item_id, item.root_item_id.unwrap_or(item.item_id)))?;
     Ok(())
+}
+
+/// The items of a chain of calls, the first caller first.
+pub fn chain_of(tx: &ReadTx<'_>, root: ItemId) -> rusqlite::Result<Vec<ItemId>> {
+    tx.sql()
+        .prepare_cached("SELECT item_id FROM session_queue WHERE item_id = ?1 UNION SELECT item_id FROM session_queue WHERE root_item_id = ?1 ORDER BY 1")?
+        .query_map([root], |row| row.get(0))?
+        .collect()
+}
+
+fn in_status(tx: &ReadTx<'_>, item_id: ItemId, status: ItemStatus) -> rusqlite::Result<Option<QueueItem>> {
+    let item = reload(tx, item_id).optional()?;
+    Ok(item.filter(|item| item.status == status))
+}
+
+/// An item that runs, for the books of the worker that runs it.
+pub fn running_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
+    in_status(tx, item_id, ItemStatus::InProgress)
+}
+
+/// An item that waits for what it called, for the books of the worker that runs that.
+pub fn waiting_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
+    in_status(tx, item_id, ItemStatus::Waiting)
+}
+
+/// An item that has ended, for the books of the worker that ran it.
+pub fn ended_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
+    let item = reload(tx, item_id).optional()?;
+    Ok(item.filter(|item| item.status.is_terminal()))
+}
+
+fn moved(
+    tx: &WriteTx<'_>,
+    item_id: ItemId,
+    from: ItemStatus,
+    to: ItemStatus,
+    session: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Change>> {
+    let changed = tx
+        .sql()
+        .prepare_cached(
+            "UPDATE session_queue SET status = ?3, status_sequence = status_sequence + 1, session = ?4, updated_at = ?5 WHERE item_id = ?1 AND status = ?2",
+        )?
+        .execute((item_id, from.as_str(), to.as_str(), session, now.sql()))?;
+    if changed == 0 {
+        return Ok(None);
+    }
+    reload(tx, item_id).map(|item| Some(Change(item)))
+}
+
+/// A running item waits for what it called.
+pub fn suspend(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+    moved(tx, item_id, ItemStatus::InProgress, ItemStatus::Waiting, session, now)
+}
+
+/// An item that waited for what it called waits for its turn. It was charged when it began first.
+pub fn resume(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+    let change = moved(tx, item_id, ItemStatus::Waiting, ItemStatus::Pending, session, now)?;
+    if change.is_some() {
+        charge(tx, item_id, -1.0)?;
+    }
+    Ok(change)
 }
 
 /// The rows of a selection that a retry may concern.
@@ -183,8 +252,15 @@ pub fn terminal_rows(tx: &ReadTx<'_>, _leave: &Permit<UseServer, ()>, ids: &[Ite
 pub fn fail_unfinished_at_startup(tx: &mut WriteTx<'_>, now: Timestamp) -> rusqlite::Result<usize> {
     tx.sql().execute(
         "UPDATE session_queue SET status = 'canceled', status_sequence = status_sequence + 1, completed_at = ?1, updated_at = ?1
-         WHERE status IN ('in_progress', 'waiting')
-            OR (status = 'pending' AND root_item_id IN (SELECT COALESCE(root_item_id, item_id) FROM session_queue WHERE status IN ('in_progress', 'waiting')))",
+         WHERE item_id IN (
+             WITH cut_off(item_id, root) AS (
+                 SELECT item_id, COALESCE(root_item_id, item_id) FROM session_queue WHERE status = 'in_progress'
+                 UNION ALL SELECT item_id, COALESCE(root_item_id, item_id) FROM session_queue WHERE status = 'waiting'
+             )
+             SELECT item_id FROM cut_off
+             UNION SELECT q.item_id FROM session_queue q WHERE q.status = 'pending' AND q.root_item_id IN (SELECT root FROM cut_off)
+             UNION SELECT q.item_id FROM session_queue q WHERE q.status = 'pending' AND q.item_id IN (SELECT root FROM cut_off)
+         )",
         [now.sql()],
     )
 }
@@ -194,7 +270,7 @@ pub fn keep_newest(tx: &mut WriteTx<'_>, keep: u64) -> rusqlite::Result<usize> {
     tx.sql().execute(
         "DELETE FROM session_queue WHERE status IN ('completed', 'failed', 'canceled') AND item_id NOT IN (
              SELECT item_id FROM session_queue WHERE status IN ('completed', 'failed', 'canceled')
-             ORDER BY COALESCE(completed_at, updated_at, created_at) DESC, item_id DESC LIMIT ?1)",
+             ORDER BY COALESCE(completed_at, updated_at, started_at, '') DESC, item_id DESC LIMIT ?1)",
         [i64::try_from(keep).unwrap_or(i64::MAX)],
     )
 }
@@ -211,6 +287,7 @@ pub fn requeue(tx: &mut WriteTx<'_>, item_id: ItemId, now: Timestamp) -> rusqlit
     if changed == 0 {
         Ok(None)
     } else {
+        charge(tx, item_id, -1.0)?;
         reload(tx, item_id).map(|item| Some(Change(item)))
     }
 }

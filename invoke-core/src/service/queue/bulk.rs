@@ -86,7 +86,7 @@ impl Queue {
     pub fn cancel_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let canceled = self.bulk(|tx| {
-            let waiting = repo::cancel_waiting(tx, &Scope::of(actor), queue_id, &Selection::All, self.shared.env.now())?;
+            let waiting = repo::cancel_waiting(tx, &Scope::of(actor), queue_id, &Selection::AllButCurrent, self.shared.env.now())?;
             Ok(all_announced(queue_id, waiting))
         })?;
         Ok(json!({"canceled": canceled}))
@@ -96,7 +96,7 @@ impl Queue {
     pub fn delete_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let deleted = self.bulk(|tx| {
-            let waiting = repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::All, repo::Deleted::Waiting)?;
+            let waiting = repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::AllButCurrent, repo::Deleted::Waiting)?;
             Ok(all_announced(queue_id, waiting))
         })?;
         Ok(json!({"deleted": deleted}))
@@ -181,10 +181,12 @@ impl Queue {
             if room == 0 {
                 return Ok(None);
             }
+            // Of a chain of calls the first caller is retried, once.
             let mut unique: Vec<ItemId> = Vec::new();
             for &id in ids {
-                if !unique.contains(&id) {
-                    unique.push(id);
+                let root = repo::root_of(tx, id)?;
+                if !unique.contains(&root) {
+                    unique.push(root);
                 }
             }
             let mut retried = Vec::new();
@@ -194,6 +196,8 @@ impl Queue {
             {
                 let graph = super::sessions::graph_of(tx, &item)?;
                 let stored = repo::stored_session(tx, item.item_id)?;
+                let (cost, models) = repo::cost_of(tx, item.item_id)?;
+                let (fields, values) = repo::taken_apart(item.field_values.as_deref());
                 let batch = repo::NewBatch {
                     queue_id,
                     batch_id: &item.batch_id,
@@ -201,14 +205,18 @@ impl Queue {
                     origin: item.origin.as_deref(),
                     destination: item.destination.as_deref(),
                     priority: item.priority,
+                    cost,
+                    models: &models,
+                    fields,
                     graph: &graph,
                     workflow: stored.workflow.as_deref(),
                     now,
                 };
                 let new = repo::NewItem {
-                    session_id: SessionId::new(self.shared.env.uuid()),
-                    field_values: item.field_values.as_ref().map(serde_json::to_string).transpose()?,
+                    session_id: Some(SessionId::new(self.shared.env.uuid())),
+                    values,
                     retried_from_item_id: Some(item.retried_from_item_id.unwrap_or(item.item_id)),
+                    ..repo::NewItem::default()
                 };
                 repo::insert_batch(tx, &leave, &batch, [new])?;
                 retried.push((item.item_id, item.user_id));

@@ -8,6 +8,7 @@ use crate::{
     domain::{BatchId, Error, QueueId, Result, SessionId, validation::Step},
     events::Event,
     graph::batch::Batch,
+    queue::cost,
     repo::queue as repo,
 };
 
@@ -23,6 +24,12 @@ impl Queue {
         let batch = Batch::read(&self.registry, batch, &loc, &mut || env.uuid()).map_err(Error::Invalid)?;
         let (graph, workflow) = (batch.stored_graph(), batch.workflow.as_ref().map(Value::to_string));
         let batch_id = BatchId::new(batch.batch_id.clone());
+        let models = cost::models(&batch.graph);
+        let first = batch.sessions().next().unwrap_or_default();
+        let whole = cost::of(&batch.graph, &first);
+        let (fields, _) = repo::taken_apart(Some(&first));
+        let fields = fields.unwrap_or_else(|| "[]".into());
+        let varies = cost::varies(&batch.graph, first.iter().map(|v| (v.node_path.as_str(), v.field_name.as_str())));
         let (enqueued, priority, item_ids) = self.shared.db.write(|tx| -> Result<_> {
             self.shared.maintenance.refuse_if_active()?;
             let room = repo::capacity_left(tx, queue_id, self.shared.config.max_queue_size())?;
@@ -34,6 +41,9 @@ impl Queue {
                 origin: batch.origin.as_deref(),
                 destination: batch.destination.as_deref(),
                 priority,
+                cost: whole,
+                models: &models,
+                fields: Some(fields.clone()),
                 graph: &graph,
                 workflow: workflow.as_deref(),
                 now: env.now(),
@@ -42,11 +52,12 @@ impl Queue {
                 .sessions()
                 .take(usize::try_from(room).unwrap_or(usize::MAX))
                 .map(|values| repo::NewItem {
-                    session_id: SessionId::new(env.uuid()),
-                    field_values: Some(json!(values).to_string()),
-                    retried_from_item_id: None,
+                    session_id: Some(SessionId::new(env.uuid())),
+                    cost: varies.then(|| cost::of(&batch.graph, &values)),
+                    values: repo::taken_apart(Some(&values)).1,
+                    ..repo::NewItem::default()
                 });
-            let enqueued = repo::insert_batch(tx, &leave, &new, items)?.len();
+            let enqueued = repo::insert_batch(tx, &leave, &new, items)?.count();
             Ok((enqueued, priority, repo::ids_of_batch(tx, queue_id, &batch_id)?))
         })?;
         self.processor.wake();

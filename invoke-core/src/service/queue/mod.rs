@@ -4,6 +4,7 @@
 
 mod announce;
 mod bulk;
+mod calls;
 mod enqueue;
 mod runs;
 mod sessions;
@@ -20,11 +21,7 @@ use super::Shared;
 use crate::{
     authz::{Act, Action, Actor, Decision, Facts, Ownership, Permit, Scope, Visibility, acts, authorize, authorize_global, decide},
     db::ReadTx,
-    domain::{
-        BatchId, Error, ItemId, QueueId, Result, UserId,
-        page::Direction,
-        queue_item::{Ending, QueueItem},
-    },
+    domain::{BatchId, Error, ItemId, QueueId, Result, UserId, page::Direction, queue_item::QueueItem},
     events::Event,
     graph::{Registry, model::without_nulls},
     queue::Processor,
@@ -179,34 +176,30 @@ impl Queue {
         Ok(self.processor_status())
     }
 
-    /// Cancels one item; a running one ends within a step. Canceling what has ended changes nothing.
+    /// Cancels one item with the whole chain of calls that it belongs to; what runs ends within a step. Canceling what has ended changes nothing.
     pub fn cancel_item(&self, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<Value> {
-        let (item, event) = self.shared.db.write(|tx| -> Result<_> {
+        let (item, aftermath) = self.shared.db.write(|tx| -> Result<_> {
             let item = open::<acts::CancelQueueItem>(tx, actor, queue_id, item_id)?.into_inner();
-            match repo::finish(tx, item_id, &Ending::Canceled, None, self.shared.env.now())? {
-                Some(repo::Change(item)) => {
-                    let event = announce::status_changed(tx, &item)?;
-                    Ok((item, Some(event)))
-                }
-                None => Ok((item, None)),
+            let mut aftermath = calls::Aftermath::default();
+            if !item.status.is_terminal() {
+                self.cancel_chain(tx, &item, &mut aftermath)?;
             }
+            Ok((repo::reload(tx, item_id)?, aftermath))
         })?;
-        self.processor.cancel(item_id);
-        self.publish(event);
+        self.announce(aftermath);
         self.shared.db.read(|tx| self.whole(tx, actor, &item))
     }
 
-    /// Deletes one item, canceling it first if it has not ended.
+    /// Deletes one item with the whole chain of calls that it belongs to, canceling first what has not ended.
     pub fn delete_item(&self, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<()> {
-        let event = self.shared.db.write(|tx| -> Result<_> {
+        let aftermath = self.shared.db.write(|tx| -> Result<_> {
             let item = open::<acts::DeleteQueueItem>(tx, actor, queue_id, item_id)?;
-            let canceled = repo::finish(tx, item_id, &Ending::Canceled, None, self.shared.env.now())?;
-            let event = canceled.map(|repo::Change(item)| announce::status_changed(tx, &item)).transpose()?;
+            let mut aftermath = calls::Aftermath::default();
+            self.cancel_chain(tx, &item, &mut aftermath)?;
             repo::delete_items(tx, &item)?;
-            Ok(event)
+            Ok(aftermath)
         })?;
-        self.processor.cancel(item_id);
-        self.publish(event);
+        self.announce(aftermath);
         Ok(())
     }
 

@@ -2,23 +2,35 @@
 //!
 //! A running session acts under its owner's rights as their account has them at that moment, never under the server's.
 
-use std::{io::Read, path::Path, sync::Arc};
+use std::{collections::HashMap, io::Read, path::Path, sync::Arc};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::{Queue, announce, sessions};
+use super::{
+    Queue, announce,
+    calls::{self, Aftermath},
+    sessions,
+};
 use crate::{
     authz::{Actor, acts, authorize_global},
+    config::QueueMode,
+    db::{ReadTx, WriteTx},
     domain::{
         BoardId, Error, ImageName, ItemId, ModelKey, Result,
         image::ImageOrigin,
         page::Direction,
-        queue_item::{Ending, Failure, QueueItem},
+        queue_item::{Ending, Failure, QueueItem, Turn},
     },
-    engine::{CancelFlag, Device, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, ModelQuery, NodeEvent, NodeRef, SavedImage},
+    engine::{
+        CancelFlag, Device, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, ModelQuery, NodeEvent, NodeRef, Outcome, SavedImage,
+    },
     events::{Event, InvocationBase, ModelLoad},
     files::{self, Chunks, StoreError},
-    queue::{Claim, Ledger, Work},
+    queue::{
+        Claim, Ledger, Work,
+        schedule::{self, Affinity, Pick},
+    },
     repo::{models::ModelFilter, queue as repo},
     service::{
         auth,
@@ -29,37 +41,66 @@ use crate::{
 
 /// The books that the workers keep.
 pub struct Runs {
-    /// The queue.
-    pub queue: Queue,
-    /// Pictures.
-    pub images: Images,
-    /// Models.
-    pub models: Models,
+    queue: Queue,
+    images: Images,
+    models: Models,
+    /// How often in a row each device has let a loaded model go first.
+    in_a_row: Mutex<HashMap<String, u32>>,
 }
 
 impl Runs {
-    fn mode(&self) -> repo::Mode {
-        let config = &self.queue.shared.config;
-        if config.multiuser() && config.session_queue_mode_is_round_robin() {
-            repo::Mode::RoundRobin
-        } else {
-            repo::Mode::Fifo
+    /// Books about the items of a queue.
+    pub fn new(queue: Queue, images: Images, models: Models) -> Self {
+        Self {
+            queue,
+            images,
+            models,
+            in_a_row: Mutex::default(),
         }
     }
 
-    fn try_claim(&self, device: &Device, cancel: CancelFlag) -> Result<Claim> {
+    /// Whose turn it is on a device with these models loaded.
+    fn pick(&self, tx: &ReadTx<'_>, mode: QueueMode, device: &Device, loaded: &[String]) -> Result<Option<(ItemId, Pick)>> {
+        let turns = repo::turns(tx)?;
+        let is_loaded = |turn: &Turn| match repo::models_of(tx, turn.batch_row) {
+            Ok(models) => !models.is_empty() && models.iter().all(|model| loaded.contains(model)),
+            Err(error) => {
+                tracing::warn!("a batch's models could not be read: {error}");
+                false
+            }
+        };
+        let affinity = Affinity {
+            in_a_row: self.in_a_row.lock().get(&device.id).copied().unwrap_or(0),
+            loaded: &is_loaded,
+        };
+        let picked = schedule::pick(mode, &turns, (!loaded.is_empty()).then_some(&affinity));
+        Ok(picked.map(|pick| (turns[pick.at].batch_row, pick)))
+    }
+
+    fn note_pick(&self, device: &Device, pick: Pick) {
+        let mut in_a_row = self.in_a_row.lock();
+        let n = in_a_row.entry(device.id.clone()).or_default();
+        *n = if pick.out_of_turn { *n + 1 } else { 0 };
+    }
+
+    fn try_claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Result<Claim> {
         let shared = &self.queue.shared;
+        let mode = shared.config.queue_mode();
         let claimed = shared.db.write(|tx| -> Result<_> {
-            let Some(repo::Claimed(repo::Change(item))) = repo::claim(tx, self.mode(), &device.id, shared.env.now())? else {
+            let Some((batch_row, pick)) = self.pick(tx, mode, device, loaded)? else {
                 return Ok(None);
             };
+            let Some(repo::Change(item)) = repo::begin(tx, batch_row, &device.id, shared.env.now())? else {
+                return Ok(None);
+            };
+            self.note_pick(device, pick);
             let event = announce::status_changed(tx, &item)?;
             Ok(Some((item, event)))
         })?;
         let Some((item, event)) = claimed else { return Ok(Claim::Nothing) };
         let Some(owner) = auth::owner_of_job(shared, &item.user_id)? else {
             tracing::info!(item_id = item.item_id, "canceled: its owner's account is inactive or gone");
-            self.end(item.item_id, &Ending::Canceled, None)?;
+            self.queue.end_run(item.item_id, &Ending::Canceled, None)?;
             return Ok(Claim::Skipped);
         };
         self.queue.publish([event]);
@@ -76,7 +117,7 @@ impl Runs {
                     error_message: text.clone(),
                     error_traceback: text,
                 };
-                self.end(item.item_id, &Ending::Failed(failure), None)?;
+                self.queue.end_run(item.item_id, &Ending::Failed(failure), None)?;
                 return Ok(Claim::Skipped);
             }
         };
@@ -98,35 +139,80 @@ impl Runs {
         };
         Ok(Claim::Work(Box::new(Work { job, host: Arc::new(host) })))
     }
+}
 
+impl Queue {
+    /// Writes down how an item ended, if it had not ended before, and announces it.
     fn end(&self, item_id: ItemId, ending: &Ending, session: Option<&str>) -> Result<()> {
-        let shared = &self.queue.shared;
-        let event = shared.db.write(|tx| -> Result<_> {
-            let change = repo::finish(tx, item_id, ending, session, shared.env.now())?;
-            if let (None, Some(session)) = (&change, session) {
-                // Its failure was told before it ended, or somebody canceled it: how far it got is kept all the same.
-                repo::store_session(tx, item_id, session)?;
-            }
-            Ok(change.map(|repo::Change(item)| announce::status_changed(tx, &item)).transpose()?)
+        let aftermath = self.shared.db.write(|tx| {
+            let mut aftermath = Aftermath::default();
+            self.write_end(tx, item_id, ending, session, &mut aftermath)?;
+            Ok::<_, Error>(aftermath)
         })?;
-        self.queue.publish(event);
+        self.announce(aftermath);
         Ok(())
     }
 
+    /// [`Self::end`] for a run that is over: whoever called the item goes on, or ends with it.
+    fn end_run(&self, item_id: ItemId, ending: &Ending, session: Option<&str>) -> Result<()> {
+        let aftermath = self.shared.db.write(|tx| {
+            let mut aftermath = Aftermath::default();
+            self.write_end(tx, item_id, ending, session, &mut aftermath)?;
+            // Its failure may have been written down before, by the node that failed.
+            if let Some(item) = repo::ended_item(tx, item_id)?.filter(|item| item.parent_item_id.is_some()) {
+                self.settle_caller(tx, &item, &mut aftermath)?;
+            }
+            Ok::<_, Error>(aftermath)
+        })?;
+        self.announce(aftermath);
+        Ok(())
+    }
+
+    fn write_end(
+        &self,
+        tx: &mut WriteTx<'_>,
+        item_id: ItemId,
+        ending: &Ending,
+        session: Option<&str>,
+        aftermath: &mut Aftermath,
+    ) -> Result<()> {
+        let change = repo::finish(tx, item_id, ending, session, self.shared.env.now())?;
+        if let (None, Some(session)) = (&change, session) {
+            // Its failure was told before it ended, or somebody canceled it: how far it got is kept all the same.
+            repo::store_session(tx, item_id, session)?;
+        }
+        if let Some(repo::Change(item)) = change {
+            aftermath.events.push(announce::status_changed(tx, &item)?);
+        }
+        Ok(())
+    }
+
+    /// Lets a running item make the call that it came to.
+    fn call(&self, item_id: ItemId, session: &Value, exec_id: &str) -> Result<()> {
+        let Some(item) = self.shared.db.read(|tx| repo::running_item(tx, item_id))? else {
+            return Ok(());
+        };
+        match auth::owner_of_job(&self.shared, &item.user_id)? {
+            Some(owner) => self.begin_call(item_id, &owner, session, exec_id),
+            None => self.end_run(item_id, &Ending::Canceled, Some(&session.to_string())),
+        }
+    }
+
+    /// Puts a running item back among those that wait.
     fn requeue(&self, item_id: ItemId) -> Result<()> {
-        let shared = &self.queue.shared;
+        let shared = &self.shared;
         let event = shared.db.write(|tx| -> Result<_> {
             let change = repo::requeue(tx, item_id, shared.env.now())?;
             Ok(change.map(|repo::Change(item)| announce::status_changed(tx, &item)).transpose()?)
         })?;
-        self.queue.publish(event);
+        self.publish(event);
         Ok(())
     }
 }
 
 impl Ledger for Runs {
-    fn claim(&self, device: &Device, cancel: CancelFlag) -> Claim {
-        self.try_claim(device, cancel).unwrap_or_else(|error| {
+    fn claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Claim {
+        self.try_claim(device, loaded, cancel).unwrap_or_else(|error| {
             tracing::error!("an item could not be claimed: {error}");
             Claim::Nothing
         })
@@ -144,13 +230,26 @@ impl Ledger for Runs {
     }
 
     fn finish(&self, item_id: ItemId, finished: Finished, stopping: bool) {
-        let written = if stopping && finished.ending == Ending::Canceled {
-            self.requeue(item_id)
-        } else {
-            self.end(item_id, &finished.ending, Some(&finished.session.to_string()))
+        let written = match &finished.outcome {
+            Outcome::Ended(Ending::Canceled) if stopping => self.queue.requeue(item_id),
+            Outcome::Ended(ending) => self.queue.end_run(item_id, ending, Some(&finished.session.to_string())),
+            Outcome::Calls { exec_id } => self.queue.call(item_id, &finished.session, exec_id),
         };
         if let Err(error) = written {
             tracing::error!(item_id, "how the item ended could not be written down: {error}");
+        }
+    }
+
+    fn abandon(&self, device: &Device, failure: &Failure) {
+        let shared = &self.queue.shared;
+        let items = shared.db.read(|tx| repo::running_on(tx, &device.id)).unwrap_or_else(|error| {
+            tracing::error!("what ran on {} could not be read: {error}", device.id);
+            Vec::new()
+        });
+        for item_id in items {
+            if let Err(error) = self.queue.end_run(item_id, &Ending::Failed(failure.clone()), None) {
+                tracing::error!(item_id, "that the item failed could not be written down: {error}");
+            }
         }
     }
 }
@@ -168,17 +267,7 @@ struct SessionHost {
 
 impl SessionHost {
     fn base(&self, node: NodeRef) -> InvocationBase {
-        InvocationBase {
-            queue_id: self.item.queue_id.clone(),
-            item_id: self.item.item_id,
-            batch_id: self.item.batch_id.clone(),
-            origin: self.item.origin.clone(),
-            destination: self.item.destination.clone(),
-            user_id: self.item.user_id.clone(),
-            session_id: self.item.session_id.clone(),
-            invocation: node.invocation,
-            invocation_source_id: node.source_id,
-        }
+        calls::invocation(&self.item, node)
     }
 
     /// The owner's rights at this moment.
@@ -261,12 +350,7 @@ impl Host for SessionHost {
             },
             NodeEvent::Error { node, failure } => {
                 // InvokeAI tells that the item failed before it tells of the node.
-                let runs = Runs {
-                    queue: self.queue.clone(),
-                    images: self.images.clone(),
-                    models: self.models.clone(),
-                };
-                if let Err(error) = runs.end(self.item.item_id, &Ending::Failed(failure.clone()), None) {
+                if let Err(error) = self.queue.end(self.item.item_id, &Ending::Failed(failure.clone()), None) {
                     tracing::error!(item_id = self.item.item_id, "the failure could not be written down: {error}");
                 }
                 Event::InvocationError {

@@ -4,6 +4,7 @@ mod boards;
 mod gallery;
 mod image_moves;
 mod images;
+mod queue;
 
 use std::sync::Arc;
 

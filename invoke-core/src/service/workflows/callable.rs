@@ -2,12 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::graph::Registry;
-
-/// The type of the node by which a workflow returns.
-const RETURN: &str = "workflow_return";
-/// Node types that the editor turns into batches; they never run.
-const BATCH_INPUTS: &[&str] = &["image_batch", "string_batch", "integer_batch", "float_batch"];
+use crate::graph::{
+    Registry,
+    workflow::{BATCH_INPUTS, RETURN},
+};
 
 /// `{is_callable, reason, message}`.
 pub(super) fn compatibility(registry: &Registry, document: &Value) -> Value {

@@ -1,8 +1,12 @@
 use super::*;
 use crate::{
-    domain::image::{ImageCategory, ImageOrigin},
+    authz::{acts, authorize_global},
+    domain::{
+        BatchId, QueueId, SessionId,
+        image::{ImageCategory, ImageOrigin},
+    },
     files::Chunks,
-    repo::audit::AuditFilter,
+    repo::{audit::AuditFilter, queue},
     service::images::NewPicture,
 };
 
@@ -347,6 +351,34 @@ fn g13_a_deleted_accounts_content_stays_by_default() {
     );
 }
 
+/// Puts an item of an account into the queue.
+fn enqueue(world: &World, owner: &Session) {
+    let leave = authorize_global::<acts::UseServer>(&owner.actor).unwrap();
+    let batch = queue::NewBatch {
+        queue_id: &QueueId::new("default"),
+        batch_id: &BatchId::new("x"),
+        user_id: owner.actor.user_id(),
+        origin: None,
+        destination: None,
+        priority: 0,
+        cost: 1.0,
+        models: &[],
+        fields: None,
+        graph: "{}",
+        workflow: None,
+        now: world.shared.env.now(),
+    };
+    let item = queue::NewItem {
+        session_id: Some(SessionId::new("s")),
+        ..queue::NewItem::default()
+    };
+    let added = world
+        .shared
+        .db
+        .write(|tx| -> Result<_> { Ok(queue::insert_batch(tx, &leave, &batch, [item])?) });
+    assert_eq!(added.unwrap().count(), 1);
+}
+
 #[test]
 fn g13_a_deleted_accounts_content_can_be_handed_over() {
     let world = world();
@@ -354,10 +386,12 @@ fn g13_a_deleted_accounts_content_can_be_handed_over() {
     let (alice, bob) = (world.user(&admin, "alice"), world.user(&admin, "bob"));
     let name = picture(&world, &alice);
     world.sql(&format!(
-        "INSERT INTO boards (board_id, board_name, user_id) VALUES ('b', 'B', '{0}');
-         INSERT INTO session_queue (batch_id, queue_id, session_id, created_at, updated_at, user_id) VALUES ('x', 'default', 's', 't', 't', '{0}'), ('x', 'default', 's2', 't', 't', '{1}')",
-        user_id(&alice), user_id(&bob)
+        "INSERT INTO boards (board_id, board_name, user_id) VALUES ('b', 'B', '{}')",
+        user_id(&alice)
     ));
+    for owner in [&alice, &bob] {
+        enqueue(&world, owner);
+    }
     assert!(world.images().dto(&bob.actor, &name).is_err());
     assert_eq!(
         text(
@@ -383,10 +417,11 @@ fn g13_a_deleted_accounts_content_can_be_handed_over() {
     assert_eq!(moved, [("images", 1), ("boards", 1), ("queue_items", 1)]);
     assert!(world.images().dto(&bob.actor, &name).is_ok());
     let waiting = |tx: &crate::db::ReadTx<'_>| {
-        tx.sql()
-            .query_row("SELECT user_id, n FROM queue_counts WHERE status = 'pending'", [], |row| {
-                Ok((row.get::<_, UserId>(0)?, row.get::<_, i64>(1)?))
-            })
+        tx.sql().query_row(
+            "SELECT user_id, pending FROM queue_counts WHERE pending > 0 AND user_id <> ''",
+            [],
+            |row| Ok((row.get::<_, UserId>(0)?, row.get::<_, i64>(1)?)),
+        )
     };
     assert_eq!(world.shared.db.read(waiting).unwrap(), (user_id(&bob), 2));
 }

@@ -1,0 +1,113 @@
+//! In which order the queue serves, by its tables and its modes together.
+
+use super::*;
+use crate::{
+    domain::queue_item::Ending,
+    engine::{CancelFlag, Device, Finished, Outcome},
+    queue::Claim,
+};
+
+fn device(id: &str) -> Device {
+    Device {
+        id: id.into(),
+        name: id.into(),
+    }
+}
+
+/// A picture's graph that costs this many steps.
+fn picture(steps: u64, model: &str) -> Value {
+    let model = json!({"key": model, "hash": "h", "name": "n", "base": "sd-1", "type": "main"});
+    json!({"id": "g", "edges": [], "nodes": {
+        "m": {"id": "m", "type": "main_model_loader", "model": model},
+        "n": {"id": "n", "type": "noise", "width": 512, "height": 512},
+        "d": {"id": "d", "type": "denoise_latents", "steps": steps, "cfg_scale": 1.0},
+    }})
+}
+
+/// Claims and ends items one after another, in order.
+fn served(world: &World, ledger: &Runs, loaded: &[String], n: usize) -> Vec<ItemId> {
+    (0..n)
+        .map(|_| {
+            world.clock.advance_millis(1);
+            let Claim::Work(work) = ledger.claim(&device("cuda:0"), loaded, CancelFlag::default()) else {
+                panic!("something waits")
+            };
+            let finished = Finished {
+                outcome: Outcome::Ended(Ending::Completed),
+                session: work.job.session.clone(),
+            };
+            ledger.finish(work.job.item_id, finished, false);
+            work.job.item_id
+        })
+        .collect()
+}
+
+#[test]
+fn round_robin_rotates_users_and_a_prepend_reorders_ones_own() {
+    let world = World::new(QueueMode::RoundRobin);
+    let ledger = world.ledger();
+    for _ in 0..3 {
+        world.enqueue(&world.alice, &two_sums(), 1, false);
+    }
+    world.enqueue(&world.bob, &two_sums(), 2, false);
+    world.enqueue(&world.bob, &two_sums(), 1, true);
+    assert_eq!(served(&world, &ledger, &[], 6), [1, 6, 2, 4, 3, 5]);
+}
+
+#[test]
+fn first_come_first_served_knows_no_users() {
+    let world = World::new(QueueMode::Fifo);
+    let ledger = world.ledger();
+    world.enqueue(&world.alice, &two_sums(), 2, false);
+    world.enqueue(&world.bob, &two_sums(), 1, false);
+    world.enqueue(&world.bob, &two_sums(), 1, true);
+    assert_eq!(served(&world, &ledger, &[], 4), [4, 1, 2, 3]);
+}
+
+#[test]
+fn fair_counts_work_and_not_items() {
+    let world = World::new(QueueMode::Fair);
+    let ledger = world.ledger();
+    // Alice's pictures take four times as many steps as Bob's.
+    let alice = world.enqueue(&world.alice, &picture(40, "m"), 2, false);
+    let bob = world.enqueue(&world.bob, &picture(10, "m"), 8, false);
+    let order = served(&world, &ledger, &[], 10);
+    let whose: String = order.iter().map(|id| if alice.contains(id) { 'a' } else { 'b' }).collect();
+    assert_eq!(whose, "abbbbabbbb");
+    assert_eq!(order.iter().filter(|id| bob.contains(id)).count(), 8);
+}
+
+#[test]
+fn fair_lets_a_loaded_model_go_first_within_bounds() {
+    let world = World::new(QueueMode::Fair);
+    let ledger = world.ledger();
+    let alice = world.enqueue(&world.alice, &picture(1, "hers"), 5, false);
+    let bob = world.enqueue(&world.bob, &picture(1, "his"), 5, false);
+    let order = served(&world, &ledger, &["his".to_owned()], 10);
+    let whose: String = order.iter().map(|id| if alice.contains(id) { 'a' } else { 'b' }).collect();
+    assert_eq!(whose, "bbbabbaaaa");
+    assert!(
+        order.iter().filter(|id| bob.contains(id)).copied().eq(bob.iter().copied()),
+        "a user's order is kept"
+    );
+}
+
+#[test]
+fn workers_of_many_devices_share_the_items_and_run_each_once() {
+    let world = World::new(QueueMode::RoundRobin);
+    let ids = world.enqueue(&world.alice, &two_sums(), 60, false);
+    let more = world.enqueue(&world.bob, &two_sums(), 60, false);
+    let ledger: Arc<dyn Ledger> = Arc::new(world.ledger());
+    let engines: Vec<Arc<dyn Engine>> = (0..4).map(|_| world.engine()).collect();
+    world.queue.processor.start(&engines, &ledger).unwrap();
+    world.wait_for_ends(120);
+    world.queue.processor.stop();
+    for id in ids.into_iter().chain(more) {
+        assert_eq!(world.state(id), "completed 2, 2 results");
+        assert_eq!(
+            world.told_of(id),
+            ["in_progress", "a started", "a complete", "b started", "b complete", "completed"]
+        );
+    }
+    assert_eq!(world.counts(), [0, 0, 120, 0, 0]);
+}
