@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test. `tests/run.sh quick` leaves out what needs a running server (the recorded contract, the pictures, the sockets, the pages).
+# Runs every test. `tests/run.sh quick` leaves out what needs a running server (the recorded contract, the pictures, the sockets, the pages, the kills).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -49,3 +49,6 @@ fi
 
 step "pages in a browser"
 tests/browser/run.sh "$server" --optional
+
+step "kills at random moments"
+"$python" tests/soak_kill9.py --server "$server" --port 9294 --kills 20
