@@ -14,6 +14,6 @@ mod tests;
 pub use cache::{CacheStats, ModelCache, PartKey};
 pub use hash::{HashError, hash_path};
 pub use probe::{Identified, ProbeError, identify};
-pub use record::{MODEL_BASES, MODEL_FORMATS, MODEL_TYPES, ModelRecord, Origin};
+pub use record::{ModelRecord, Origin};
 pub use scan::{ScanError, find_models, size_of};
 pub use shipped::{MODEL_DESCRIPTION, MODEL_NAME, MODEL_SIDE, write_shipped};

@@ -4,79 +4,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::probe::Identified;
-use crate::domain::validation::Issue;
-
-/// Families of models that share a latent space, as the wire names them.
-pub const MODEL_BASES: &[&str] = &[
-    "any",
-    "sd-1",
-    "sd-2",
-    "sd-3",
-    "sdxl",
-    "sdxl-refiner",
-    "flux",
-    "flux2",
-    "cogview4",
-    "z-image",
-    "ernie-image",
-    "external",
-    "qwen-image",
-    "anima",
-    "krea-2",
-    "wan",
-    "ideogram-4",
-    "unknown",
-];
-
-/// Kinds of models, as the wire names them.
-pub const MODEL_TYPES: &[&str] = &[
-    "onnx",
-    "main",
-    "vae",
-    "lora",
-    "control_lora",
-    "controlnet",
-    "embedding",
-    "ip_adapter",
-    "clip_vision",
-    "clip_embed",
-    "t2i_adapter",
-    "t5_encoder",
-    "qwen3_encoder",
-    "qwen3_vl_encoder",
-    "qwen_vl_encoder",
-    "mistral_encoder",
-    "gemma2_encoder",
-    "wan_t5_encoder",
-    "pid_decoder",
-    "spandrel_image_to_image",
-    "siglip",
-    "flux_redux",
-    "llava_onevision",
-    "text_llm",
-    "external_image_generator",
-    "unknown",
-];
-
-/// Formats of models, as the wire names them.
-pub const MODEL_FORMATS: &[&str] = &[
-    "omi",
-    "diffusers",
-    "checkpoint",
-    "lycoris",
-    "onnx",
-    "olive",
-    "embedding_file",
-    "embedding_folder",
-    "invokeai",
-    "t5_encoder",
-    "qwen3_encoder",
-    "bnb_quantized_int8b",
-    "bnb_quantized_nf4b",
-    "gguf_quantized",
-    "external_api",
-    "unknown",
-];
+use crate::domain::{
+    model_kind::{BASES, FORMATS, TYPES},
+    validation::Issue,
+};
 
 /// Where a model came from.
 #[derive(Debug, Clone)]
@@ -193,9 +124,9 @@ impl ModelRecord {
         let mut issues = Vec::new();
         for (key, value) in changes {
             let allowed: Option<&[&str]> = match key.as_str() {
-                "base" => Some(MODEL_BASES),
-                "type" => Some(MODEL_TYPES),
-                "format" => Some(MODEL_FORMATS),
+                "base" => Some(BASES),
+                "type" => Some(TYPES),
+                "format" => Some(FORMATS),
                 _ => None,
             };
             let fits = allowed.is_none_or(|texts| value.as_str().is_some_and(|text| texts.contains(&text)));
@@ -221,5 +152,24 @@ impl ModelRecord {
             }
         }
         if issues.is_empty() { Ok(()) } else { Err(issues) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_every_word_of_the_lists_and_no_other() {
+        let mut record = ModelRecord::parse(r#"{"key": "k", "base": "sd-1", "type": "main", "format": "diffusers"}"#).unwrap();
+        for (field, words) in [("base", BASES), ("type", TYPES), ("format", FORMATS)] {
+            for word in words {
+                let changes = Map::from_iter([(field.to_owned(), json!(word))]);
+                assert_eq!(record.apply(&changes), Ok(()), "{field} {word}");
+                assert_eq!(record.as_map()[field], json!(word));
+            }
+            let issues = record.apply(&Map::from_iter([(field.to_owned(), json!("toaster"))])).unwrap_err();
+            assert_eq!(issues[0].loc, ["body".into(), field.into()], "{issues:?}");
+        }
     }
 }

@@ -4,60 +4,16 @@ use invoke_macros::FieldStruct;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::shape::{Extra, HasShape, ObjectShape, Shape, choices};
+use crate::domain::{
+    model_kind::{BASES, TYPES},
+    shape::{Extra, HasShape, ObjectShape, Shape, choices},
+};
 
 /// Bases of models.
-pub const MODEL_BASES: Shape = Shape::Enum(&[
-    "any",
-    "sd-1",
-    "sd-2",
-    "sd-3",
-    "sdxl",
-    "sdxl-refiner",
-    "flux",
-    "flux2",
-    "cogview4",
-    "z-image",
-    "ernie-image",
-    "ideogram-4",
-    "external",
-    "qwen-image",
-    "anima",
-    "krea-2",
-    "wan",
-    "unknown",
-]);
+pub const MODEL_BASES: Shape = Shape::Enum(BASES);
 
 /// Types of models.
-pub const MODEL_TYPES: Shape = Shape::Enum(&[
-    "onnx",
-    "main",
-    "vae",
-    "lora",
-    "control_lora",
-    "controlnet",
-    "embedding",
-    "ip_adapter",
-    "clip_vision",
-    "clip_embed",
-    "t2i_adapter",
-    "t5_encoder",
-    "qwen3_encoder",
-    "qwen_vl_encoder",
-    "qwen3_vl_encoder",
-    "mistral_encoder",
-    "wan_t5_encoder",
-    "gemma2_encoder",
-    "spandrel_image_to_image",
-    "siglip",
-    "flux_redux",
-    "llava_onevision",
-    "prompt_enhancer",
-    "text_llm",
-    "external_image_generator",
-    "pid_decoder",
-    "unknown",
-]);
+pub const MODEL_TYPES: Shape = Shape::Enum(TYPES);
 
 /// Parts of models.
 pub const SUBMODEL_TYPES: Shape = Shape::Enum(&[

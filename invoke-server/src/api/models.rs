@@ -4,6 +4,7 @@ use http::StatusCode;
 use invoke_core::{
     domain::{
         Error, ModelKey,
+        model_kind::FORMATS,
         page::Direction,
         shape::{Field, Length, Shape},
     },
@@ -24,30 +25,7 @@ use crate::{
 /// Bytes of a form with a picture.
 const FORM_LIMIT: usize = 64 << 20;
 
-const FORMAT: Shape = Shape::Enum(&[
-    "omi",
-    "diffusers",
-    "checkpoint",
-    "lycoris",
-    "onnx",
-    "olive",
-    "embedding_file",
-    "embedding_folder",
-    "invokeai",
-    "t5_encoder",
-    "qwen3_encoder",
-    "qwen_vl_encoder",
-    "qwen3_vl_encoder",
-    "mistral_encoder",
-    "wan_t5_encoder",
-    "gemma2_encoder",
-    "bnb_quantized_int8b",
-    "bnb_quantized_nf4b",
-    "gguf_quantized",
-    "external_api",
-    "sdnq_quantized",
-    "unknown",
-]);
+const FORMAT: Shape = Shape::Enum(FORMATS);
 const SOURCE_TYPE: Shape = Shape::Enum(&["path", "url", "hf_repo_id", "external"]);
 const ORDER: Shape = Shape::Enum(&[
     "default",
