@@ -173,7 +173,7 @@ impl Core {
             Arc::clone(&results),
         ));
         let engines: Arc<[Arc<LocalEngine>]> = Arc::new([engine]);
-        let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new()));
+        let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new(Arc::clone(&shared))));
 
         let auth = Auth::open(Arc::clone(&shared), door)?;
         let images = Images::new(Arc::clone(&shared));

@@ -36,6 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("candle_core", &["diffusion", "nodes", "engine"]),
     ("jsonwebtoken", &["authn"]),
     ("argon2", &["authn"]),
+    ("ureq", &["models"]),
     ("bcrypt", &["authn"]),
     ("rusqlite", &["db", "repo", "domain", "authn", "service", "config"]),
 ];

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value as Json};
 
-use super::{ConfigError, Environment, Layout, QueueMode, SCHEMA_VERSION, Settings, SubfolderStrategy, keys::Refused, resolve_root, yaml};
+use super::{ConfigError, Environment, HubPlace, Layout, QueueMode, SCHEMA_VERSION, Settings, SubfolderStrategy, keys::Refused, resolve_root, yaml};
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +35,7 @@ pub struct Config {
     /// Where changes are kept; `None` keeps them in memory only.
     files: Option<Files>,
     web_dir: Option<PathBuf>,
+    hub: HubPlace,
     state: RwLock<State>,
     /// Held while a change is written, so that changes do not overwrite each other.
     changing: Mutex<()>,
@@ -104,6 +105,7 @@ impl Config {
             root,
             files: Some(files),
             web_dir: flags.web_dir.clone(),
+            hub: HubPlace::of(environment),
             state: RwLock::new(state.done()),
             changing: Mutex::default(),
         })
@@ -119,9 +121,21 @@ impl Config {
             root: root.into(),
             files: None,
             web_dir: None,
+            hub: HubPlace::default(),
             state: RwLock::new(state),
             changing: Mutex::default(),
         }
+    }
+
+    /// The same, with another hub of models.
+    #[must_use]
+    pub fn with_hub(self, hub: HubPlace) -> Self {
+        Self { hub, ..self }
+    }
+
+    /// The hub of models.
+    pub fn hub(&self) -> &HubPlace {
+        &self.hub
     }
 
     /// Writes `invokeai.yaml` if there is none, and `invokeai.example.yaml` with every key and its default. The root must exist.

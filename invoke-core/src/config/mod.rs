@@ -5,6 +5,7 @@
 
 mod environment;
 mod error;
+mod hub;
 mod keys;
 mod layout;
 mod load;
@@ -15,6 +16,7 @@ mod yaml;
 
 pub use environment::Environment;
 pub use error::ConfigError;
+pub use hub::HubPlace;
 pub use keys::{Key, SCHEMA_VERSION, Settings};
 pub use layout::Layout;
 pub use load::{Config, Flags};

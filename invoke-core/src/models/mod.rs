@@ -6,6 +6,7 @@ mod cache;
 mod hash;
 mod probe;
 mod record;
+pub mod remote;
 mod scan;
 mod shipped;
 #[cfg(test)]

@@ -14,8 +14,10 @@ use crate::domain::{
 pub struct Origin {
     /// The source as text: a path, an address, a repository.
     pub source: String,
-    /// `path`, `url`, `hf_repo_id`.
+    /// `path`, `url`, `hf_repo_id`, `external`.
     pub source_type: &'static str,
+    /// What the hub said of it, as JSON text.
+    pub answer: Option<String>,
 }
 
 /// A model's record. Its keys stand in the order in which the wire has them: those all models share, then those of its class.
@@ -40,7 +42,7 @@ impl ModelRecord {
             "description": found.description,
             "source": origin.source,
             "source_type": origin.source_type,
-            "source_api_response": null,
+            "source_api_response": origin.answer,
             "source_url": null,
             "cover_image": null,
         }) else {

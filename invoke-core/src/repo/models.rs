@@ -98,6 +98,14 @@ pub fn path_is_taken(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, p
     tx.sql().prepare_cached("SELECT 1 FROM models WHERE path = ?1")?.exists([path])
 }
 
+/// Key of a model that came from this source.
+pub fn key_of_source(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, source: &str) -> rusqlite::Result<Option<String>> {
+    tx.sql()
+        .prepare_cached("SELECT id FROM models WHERE source = ?1")?
+        .query_row([source], |row| row.get(0))
+        .optional()
+}
+
 /// Sources and paths of all models.
 pub fn places(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>) -> rusqlite::Result<Vec<(String, String)>> {
     tx.sql()

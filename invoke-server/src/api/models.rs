@@ -10,6 +10,7 @@ use invoke_core::{
     },
     nodes::fields::{MODEL_BASES, MODEL_TYPES},
     repo::models::ModelFilter,
+    service::models::LinkOutcome,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -113,6 +114,7 @@ object!(STATS = "CacheStats" {
     def("cache_size", INT, "0"),
     opt("loaded_model_sizes", Shape::Map(&INT)),
 });
+object!(HUB_TOKEN = "Body_do_hf_login" { req("token", STR) });
 object!(PAIR = "ModelRelationshipCreateRequest" { req("model_key_1", STR), req("model_key_2", STR) });
 object!(KEYS = "ModelRelationshipBatchRequest" { req("model_keys", STRINGS) });
 
@@ -243,7 +245,8 @@ pub(super) const ROUTES: &[Route] = &[
                 opt("access_token", STR_OR_NULL),
             ])
             .json(Shape::Object(&CHANGES))
-            .returns(201, JOB_SHAPE),
+            .returns(201, JOB_SHAPE)
+            .heavy(),
         "install_model",
         "Asks for a model to be installed",
     ),
@@ -274,28 +277,28 @@ pub(super) const ROUTES: &[Route] = &[
         "Calls an install job off",
     ),
     models(
-        Route::post("/api/v2/models/install/{id}/pause", Access::Admin, job_as_it_is)
+        Route::post("/api/v2/models/install/{id}/pause", Access::Admin, pause_job)
             .path_shapes(ID)
             .returns(201, JOB_SHAPE),
         "pause_model_install_job",
         "Pauses downloads of an install job; one without downloads goes on",
     ),
     models(
-        Route::post("/api/v2/models/install/{id}/resume", Access::Admin, job_as_it_is)
+        Route::post("/api/v2/models/install/{id}/resume", Access::Admin, resume_job)
             .path_shapes(ID)
             .returns(201, JOB_SHAPE),
         "resume_model_install_job",
         "Goes on with paused downloads of an install job",
     ),
     models(
-        Route::post("/api/v2/models/install/{id}/restart_failed", Access::Admin, job_as_it_is)
+        Route::post("/api/v2/models/install/{id}/restart_failed", Access::Admin, restart_failed_job)
             .path_shapes(ID)
             .returns(201, JOB_SHAPE),
         "restart_failed_model_install_job",
         "Begins failed downloads of an install job again",
     ),
     models(
-        Route::post("/api/v2/models/install/{id}/restart_file", Access::Admin, job_as_it_is)
+        Route::post("/api/v2/models/install/{id}/restart_file", Access::Admin, restart_file)
             .path_shapes(ID)
             .json(Shape::Str(Length::ANY.min(1)))
             .returns(201, JOB_SHAPE),
@@ -315,7 +318,8 @@ pub(super) const ROUTES: &[Route] = &[
     models(
         Route::get("/api/v2/models/hugging_face", Access::Admin, hub_repository)
             .query(&[opt("hugging_face_repo", STR)])
-            .returns(200, HUB_REPOSITORY),
+            .returns(200, HUB_REPOSITORY)
+            .heavy(),
         "get_hugging_face_models",
         "What a repository of a hub holds",
     ),
@@ -330,9 +334,34 @@ pub(super) const ROUTES: &[Route] = &[
         "Drops all loaded models from memory",
     ),
     models(
-        Route::get("/api/v2/models/hf_login", Access::Admin, hub_status).returns(200, TOKEN_STATUS),
+        Route::get("/api/v2/models/hf_login", Access::Admin, hub_status)
+            .returns(200, TOKEN_STATUS)
+            .heavy(),
         "get_hf_login_status",
-        "Whether a token for the model hub is stored; none ever is",
+        "Whether the model hub knows the token that is kept",
+    ),
+    models(
+        Route::post("/api/v2/models/hf_login", Access::Admin, hub_login)
+            .json(Shape::Object(&HUB_TOKEN))
+            .returns(200, TOKEN_STATUS)
+            .heavy(),
+        "do_hf_login",
+        "Keeps a token for the model hub",
+    ),
+    models(
+        Route::delete("/api/v2/models/hf_login", Access::Admin, hub_logout)
+            .returns(200, TOKEN_STATUS)
+            .heavy(),
+        "reset_hf_token",
+        "Forgets the token for the model hub",
+    ),
+    models(
+        Route::get("/api/v2/models/install/huggingface", Access::Admin, install_by_link)
+            .query(&[req("source", STR)])
+            .returns(201, Shape::Any)
+            .heavy(),
+        "install_hugging_face_model",
+        "Installs a repository of the hub, for a link",
     ),
     models(
         Route::get("/api/v2/models/sync/orphaned", Access::Admin, orphaned)
@@ -472,12 +501,9 @@ fn scan_folder(call: &mut Call<'_>) -> Result<Reply> {
 fn install(call: &mut Call<'_>) -> Result<Reply> {
     let wishes: Map<String, Value> = call.body()?;
     let inplace = call.query_bool("inplace").unwrap_or(false);
-    Ok(Reply::created(&call.core().models.install(
-        &call.actor,
-        text(call, "source"),
-        inplace,
-        wishes,
-    )?))
+    let token = call.query_text("access_token");
+    let models = &call.core().models;
+    Ok(Reply::created(&models.install(&call.actor, text(call, "source"), inplace, token, wishes)?))
 }
 
 fn jobs(call: &mut Call<'_>) -> Result<Reply> {
@@ -502,14 +528,21 @@ fn cancel_job(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::created(&()))
 }
 
-/// The job as it is: models are installed from files of the machine, which have no downloads that could be paused or begun again.
-fn job_as_it_is(call: &mut Call<'_>) -> Result<Reply> {
-    match call.core().models.install_job(&call.actor, id(call)) {
-        Ok(job) => Ok(Reply::created(&job)),
-        // The original tells of an unknown job by this status here.
-        Err(Error::NotFound(text)) => Err(Fault::unsupported(text)),
-        Err(error) => Err(error.into()),
-    }
+fn pause_job(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::created(&call.core().models.pause_install(&call.actor, id(call))?))
+}
+
+fn resume_job(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::created(&call.core().models.resume_install(&call.actor, id(call))?))
+}
+
+fn restart_failed_job(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::created(&call.core().models.restart_failed_install(&call.actor, id(call))?))
+}
+
+fn restart_file(call: &mut Call<'_>) -> Result<Reply> {
+    let url: String = call.body()?;
+    Ok(Reply::created(&call.core().models.restart_install_file(&call.actor, id(call), &url)?))
 }
 
 fn convert(call: &mut Call<'_>) -> Result<Reply> {
@@ -539,8 +572,58 @@ fn empty_cache(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn hub_status(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().app.authorize_management(&call.actor)?;
-    Ok(Reply::ok(&"invalid"))
+    Ok(Reply::ok(&call.core().models.hub_token_status(&call.actor)?.as_str()))
+}
+
+#[derive(Deserialize)]
+struct HubToken {
+    token: String,
+}
+
+fn hub_login(call: &mut Call<'_>) -> Result<Reply> {
+    let body: HubToken = call.body()?;
+    Ok(Reply::ok(&call.core().models.set_hub_token(&call.actor, &body.token)?.as_str()))
+}
+
+fn hub_logout(call: &mut Call<'_>) -> Result<Reply> {
+    Ok(Reply::ok(&call.core().models.forget_hub_token(&call.actor)?.as_str()))
+}
+
+/// A small page that tells what became of it, for a tab that a link on the hub opened.
+fn install_by_link(call: &mut Call<'_>) -> Result<Reply> {
+    let (status, heading, text) = match call.core().models.install_by_link(&call.actor, text(call, "source"))? {
+        LinkOutcome::Begun => (
+            StatusCode::CREATED,
+            "The model is being installed",
+            "Its progress is shown among the models; this tab can be closed.",
+        ),
+        LinkOutcome::Unknown => (
+            StatusCode::BAD_REQUEST,
+            "There is no such repository",
+            "Check its name, and whether it needs an access token.",
+        ),
+        LinkOutcome::Several => (
+            StatusCode::OK,
+            "This repository holds several models",
+            "Choose one of them among the models, under Add Models.",
+        ),
+        LinkOutcome::Failed => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The model cannot be installed",
+            "Try it among the models, under Add Models.",
+        ),
+    };
+    let source = text_as_html(call.query_text("source").unwrap_or_default());
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{heading}</title><body style=\"font-family:sans-serif;text-align:center\">\
+         <h2>{heading}</h2><p>{text}</p><p>{source}</p></body></html>"
+    );
+    Ok(Reply::bytes(status, "text/html; charset=utf-8", page.into_bytes()))
+}
+
+/// A text as HTML shows it.
+fn text_as_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn orphaned(call: &mut Call<'_>) -> Result<Reply> {

@@ -44,6 +44,37 @@ pub enum ProbeError {
     /// Nothing that we know.
     #[error("Could not identify model for {0}")]
     Unknown(String),
+    /// Nothing that could be a model at all.
+    #[error("{path} does not look like a model: {reason}")]
+    NoModel {
+        /// The file or folder.
+        path: String,
+        /// What is missing.
+        reason: &'static str,
+    },
+}
+
+impl ProbeError {
+    /// The class by which jobs name it.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "FileNotFoundError",
+            Self::Broken { .. } | Self::Unknown(_) => "InvalidModelConfigException",
+            Self::NoModel { .. } => "ValueError",
+        }
+    }
+}
+
+impl Identified {
+    /// A model of which nothing is known but where it lies.
+    pub fn unknown(path: &Path) -> Self {
+        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        Self {
+            name: name.map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            description: None,
+            class: class(json!({"base": "unknown", "type": "unknown", "format": "unknown"})),
+        }
+    }
 }
 
 fn class(value: Value) -> Map<String, Value> {
@@ -84,7 +115,11 @@ pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
             let reason = "it is a pickle, a format that can carry programs; convert it to safetensors first".into();
             return Err(ProbeError::Broken { path: shown, reason });
         }
-        _ => return Err(ProbeError::Unknown(shown)),
+        "gguf" | "onnx" => return Err(ProbeError::Unknown(shown)),
+        _ => {
+            let reason = "its name ends with none of .safetensors .gguf .onnx .ckpt .pt .pth .bin";
+            return Err(ProbeError::NoModel { path: shown, reason });
+        }
     }
     let header = Header::read(path)?;
     let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

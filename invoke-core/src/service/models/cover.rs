@@ -38,10 +38,15 @@ impl Models {
             .db
             .read(|tx| repo::find(tx, &leave, key))?
             .ok_or_else(|| Error::NotFound("model not found".into()))?;
-        let file = self.cover_file(key).ok_or_else(|| Error::NotFound("model not found".into()))?;
         if !content_type.is_some_and(|kind| kind.starts_with("image")) {
             return Err(Error::Unsupported("Not an image".into()));
         }
+        self.write_cover(key, bytes)
+    }
+
+    /// Writes a model's picture, made small.
+    pub(super) fn write_cover(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let file = self.cover_file(key).ok_or_else(|| Error::NotFound("model not found".into()))?;
         let picture = decode_picture(bytes).map_err(|_| Error::Unsupported("Failed to read image".into()))?;
         let webp = thumbnail_webp(&picture).map_err(|error| Error::internal("encoding a model's picture", error))?;
         std::fs::create_dir_all(self.shared.layout.model_images_dir())?;

@@ -4,35 +4,70 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{InstallJob, InstallSource, Models, edit::key_fault};
+use super::{
+    Fault, InstallJob, InstallSource, Models,
+    download::Worker,
+    edit::key_fault,
+    installer::FOLDERS,
+    marker,
+    plan::{client, plan},
+};
 use crate::{
     authz::{Actor, acts, authorize_global},
+    config::Secret,
     domain::{Error, Result},
-    models::{ModelRecord, Origin, ProbeError, hash_path, identify, size_of},
+    models::{Identified, ModelRecord, Origin, ProbeError, hash_path, identify, remote::Token, size_of},
     repo::models as repo,
 };
-
-/// Class and text of an error, as a job shows them.
-type Fault = (String, String);
 
 fn fault(kind: &str) -> impl Fn(&dyn std::fmt::Display) -> Fault + '_ {
     move |error| (kind.to_owned(), error.to_string())
 }
 
+/// A model that lies on this machine and is to be installed.
+pub(super) struct Order<'o> {
+    /// Where it lies.
+    pub(super) path: &'o Path,
+    /// Whether it stays there.
+    pub(super) inplace: bool,
+    /// What its record shall say.
+    pub(super) wishes: &'o Map<String, Value>,
+    /// Where it came from.
+    pub(super) origin: Origin,
+}
+
 impl Models {
-    /// Asks for a model to be installed. `wishes` are what its record shall say.
-    pub fn install(&self, actor: &Actor, source: &str, inplace: bool, wishes: Map<String, Value>) -> Result<Value> {
+    /// Asks for a model to be installed. `wishes` are what its record shall say, `token` is sent along where its files are fetched. Which files those
+    /// are is found out before this returns.
+    pub fn install(&self, actor: &Actor, source: &str, inplace: bool, token: Option<&str>, wishes: Map<String, Value>) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
         if let Some(text) = wishes.get("key").and_then(Value::as_str).and_then(key_fault) {
             return Err(Error::Unprocessable(text));
         }
-        let trimmed = source.trim().trim_matches(['"', '\'']);
-        let path = Path::new(trimmed);
-        if trimmed.is_empty() || !path.exists() {
-            return Err(Error::Conflict(format!("Unsupported model source: '{source}'")));
+        let token = token.filter(|token| !token.is_empty()).map(|token| Token {
+            secret: Secret::new(token),
+            shown: true,
+        });
+        let source = InstallSource::parse(source, inplace, token).map_err(Error::Conflict)?;
+        if let Some(living) = self.installer.living(&source) {
+            return Ok(living.to_json());
         }
-        let path = std::path::absolute(path)?;
-        Ok(self.installer.add(InstallSource::Local { path, inplace }, wishes).to_json())
+        let mut job = InstallJob::new(source, wishes);
+        if job.source.is_remote() {
+            let line = client(&self.shared.config).map_err(super::PlanError::from)?.line();
+            let folder = self.shared.layout.models_dir().join(format!("{FOLDERS}{}", self.shared.env.uuid()));
+            job.local_path.clone_from(&folder);
+            job.folder = Some(folder);
+            plan(&self.shared.config, &line, &mut job)?;
+            marker::write(&job, job.status, self.shared.env.now());
+            // The folder is there from now on, and goes with the job.
+            if let Some(folder) = &job.folder {
+                std::fs::create_dir_all(folder)?;
+            }
+        } else if let InstallSource::External { .. } = &job.source {
+            job.local_path = self.shared.layout.models_dir().to_owned();
+        }
+        Ok(self.installer.add(job).to_json())
     }
 
     /// All install jobs, oldest first.
@@ -50,13 +85,38 @@ impl Models {
             .ok_or_else(|| Error::NotFound(format!("No job with id {id} known")))
     }
 
-    /// Calls an install job off.
-    pub fn cancel_install(&self, actor: &Actor, id: u64) -> Result<Value> {
+    /// Does something with a job, and returns the job as it is then.
+    fn with_job(&self, actor: &Actor, id: u64, act: impl FnOnce() -> Option<InstallJob>) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
-        self.installer
-            .cancel(id)
+        act()
             .map(|job| job.to_json())
             .ok_or_else(|| Error::Unsupported(format!("No job with id {id} known")))
+    }
+
+    /// Calls an install job off.
+    pub fn cancel_install(&self, actor: &Actor, id: u64) -> Result<Value> {
+        self.with_job(actor, id, || self.installer.cancel(id))
+    }
+
+    /// Pauses the downloads of an install job; one without downloads goes on.
+    pub fn pause_install(&self, actor: &Actor, id: u64) -> Result<Value> {
+        self.with_job(actor, id, || self.installer.pause(id))
+    }
+
+    /// Goes on with a paused install job.
+    pub fn resume_install(&self, actor: &Actor, id: u64) -> Result<Value> {
+        self.with_job(actor, id, || self.installer.resume(id))
+    }
+
+    /// Begins those files of an install job anew that failed or that cannot be gone on with.
+    pub fn restart_failed_install(&self, actor: &Actor, id: u64) -> Result<Value> {
+        self.with_job(actor, id, || self.installer.restart_failed(id))
+    }
+
+    /// Begins one file of an install job, named by its address, anew.
+    pub fn restart_install_file(&self, actor: &Actor, id: u64, url: &str) -> Result<Value> {
+        let url = url::Url::parse(url).map_or_else(|_| url.to_owned(), String::from);
+        self.with_job(actor, id, || self.installer.restart_file(id, &url))
     }
 
     /// Drops the jobs that are over.
@@ -66,32 +126,72 @@ impl Models {
         Ok(())
     }
 
-    /// Starts the worker. Jobs run as the local operator: who asked was checked when they asked.
+    /// Takes up what the last run of the program left, and starts the threads. Jobs run as the local operator: who asked was checked when they
+    /// asked.
     pub(crate) fn start_installer(&self) -> std::io::Result<()> {
-        // The worker holds services without the installer itself, so that it ends with it.
+        for entry in std::fs::read_dir(self.shared.layout.models_dir())?.flatten() {
+            let ours = entry.file_name().to_string_lossy().starts_with(FOLDERS);
+            if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let folder = entry.path();
+            if let Some(job) = marker::read(&folder) {
+                tracing::info!("an unfinished installation is taken up again");
+                self.installer.add(job);
+            } else if let Err(error) = std::fs::remove_dir_all(&folder) {
+                tracing::warn!("{} was left by an installation and cannot be removed: {error}", folder.display());
+            }
+        }
         let models = Self {
             shared: self.shared.clone(),
-            installer: Default::default(),
+            installer: super::Installer::new(self.shared.clone()).into(),
         };
-        self.installer.start(move |job| {
-            let InstallSource::Local { path, inplace } = &job.source;
-            models.install_now(&Actor::local_operator(), path, *inplace, &job.wishes)
-        })
+        let desk = self.installer.desk.clone();
+        self.installer.start(std::sync::Arc::new(Worker { models, desk }))
+    }
+
+    /// Installs what a job asks for; its files are there.
+    pub(super) fn install_job_now(&self, job: &InstallJob) -> Result<Value, Fault> {
+        let actor = Actor::local_operator();
+        if let InstallSource::External { provider, model } = &job.source {
+            return self.register_external(&actor, provider, model, &job.wishes);
+        }
+        let answer = job.metadata.as_ref().and_then(|metadata| metadata["api_response"].as_str());
+        let order = Order {
+            path: &job.local_path,
+            inplace: matches!(job.source, InstallSource::Local { inplace: true, .. }),
+            wishes: &job.wishes,
+            origin: Origin {
+                source: job.source.to_string(),
+                source_type: job.source.kind(),
+                answer: answer.map(str::to_owned),
+            },
+        };
+        self.install_now(&actor, &order)
+    }
+
+    /// What a file or folder is; unknown where nothing tells and the configuration takes such models too.
+    fn identified(&self, path: &Path) -> Result<Identified, Fault> {
+        match identify(path) {
+            Ok(found) => Ok(found),
+            Err(ProbeError::Unknown(_)) if self.shared.config.settings().allow_unknown_models => Ok(Identified::unknown(path)),
+            Err(error) => Err((error.class().to_owned(), error.to_string())),
+        }
     }
 
     /// Installs a file or folder: what it is, its hash, its place, its record. Nothing is moved before all of that is known.
-    pub(crate) fn install_now(&self, actor: &Actor, path: &Path, inplace: bool, wishes: &Map<String, Value>) -> Result<Value, Fault> {
+    pub(super) fn install_now(&self, actor: &Actor, order: &Order<'_>) -> Result<Value, Fault> {
         let leave = authorize_global::<acts::ManageModels>(actor).map_err(|e| fault("PermissionError")(&e))?;
-        let found = identify(path).map_err(|error| match error {
-            ProbeError::Unknown(_) => ("InvalidModelConfigException".to_owned(), error.to_string()),
-            ProbeError::Broken { .. } => ("InvalidModelConfigException".to_owned(), error.to_string()),
-            ProbeError::Unreadable { .. } => ("FileNotFoundError".to_owned(), error.to_string()),
-        })?;
+        let (path, wishes) = (order.path, order.wishes);
+        let found = self.identified(path)?;
         let key = wishes
             .get("key")
             .and_then(Value::as_str)
             .map_or_else(|| self.shared.env.uuid(), str::to_owned);
-        let place = if inplace {
+        if let Some(text) = key_fault(&key) {
+            return Err(("InvalidModelConfigException".into(), text));
+        }
+        let place = if order.inplace {
             self.shared.layout.shown_model_path(path)
         } else {
             managed_place(&key, path)
@@ -110,13 +210,9 @@ impl Models {
         }
         let hash = hash_path(path).map_err(|e| fault("OSError")(&e))?;
         let size = size_of(path).map_err(|e| fault("OSError")(&e))?;
-        let origin = Origin {
-            source: path.display().to_string(),
-            source_type: "path",
-        };
-        let mut record = ModelRecord::new(&key, &hash, &place, size, &found, &origin);
+        let mut record = ModelRecord::new(&key, &hash, &place, size, &found, &order.origin);
         let mut wishes = wishes.clone();
-        for fixed in ["key", "path", "hash", "file_size"] {
+        for fixed in ["key", "path", "source", "source_type", "source_api_response"] {
             wishes.shift_remove(fixed);
         }
         wishes.retain(|_, value| !value.is_null());
@@ -124,10 +220,11 @@ impl Models {
             let text = issues.iter().map(|issue| issue.msg.clone()).collect::<Vec<_>>().join("; ");
             ("ValueError".to_owned(), text)
         })?;
-        let moved = if inplace {
+        let picture = (record.model_type() == "lora").then(|| picture_beside(path)).flatten();
+        let moved = if order.inplace {
             None
         } else {
-            Some(self.take_in(path, &place).map_err(|e| fault("OSError")(&e))?)
+            Some(self.take_in(path, &key, &place)?)
         };
         let written = self
             .shared
@@ -141,27 +238,122 @@ impl Models {
             }
             return Err(fault("RuntimeError")(&error));
         }
+        if let Some(bytes) = picture
+            && let Err(error) = self.write_cover(&key, &bytes)
+        {
+            tracing::warn!("the picture beside a model cannot be its cover: {error}");
+        }
         tracing::info!(key, name = record.name(), "installed a model");
         Ok(self.dressed(&record))
     }
 
     /// Moves a model's files below the models' folder.
-    fn take_in(&self, from: &Path, place: &str) -> std::io::Result<PathBuf> {
+    fn take_in(&self, from: &Path, key: &str, place: &str) -> Result<PathBuf, Fault> {
+        let failed = |error: std::io::Error| fault("OSError")(&error);
+        let folder = self.shared.layout.models_dir().join(key);
+        if folder.exists() {
+            let name = from.file_name().unwrap_or_default().to_string_lossy();
+            return Err((
+                "DuplicateModelException".into(),
+                format!("A model named {name} is already installed at {}", folder.display()),
+            ));
+        }
         let to = self.shared.layout.models_dir().join(place);
         if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent)?;
+            std::fs::create_dir_all(parent).map_err(failed)?;
         }
         if std::fs::rename(from, &to).is_err() {
             // Another file system: copy, then delete.
-            copy_all(from, &to)?;
+            copy_all(from, &to).map_err(failed)?;
             if from.is_dir() {
-                std::fs::remove_dir_all(from)?;
+                std::fs::remove_dir_all(from).map_err(failed)?;
             } else {
-                std::fs::remove_file(from)?;
+                std::fs::remove_file(from).map_err(failed)?;
             }
         }
         Ok(to)
     }
+
+    /// Records a model that a provider runs; there is nothing to be stored of it. One that is recorded already is recorded anew.
+    fn register_external(&self, actor: &Actor, provider: &str, model: &str, wishes: &Map<String, Value>) -> Result<Value, Fault> {
+        let leave = authorize_global::<acts::ManageModels>(actor).map_err(|e| fault("PermissionError")(&e))?;
+        let source = format!("external://{provider}/{model}");
+        let wish = |name: &str| wishes.get(name).cloned().filter(|value| !value.is_null());
+        let text = |name: &str| wish(name).and_then(|value| value.as_str().map(str::to_owned));
+        let named: String = format!("{provider}-{model}")
+            .chars()
+            .map(|c| if c.is_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' })
+            .collect();
+        let wished = text("key").unwrap_or_else(|| named.trim_matches('-').to_owned());
+        if let Some(text) = key_fault(&wished) {
+            return Err(("InvalidModelConfigException".into(), text));
+        }
+        let found = Identified {
+            name: text("name").unwrap_or_else(|| format!("{provider} {model}")),
+            description: text("description"),
+            class: external_class(provider, model, wish("capabilities"), wish("default_settings")),
+        };
+        let origin = Origin {
+            source: source.clone(),
+            source_type: "external",
+            answer: None,
+        };
+        let outcome = self.shared.db.write(|tx| -> Result<ModelRecord> {
+            let known = repo::key_of_source(tx, &leave, &source)?;
+            let record = ModelRecord::new(known.as_deref().unwrap_or(&wished), "", "", 0, &found, &origin);
+            let json = json!(record).to_string();
+            match known {
+                Some(key) => repo::replace(tx, &leave, &key, &json, self.shared.env.now())?,
+                None if repo::find(tx, &leave, &wished)?.is_some() => {
+                    return Err(Error::Conflict(format!("A model with the key '{wished}' is already installed")));
+                }
+                None => repo::insert(tx, &leave, &wished, &json, self.shared.env.now())?,
+            }
+            Ok(record)
+        });
+        match outcome {
+            Ok(record) => Ok(self.dressed(&record)),
+            Err(error @ Error::Conflict(_)) => Err(fault("DuplicateModelException")(&error)),
+            Err(error) => Err(fault("RuntimeError")(&error)),
+        }
+    }
+}
+
+/// Fields of the class of models that providers run.
+fn external_class(provider: &str, model: &str, capabilities: Option<Value>, settings: Option<Value>) -> Map<String, Value> {
+    let Value::Object(mut all) = json!({
+        "modes": ["txt2img"], "supports_reference_images": false, "supports_negative_prompt": false, "supports_seed": false,
+        "supports_guidance": false, "supports_steps": false, "max_images_per_request": null, "max_image_size": null,
+        "allowed_aspect_ratios": null, "aspect_ratio_sizes": null, "resolution_presets": null, "max_reference_images": null,
+        "mask_format": "none", "input_image_required_for": null,
+    }) else {
+        unreachable!("the literal above is an object");
+    };
+    if let Some(Value::Object(told)) = capabilities {
+        for (name, value) in told {
+            if let Some(slot) = all.get_mut(&name) {
+                *slot = value;
+            }
+        }
+    }
+    let Value::Object(class) = json!({
+        "base": "external", "type": "external_image_generator", "format": "external_api", "provider_id": provider,
+        "provider_model_id": model, "capabilities": all, "default_settings": settings, "panel_schema": null, "tags": null,
+        "is_default": false,
+    }) else {
+        unreachable!("the literal above is an object");
+    };
+    class
+}
+
+/// A picture of the same name beside a model's file.
+fn picture_beside(path: &Path) -> Option<Vec<u8>> {
+    const MOST_BYTES: u64 = 64 << 20;
+    ["png", "jpg", "jpeg", "webp"].iter().find_map(|ending| {
+        let file = path.with_extension(ending);
+        let small = path.is_file() && std::fs::metadata(&file).is_ok_and(|about| about.is_file() && about.len() <= MOST_BYTES);
+        small.then(|| std::fs::read(file).ok()).flatten()
+    })
 }
 
 /// Where a model that the program keeps lies below the models' folder.

@@ -1,17 +1,29 @@
 //! Installed models: everybody sees them, administrators change them.
 
 mod cover;
+mod download;
 mod edit;
+mod hub;
 mod install;
-mod jobs;
+mod installer;
+mod job;
+mod marker;
 mod places;
+mod plan;
 mod read;
 mod relations;
 mod shipped;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-pub use jobs::{InstallJob, InstallSource, Installer, JobStatus};
+pub use hub::{LinkOutcome, TokenStatus};
+pub use installer::Installer;
+pub use job::{Fault, InstallJob, JobStatus};
+use plan::PlanError;
+pub use source::InstallSource;
 
 use super::Shared;
 use crate::models::ModelRecord;

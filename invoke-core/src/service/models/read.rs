@@ -94,12 +94,6 @@ impl Models {
         Ok(json!({"starter_models": [], "starter_bundles": {}}))
     }
 
-    /// What a repository of a hub holds. This program asks no hub, so it knows of none.
-    pub fn hub_repository(&self, actor: &Actor, _name: Option<&str>) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
-        Err(Error::BadRequest("No HuggingFace repository found".into()))
-    }
-
     /// Records whose files are gone.
     pub fn missing(&self, actor: &Actor) -> Result<Vec<Value>> {
         let all = self.records(actor, &ModelFilter::default(), "name", Direction::Asc)?;

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Models;
+use super::{Models, install::Order};
 use crate::{
     authz::{Actor, acts, authorize_global},
     domain::{Error, Result},
-    models::{MODEL_DESCRIPTION, MODEL_NAME, MODEL_SIDE, write_shipped},
+    models::{MODEL_DESCRIPTION, MODEL_NAME, MODEL_SIDE, Origin, write_shipped},
     repo::settings,
 };
 
@@ -31,11 +31,21 @@ impl Models {
             settings_of_size.insert(side.into(), json!(MODEL_SIDE));
         }
         let Value::Object(wishes) = json!({
-            "name": MODEL_NAME, "description": MODEL_DESCRIPTION, "source": MODEL_NAME, "default_settings": settings_of_size,
+            "name": MODEL_NAME, "description": MODEL_DESCRIPTION, "default_settings": settings_of_size,
         }) else {
             unreachable!("the literal above is an object");
         };
-        let installed = self.install_now(actor, &folder, false, &wishes);
+        let order = Order {
+            path: &folder,
+            inplace: false,
+            wishes: &wishes,
+            origin: Origin {
+                source: MODEL_NAME.into(),
+                source_type: "path",
+                answer: None,
+            },
+        };
+        let installed = self.install_now(actor, &order);
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
         }
