@@ -20,15 +20,22 @@ if command -v cargo-nextest >/dev/null 2>&1; then cargo nextest run --workspace;
 cargo test -q --doc --workspace
 [ "${1:-}" = quick ] && exit 0
 
-step "the server"
-cargo build --workspace --bins
+step "the server, and the modules for other languages"
+cargo build --workspace --lib --bins
 server=$PWD/target/debug/invoke-server
 
-step "tools for the recorded contract"
+step "tools for the tests in Python"
 venv=target/test-venv
 [ -x $venv/bin/python ] || python3 -m venv $venv
 $venv/bin/python -m pip install -q --disable-pip-version-check -r tests/requirements.txt
 python=$PWD/$venv/bin/python
+
+step "the Python module"
+library=libinvoke_py.so
+[ "$(uname)" = Darwin ] && library=libinvoke_py.dylib
+ln -sf "$PWD/target/debug/$library" invoke-py/python/invoke_py/_native.abi3.so
+PYTHONPATH=invoke-py/python "$python" -m pytest -c invoke-py/pyproject.toml --rootdir invoke-py
+MYPYPATH=invoke-py/python PYTHONPATH=invoke-py/python "$python" -m mypy.stubtest invoke_py
 
 step "recorded scenarios"
 "$python" tests/contract/replay.py check --start "$server --root {root} --port {port}" --port 9291 --roots target/replay-roots tests/contract/scenarios

@@ -300,12 +300,26 @@ impl Core {
     /// # Errors
     /// No such model, a setting out of range, a job that failed or was canceled.
     pub fn text_to_image(&self, actor: &Actor, request: &TextToImage, progress: impl FnMut(Option<f64>, &str)) -> Result<Generated, Error> {
+        self.text_to_image_while(actor, request, progress, || true)
+    }
+
+    /// The same, for as long as `goes_on` says so: it is asked several times a second, and at its first no the job is canceled.
+    ///
+    /// # Errors
+    /// Those of [`Core::text_to_image`]; [`Error::Conflict`] if the job was canceled.
+    pub fn text_to_image_while(
+        &self,
+        actor: &Actor,
+        request: &TextToImage,
+        progress: impl FnMut(Option<f64>, &str),
+        goes_on: impl FnMut() -> bool,
+    ) -> Result<Generated, Error> {
         Path {
             queue: &self.queue,
             images: &self.images,
             models: &self.models,
         }
-        .run(actor, request, progress)
+        .run(actor, request, progress, goes_on)
     }
 
     /// Lets nothing new begin and waits: a running item ends within a step and waits again.

@@ -1,11 +1,15 @@
 //! A picture from a prompt, for programs: the common path through a graph, the queue and an engine in one call.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 
 use image::DynamicImage;
 use serde_json::{Value, json};
 
-use super::{images::Images, models::Models, queue::Queue};
+use super::{
+    images::Images,
+    models::Models,
+    queue::{ASKED_EVERY, Queue},
+};
 use crate::{
     authz::Actor,
     domain::{Error, ImageName, ItemId, QueueId, Result, page::Direction, queue_item::ItemStatus},
@@ -126,7 +130,14 @@ impl Path<'_> {
     }
 
     /// Makes a picture as this actor's job; blocks until it is there. `progress` is told a share from 0 to 1, where one is known, and what is being done.
-    pub(crate) fn run(&self, actor: &Actor, request: &TextToImage, mut progress: impl FnMut(Option<f64>, &str)) -> Result<Generated> {
+    /// `goes_on` is asked several times a second; once it says no the job is canceled.
+    pub(crate) fn run(
+        &self,
+        actor: &Actor,
+        request: &TextToImage,
+        mut progress: impl FnMut(Option<f64>, &str),
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Result<Generated> {
         let model = self.model(actor, request)?;
         let own = |side: &str| model["default_settings"][side].as_u64().unwrap_or(512);
         let width = request.width.map_or_else(|| own("width"), u64::from);
@@ -161,11 +172,17 @@ impl Path<'_> {
         let Some(item) = enqueued["item_ids"][0].as_i64() else {
             return Err(Error::Conflict("the queue is full".into()));
         };
-        let mut made = String::new();
-        for (item_id, news) in news {
-            if item_id != item {
-                continue;
+        let (mut made, mut going_on) = (String::new(), true);
+        loop {
+            if going_on && !goes_on() {
+                going_on = false;
+                self.queue.cancel_item(actor, &queue_id, item)?;
             }
+            let news = match news.recv_timeout(ASKED_EVERY) {
+                Ok((item_id, news)) if item_id == item => news,
+                Ok(_) | Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("making a picture", "the events have ended")),
+            };
             match news {
                 News::Progress(share, text) => progress(share, &text),
                 News::Made(name) => made = name,

@@ -6,10 +6,12 @@ use invoke_core::{
         library::Origin,
         page::Direction,
         shape::{Field, Shape},
-        validation::Issue,
     },
     repo::workflows::Filter,
-    service::workflows::PageOf,
+    service::workflows::{
+        PageOf,
+        document::{DOCUMENT, NEW_DOCUMENT, check_rules},
+    },
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,42 +31,7 @@ const CATEGORY: Shape = Shape::Enum(Origin::TEXTS);
 const CATEGORIES: Shape = Shape::list(&CATEGORY);
 const CATEGORIES_OR_NULL: Shape = Shape::Nullable(&CATEGORIES);
 const STRINGS_OR_NULL: Shape = Shape::Nullable(&STRINGS);
-const JSON_OBJECT: Shape = Shape::Map(&Shape::Any);
-const JSON_OBJECTS: Shape = Shape::list(&JSON_OBJECT);
 
-object!(EXPOSED_FIELD = "ExposedField" { req("nodeId", STR), req("fieldName", STR) });
-object!(META = "WorkflowMeta" { req("version", STR), req("category", CATEGORY) });
-const EXPOSED_FIELD_SHAPE: Shape = Shape::Object(&EXPOSED_FIELD);
-const EXPOSED_FIELDS: Shape = Shape::list(&EXPOSED_FIELD_SHAPE);
-object!(NEW_WORKFLOW = "WorkflowWithoutID" {
-    req("name", STR),
-    req("author", STR),
-    req("description", STR),
-    req("version", STR),
-    req("contact", STR),
-    req("tags", STR),
-    req("notes", STR),
-    req("exposedFields", EXPOSED_FIELDS),
-    req("meta", Shape::Object(&META)),
-    req("nodes", JSON_OBJECTS),
-    req("edges", JSON_OBJECTS),
-    def("form", Shape::Nullable(&JSON_OBJECT), "null"),
-});
-object!(WORKFLOW = "Workflow" {
-    req("name", STR),
-    req("author", STR),
-    req("description", STR),
-    req("version", STR),
-    req("contact", STR),
-    req("tags", STR),
-    req("notes", STR),
-    req("exposedFields", EXPOSED_FIELDS),
-    req("meta", Shape::Object(&META)),
-    req("nodes", JSON_OBJECTS),
-    req("edges", JSON_OBJECTS),
-    def("form", Shape::Nullable(&JSON_OBJECT), "null"),
-    req("id", STR),
-});
 object!(COMPATIBILITY = "WorkflowCallCompatibility" { req("is_callable", BOOL), req("reason", REASON), req("message", STR_OR_NULL) });
 const REASON: Shape = Shape::Enum(&[
     "ok",
@@ -85,7 +52,7 @@ object!(RECORD = "WorkflowRecordDTO" {
     opt("opened_at", TIME_OR_NULL),
     req("user_id", STR),
     req("is_public", BOOL),
-    req("workflow", Shape::Object(&WORKFLOW)),
+    req("workflow", Shape::Object(&DOCUMENT)),
 });
 object!(FULL_RECORD = "WorkflowRecordWithThumbnailDTO" {
     req("workflow_id", STR),
@@ -95,7 +62,7 @@ object!(FULL_RECORD = "WorkflowRecordWithThumbnailDTO" {
     opt("opened_at", TIME_OR_NULL),
     req("user_id", STR),
     req("is_public", BOOL),
-    req("workflow", Shape::Object(&WORKFLOW)),
+    req("workflow", Shape::Object(&DOCUMENT)),
     opt("thumbnail_url", STR_OR_NULL),
     opt("call_saved_workflow_compatibility", Shape::Nullable(&Shape::Object(&COMPATIBILITY))),
 });
@@ -122,8 +89,8 @@ object!(PAGE = "PaginatedResults_WorkflowRecordListItemWithThumbnailDTO_" {
 });
 
 const RECORD_SHAPE: Shape = Shape::Object(&RECORD);
-const TO_CREATE: &[Field] = &[req("workflow", Shape::Object(&NEW_WORKFLOW))];
-const TO_UPDATE: &[Field] = &[req("workflow", Shape::Object(&WORKFLOW))];
+const TO_CREATE: &[Field] = &[req("workflow", Shape::Object(&NEW_DOCUMENT))];
+const TO_UPDATE: &[Field] = &[req("workflow", Shape::Object(&DOCUMENT))];
 const LIST_QUERY: &[Field] = &[
     def("page", INT, "0"),
     opt("per_page", INT_OR_NULL),
@@ -286,29 +253,9 @@ fn counts_by_category(call: &mut Call<'_>) -> Result<Reply> {
 /// The document of a request, checked for what its shape does not say.
 fn document(call: &mut Call<'_>) -> Result<Value> {
     let document = call.body_json()["workflow"].take();
-    let version = document["meta"]["version"].as_str().unwrap_or_default();
-    if !is_semantic_version(version) {
-        let loc = ["body", "workflow", "meta", "version"].map(Into::into).to_vec();
-        let text = format!("Invalid workflow meta version: {version}");
-        return Err(Fault::issue(Issue::value_error(loc, text, Value::String(version.into()))));
-    }
-    let is_return = |node: &&Value| node["type"] == "invocation" && node["data"]["type"] == "workflow_return";
-    if document["nodes"].as_array().into_iter().flatten().filter(is_return).count() > 1 {
-        let loc = ["body", "workflow"].map(Into::into).to_vec();
-        return Err(Fault::issue(Issue::value_error(
-            loc,
-            "A workflow may contain at most one workflow_return node",
-            Value::Null,
-        )));
-    }
+    let loc = ["body", "workflow"].map(Into::into);
+    check_rules(&document, &loc).map_err(Fault::issue)?;
     Ok(document)
-}
-
-/// Three whole numbers with dots between them, then perhaps `-` and `+` parts.
-fn is_semantic_version(text: &str) -> bool {
-    let core = text.split(['-', '+']).next().unwrap_or_default();
-    let whole = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
-    core.split('.').count() == 3 && core.split('.').all(whole)
 }
 
 fn create(call: &mut Call<'_>) -> Result<Reply> {
@@ -370,19 +317,4 @@ fn thumbnail(call: &mut Call<'_>) -> Result<Reply> {
     Ok(reply
         .header("content-disposition", &format!("inline; filename=\"{}.png\"", id(call)))
         .header("cache-control", "max-age=31536000"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_three_numbers() {
-        for good in ["3.0.0", "0.10.2", "1.2.3-beta+5"] {
-            assert!(is_semantic_version(good), "{good}");
-        }
-        for bad in ["", "x", "1.2", "1.2.x", "01.2.3", "1..3"] {
-            assert!(!is_semantic_version(bad), "{bad}");
-        }
-    }
 }

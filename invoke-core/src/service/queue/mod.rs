@@ -10,12 +10,15 @@ mod runs;
 mod sessions;
 mod status;
 mod view;
+mod wait;
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 pub use runs::Runs;
+
+pub(super) use wait::ASKED_EVERY;
 
 use super::Shared;
 use crate::{

@@ -1,6 +1,7 @@
 //! The library of workflows.
 
 mod callable;
+pub mod document;
 mod shipped;
 
 use std::{path::PathBuf, sync::Arc};
