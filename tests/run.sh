@@ -21,7 +21,7 @@ cargo test -q --doc --workspace
 [ "${1:-}" = quick ] && exit 0
 
 step "the server, and the modules for other languages"
-cargo build --workspace --lib --bins
+cargo build --workspace --lib --bins --features invoke-ffi/bindgen
 server=$PWD/target/debug/invoke-server
 
 step "tools for the tests in Python"
@@ -30,12 +30,21 @@ venv=target/test-venv
 $venv/bin/python -m pip install -q --disable-pip-version-check -r tests/requirements.txt
 python=$PWD/$venv/bin/python
 
+step "rows of the guide"
+"$python" tests/guide/rows.py
+"$python" -m pytest -c tests/guide/pytest.ini --rootdir tests/guide tests/guide
+
+extension=so
+[ "$(uname)" = Darwin ] && extension=dylib
 step "the Python module"
-library=libinvoke_py.so
-[ "$(uname)" = Darwin ] && library=libinvoke_py.dylib
-ln -sf "$PWD/target/debug/$library" invoke-py/python/invoke_py/_native.abi3.so
+ln -sf "$PWD/target/debug/libinvoke_py.$extension" invoke-py/python/invoke_py/_native.abi3.so
 PYTHONPATH=invoke-py/python "$python" -m pytest -c invoke-py/pyproject.toml --rootdir invoke-py
 MYPYPATH=invoke-py/python PYTHONPATH=invoke-py/python "$python" -m mypy.stubtest invoke_py
+
+step "bindings for other languages"
+target/debug/uniffi-bindgen generate "target/debug/libinvoke_ffi.$extension" --language python --no-format --out-dir target/bindings
+ln -sf "$PWD/target/debug/libinvoke_ffi.$extension" target/bindings/
+PYTHONPATH=target/bindings "$python" -m pytest -c invoke-ffi/tests/pytest.ini --rootdir invoke-ffi/tests invoke-ffi/tests
 
 step "recorded scenarios"
 "$python" tests/contract/replay.py check --start "$server --root {root} --port {port}" --port 9291 --roots target/replay-roots tests/contract/scenarios

@@ -98,6 +98,15 @@ pub struct BoardListing {
 }
 
 impl BoardListing {
+    /// In the order of a gallery.
+    pub fn newest_first(include_archived: bool) -> Self {
+        Self {
+            order: "created_at".to_owned(),
+            descending: true,
+            include_archived,
+        }
+    }
+
     /// As the service takes it.
     pub fn read(&self) -> Result<boards::BoardListing> {
         Ok(boards::BoardListing {
