@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test. `tests/run.sh quick` leaves out what needs a running server (the recorded contract, the pictures, the sockets, the pages, the kills).
+# Runs every test. `tests/run.sh quick` leaves out what needs a running server or another language (the guide, the recorded
+# contract, the pictures, the sockets, the modules, the pages, the kills).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,15 +14,21 @@ step "formatting"
 cargo fmt --all --check
 step "lints"
 cargo clippy -q --workspace --all-targets -- -D warnings
-if command -v cargo-deny >/dev/null 2>&1; then step "licences and advisories"; cargo deny -L error check; fi
+if command -v cargo-deny >/dev/null 2>&1; then
+    step "licences, sources and advisories"
+    cargo deny -L error check bans licenses sources
+    if cargo deny -L off fetch db >/dev/null 2>&1; then cargo deny -L error check advisories; else echo "the database of advisories cannot be fetched: they are not checked"; fi
+fi
 
 step "unit and integration tests"
-if command -v cargo-nextest >/dev/null 2>&1; then cargo nextest run --workspace; else cargo test --workspace; fi
-cargo test -q --doc --workspace
+# The generator of bindings is built along everywhere, so that nothing is built twice with other features.
+features=(--features invoke-ffi/bindgen)
+if command -v cargo-nextest >/dev/null 2>&1; then cargo nextest run --workspace "${features[@]}"; else cargo test --workspace "${features[@]}"; fi
+cargo test -q --doc --workspace "${features[@]}"
 [ "${1:-}" = quick ] && exit 0
 
 step "the server, and the modules for other languages"
-cargo build --workspace --lib --bins --features invoke-ffi/bindgen
+cargo build --workspace --lib --bins "${features[@]}"
 server=$PWD/target/debug/invoke-server
 
 step "tools for the tests in Python"

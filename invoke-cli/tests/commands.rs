@@ -534,6 +534,37 @@ fn g17_the_root_is_that_of_the_option_before_that_of_the_variable() {
 }
 
 #[test]
+fn g02_accounts_are_added_changed_and_removed() {
+    let root = Root::new();
+    root.add("root@example.com", &["--admin"]);
+    root.add("alice@example.com", &["-n", "Alice"]);
+    let changed = root.run(Tool::UserMod, &["-e", "alice@example.com", "-n", "Alicia"], &[]);
+    assert_eq!(
+        (changed.status, root.user("alice@example.com").unwrap()["display_name"].as_str()),
+        (0, Some("Alicia"))
+    );
+    let removed = root.run(Tool::UserDel, &["-e", "alice@example.com", "--force"], &[]);
+    assert_eq!(
+        (removed.status, root.user("alice@example.com")),
+        (0, None),
+        "{}{}",
+        removed.out,
+        removed.err
+    );
+    assert_eq!(root.json().len(), 1);
+}
+
+#[test]
+fn g04_there_may_be_several_administrators() {
+    let root = Root::new();
+    root.add("one@example.com", &["--admin"]);
+    root.add("two@example.com", &[]);
+    assert_eq!(root.run(Tool::UserMod, &["-e", "two@example.com", "--admin"], &[]).status, 0);
+    root.add("three@example.com", &["-a"]);
+    assert!(root.json().iter().all(|user| user["is_admin"] == true) && root.json().len() == 3);
+}
+
+#[test]
 fn the_database_of_the_configuration_is_used() {
     let root = Root::new();
     std::fs::write(root.path().join("invokeai.yaml"), "schema_version: 4.0.3\ndb_dir: elsewhere\n").unwrap();
