@@ -1,47 +1,4 @@
 """A shared image-generation server as a library: accounts, boards, pictures, workflows, a queue and a diffusion engine."""
 
-from ._native import (
-    Accounts,
-    AuthenticationError,
-    Boards,
-    ConflictError,
-    Core,
-    Events,
-    Images,
-    InternalError,
-    InvalidRequest,
-    InvokeError,
-    Models,
-    NotFound,
-    OpenError,
-    PermissionDenied,
-    Picture,
-    Queue,
-    Session,
-    Throttled,
-    Workflows,
-    open_root,
-)
-
-__all__ = [
-    "Accounts",
-    "AuthenticationError",
-    "Boards",
-    "ConflictError",
-    "Core",
-    "Events",
-    "Images",
-    "InternalError",
-    "InvalidRequest",
-    "InvokeError",
-    "Models",
-    "NotFound",
-    "OpenError",
-    "PermissionDenied",
-    "Picture",
-    "Queue",
-    "Session",
-    "Throttled",
-    "Workflows",
-    "open_root",
-]
+from ._native import *
+from ._native import __all__ as __all__
