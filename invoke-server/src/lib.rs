@@ -15,6 +15,7 @@ mod input;
 pub mod logging;
 pub mod multipart;
 mod openapi;
+mod own_page;
 pub mod progress;
 pub mod realtime;
 pub mod reply;

@@ -169,7 +169,8 @@ impl Server {
             let (server, head) = (Arc::clone(self), Arc::clone(head));
             return self
                 .done(Weight::Blocking, move || {
-                    let reply = server.ui.answer(&head.method, &head.path, &head.query);
+                    let known = head.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+                    let reply = server.ui.answer(&head.method, &head.path, &head.query, known);
                     compress(reply, &head.headers, server.options.compression_level)
                 })
                 .await;

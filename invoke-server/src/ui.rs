@@ -1,4 +1,4 @@
-//! The web client, from a folder, or a small page of our own.
+//! The web client, from a folder, or the page that is built in.
 
 use std::{
     fs::File,
@@ -7,37 +7,28 @@ use std::{
 
 use http::{Method, StatusCode};
 
-use crate::{error::Fault, input::unescape, reply::Reply};
-
-/// The page that is served when no web client is installed.
-const OWN_PAGE: &str = include_str!("../web/index.html");
-/// What the page may do: run what it brings along and talk to this server.
-const OWN_PAGE_POLICY: &str = "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data: blob:; \
-    connect-src 'self' ws: wss:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'";
+use crate::{error::Fault, input::unescape, own_page::OwnPage, reply::Reply};
 
 /// Serves what no route serves.
 #[derive(Debug)]
 pub(crate) struct Ui {
     folder: Option<PathBuf>,
-    own_page: String,
+    own_page: OwnPage,
 }
 
 impl Ui {
     /// Serves the client in a folder, or our own page, which is told below which prefix we are served.
     pub(crate) fn new(folder: Option<PathBuf>, base_path: &str) -> Self {
-        let own_page = OWN_PAGE.replace(
-            r#"<meta name="base" content="">"#,
-            &format!(r#"<meta name="base" content="{base_path}">"#),
-        );
         // The real folder, so that a link out of it can be told from a file in it.
         Self {
             folder: folder.and_then(|folder| folder.canonicalize().ok()),
-            own_page,
+            own_page: OwnPage::new(base_path),
         }
     }
 
     /// Answers a request that no route matches: a file, or the page that finds its own way from the address; nothing but reading is allowed.
-    pub(crate) fn answer(&self, method: &Method, path: &str, query: &str) -> Reply {
+    /// `known` is the request's `If-None-Match`.
+    pub(crate) fn answer(&self, method: &Method, path: &str, query: &str, known: Option<&str>) -> Reply {
         if method != Method::GET && method != Method::HEAD {
             return Fault::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
                 .into_reply()
@@ -48,10 +39,11 @@ impl Ui {
         }
         let reply = match &self.folder {
             Some(folder) => from_folder(folder, path),
-            None => Reply::text(StatusCode::OK, "text/html; charset=utf-8", self.own_page.as_str())
-                .header("content-security-policy", OWN_PAGE_POLICY)
-                .header("referrer-policy", "same-origin"),
+            None => self.own_page.answer(path, known),
         };
+        if reply.has("etag") {
+            return reply;
+        }
         reply
             .header("cache-control", "max-age=0, no-cache, no-store, , must-revalidate")
             .header("pragma", "no-cache")
@@ -140,7 +132,7 @@ mod tests {
         #[cfg(unix)]
         std::os::unix::fs::symlink(dir.path().join("secret"), web.join("link")).unwrap();
         let ui = Ui::new(Some(web), "");
-        let script = ui.answer(&Method::GET, "/assets/a.js", "v=1");
+        let script = ui.answer(&Method::GET, "/assets/a.js", "v=1", None);
         assert_eq!((text(&script).as_str(), script.media()), ("script", "text/javascript"));
         for path in [
             "/",
@@ -152,15 +144,21 @@ mod tests {
             "/.hidden",
             "/assets",
         ] {
-            assert_eq!(text(&ui.answer(&Method::GET, path, "")), "index", "{path}");
+            assert_eq!(text(&ui.answer(&Method::GET, path, "", None)), "index", "{path}");
         }
-        assert_eq!(ui.answer(&Method::POST, "/api/v1/no", "").status, StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(ui.answer(&Method::GET, "/", "x=1").status, StatusCode::TEMPORARY_REDIRECT);
+        assert_eq!(
+            ui.answer(&Method::POST, "/api/v1/no", "", None).status,
+            StatusCode::METHOD_NOT_ALLOWED
+        );
+        assert_eq!(ui.answer(&Method::GET, "/", "x=1", None).status, StatusCode::TEMPORARY_REDIRECT);
     }
 
     #[test]
-    fn without_a_folder_there_is_a_page_of_our_own() {
-        let page = Ui::new(None, "/invoke").answer(&Method::GET, "/anything", "");
-        assert!(page.status == StatusCode::OK && text(&page).contains(r#"<meta name="base" content="/invoke">"#));
+    fn without_a_folder_the_page_that_is_built_in_is_served() {
+        let ui = Ui::new(None, "/invoke");
+        let page = ui.answer(&Method::GET, "/anything", "", None);
+        assert!(page.status == StatusCode::OK && text(&page).contains(r#"<base href="/invoke/">"#) && page.has("pragma"));
+        let script = ui.answer(&Method::GET, "/js/main.js", "", None);
+        assert!(script.media() == "text/javascript" && !script.has("pragma"));
     }
 }
