@@ -17,7 +17,7 @@ const bus = new EventTarget();
 
 /** Calls `listener` with the detail of every event of a name. */
 export function on(name, listener) {
-  bus.addEventListener(name, event => listener(event.detail));
+  bus.addEventListener(name, event => listener(event.detail ?? undefined));
 }
 
 /** Tells an event to whom it concerns. */

@@ -8,12 +8,18 @@ import { archive } from "./pictures.js";
 const VISIBILITIES = [["private", "Private", "lock", "Only you and administrators"], ["shared", "Shared", "eye", "Everybody sees it"], ["public", "Public", "globe", "Everybody sees it and may add and remove pictures"]];
 
 let all = [];
+let read = false;
 let selected = "none";
 let showArchived = false;
 
 /** The boards that the account sees. */
 export function boards() {
   return all;
+}
+
+/** Whether they were read already. */
+export function boardsRead() {
+  return read;
 }
 
 /** The board whose pictures are shown: an identifier, or "none" for what is on no board. */
@@ -39,6 +45,7 @@ export function mayAddTo(board) {
 /** Reads the boards anew and tells "boards". */
 export async function loadBoards() {
   all = await call("GET", `/api/v1/boards/${query({ all: true, order_by: "board_name", direction: "ASC", include_archived: true })}`);
+  read = true;
   if (selected !== "none" && !boardOf(selected)) choose("none");
   emit("boards");
 }

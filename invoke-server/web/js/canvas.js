@@ -7,7 +7,9 @@ import { prefer, preferences } from "./preferences.js";
 import { shown } from "./shell.js";
 
 const UNDO = 20;
-const COLOUR = "rgb(220, 60, 90)";
+
+/** What the mask is painted with: stripes, which can be told from every picture. */
+const STRIPES = stripes();
 
 let picture = null;
 let painted = false;
@@ -42,6 +44,21 @@ export const maskedPicture = {
     return { image: picture, mask: { name: record.image_name, width, height } };
   },
 };
+
+function stripes() {
+  const tile = h("canvas", { width: 16, height: 16 });
+  const context = tile.getContext("2d");
+  context.fillStyle = "rgb(225, 40, 90)";
+  context.fillRect(0, 0, 16, 16);
+  context.strokeStyle = "rgb(255, 235, 240)";
+  context.lineWidth = 4;
+  for (const from of [-16, 0, 16]) {
+    context.moveTo(from - 4, 20);
+    context.lineTo(from + 20, -4);
+  }
+  context.stroke();
+  return context.createPattern(tile, "repeat");
+}
 
 /** Puts a picture on the canvas; `record` is its record. */
 export async function loadToCanvas(record) {
@@ -89,7 +106,7 @@ function remember() {
 function stroke(from, to) {
   const context = mask.getContext("2d");
   context.globalCompositeOperation = erasing ? "destination-out" : "source-over";
-  Object.assign(context, { strokeStyle: COLOUR, lineWidth: preferences.canvas.brush, lineCap: "round", lineJoin: "round" });
+  Object.assign(context, { strokeStyle: STRIPES, lineWidth: preferences.canvas.brush, lineCap: "round", lineJoin: "round" });
   context.beginPath();
   context.moveTo(from.x, from.y);
   context.lineTo(to.x + 0.01, to.y);
@@ -108,7 +125,7 @@ function everything(fill) {
   const context = mask.getContext("2d");
   context.globalCompositeOperation = "source-over";
   context.clearRect(0, 0, mask.width, mask.height);
-  if (fill) Object.assign(context, { fillStyle: COLOUR }).fillRect(0, 0, mask.width, mask.height);
+  if (fill) Object.assign(context, { fillStyle: STRIPES }).fillRect(0, 0, mask.width, mask.height);
   painted = fill;
 }
 

@@ -1,12 +1,15 @@
 // Dialogs and menus.
 import { button, field, h } from "./dom.js";
 
+let dialogs = 0;
+
 /**
  * Opens a dialog. `body` is elements; `actions` are `{label, run, kind}`: an action whose `run` gives false leaves it open. Enter in a field runs the
  * first action of the kind "primary". Returns the dialog; its `done` is a promise of the end.
  */
 export function openDialog({ title, body, actions = [], wide = false, closable = true }) {
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const heading = `dialog-title-${++dialogs}`;
   const main = actions.find(action => action.kind === "primary");
   const run = async action => {
     problem.hidden = true;
@@ -18,12 +21,12 @@ export function openDialog({ title, body, actions = [], wide = false, closable =
     }
   };
   const form = h("form", { class: "dialog-form", method: "dialog", noValidate: true, onsubmit: event => { event.preventDefault(); if (main) run(main); } },
-    h("header", {}, h("h2", { id: "dialog-title" }, title), closable && button("", { icon: "close", label: "Close", onclick: () => dialog.close() })),
+    h("header", {}, h("h2", { id: heading }, title), closable && button("", { icon: "close", label: "Close", onclick: () => dialog.close() })),
     h("div", { class: "dialog-body" }, body, problem),
     actions.length > 0 && h("footer", {}, actions.map(action => action === main
       ? button(action.label, { class: "primary", type: "submit" })
       : button(action.label, { class: action.kind ?? "", onclick: () => run(action) }))));
-  const dialog = h("dialog", { class: wide ? "wide" : "", "aria-labelledby": "dialog-title" }, form);
+  const dialog = h("dialog", { class: wide ? "wide" : "", "aria-labelledby": heading }, form);
   dialog.done = new Promise(done => dialog.addEventListener("close", () => { dialog.remove(); done(); }));
   dialog.say = text => { problem.textContent = text; problem.hidden = !text; };
   if (!closable) dialog.addEventListener("cancel", event => event.preventDefault());

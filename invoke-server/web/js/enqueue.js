@@ -9,6 +9,7 @@ import { refreshQueue } from "./queuestate.js";
 import { styled } from "./styles.js";
 
 const SEEDS = 2 ** 32;
+const MOST_PROMPTS = 100;
 
 /** Sends a batch; what the server answers. */
 export async function enqueue(batch, prepend = false) {
@@ -26,10 +27,19 @@ function seeds() {
   return Array.from({ length: values.count }, (_, index) => (values.seed + index) % SEEDS);
 }
 
-function batchData(made) {
+/** A prompt with variants, `{red|blue}`, stands for several. */
+async function variants(prompt) {
+  if (!/[{}]|__/.test(prompt)) return [prompt];
+  const { prompts, error } = await call("POST", "/api/v1/utilities/dynamicprompts", { prompt, max_prompts: MOST_PROMPTS, combinatorial: true });
+  if (error) throw new Error(`Prompt: ${error}`);
+  return prompts;
+}
+
+async function batchData(made) {
   const [positive, negative] = styled(values);
+  const prompts = await variants(positive);
   const one = (id, items) => ({ node_path: id, field_name: "value", items });
-  return [[one(made.seed, seeds())], [one(made.positive, [positive]), one(made.negative, [negative])]];
+  return [[one(made.seed, seeds())], [one(made.positive, prompts), one(made.negative, prompts.map(() => negative))]];
 }
 
 /** What has to be said before anything can be made with the values of the form; null if nothing. */
@@ -60,6 +70,6 @@ export async function invoke(view) {
   } else made = linear(values, model);
   if (values.board !== "none") made.g.nodes[made.output].board = { board_id: values.board };
   const batch = { graph: made.g.toJSON(), runs: 1, origin, destination };
-  if (made.seed) batch.data = batchData(made);
+  if (made.seed) batch.data = await batchData(made);
   return await enqueue(batch);
 }

@@ -2,7 +2,7 @@
 import { pictureUrl } from "./api.js";
 import { app, emit, modelOf, modelsOf, on } from "./app.js";
 import { attempt, button, field, fold, h, select, tell, tick } from "./dom.js";
-import { boards, mayAddTo } from "./boards.js";
+import { boards, boardsRead, mayAddTo } from "./boards.js";
 import { canvasTools } from "./canvas.js";
 import { change, chooseModel, chosenModel, defaultsFor, loadGeneration, nativeSize, schedulers, usableModels, values } from "./generation.js";
 import { invoke } from "./enqueue.js";
@@ -17,6 +17,7 @@ import { saveAsWorkflow } from "./workflows.js";
 const controls = new Map();
 
 function bind(name, control, { read = () => control.value, write = value => { control.value = value ?? ""; }, event = "change" } = {}) {
+  // What is being typed is left alone.
   controls.set(name, () => { if (document.activeElement !== control || event === "change") write(values[name]); });
   control.addEventListener(event, () => change({ [name]: read() }, control));
   return control;
@@ -29,7 +30,8 @@ function number(name, min, max, step, { whole = false } = {}) {
     const value = Math.min(max, Math.max(min, Number.isFinite(wanted) && control.value !== "" ? wanted : values[name]));
     return whole ? Math.round(value) : value;
   };
-  bind(name, control, { read });
+  bind(name, control, { read, event: "input" });
+  control.addEventListener("change", () => { control.value = values[name]; });
   return control;
 }
 
@@ -144,12 +146,14 @@ function upscaleSection() {
 
 function boardField() {
   const control = bind("board", select([["none", "Uncategorized"]], "none"), {});
-  on("boards", () => {
+  const show = () => {
     const possible = boards().filter(board => mayAddTo(board) && !board.archived);
     control.replaceChildren(h("option", { value: "none" }, "Uncategorized"), ...possible.map(board => h("option", { value: board.board_id }, board.board_name)));
     if (!possible.some(board => board.board_id === values.board) && values.board !== "none") change({ board: "none" });
     control.value = values.board;
-  });
+  };
+  on("boards", show);
+  if (boardsRead()) show();
   return field("Board for results", control);
 }
 

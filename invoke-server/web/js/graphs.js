@@ -192,12 +192,12 @@ export function upscale(values, model, image) {
   if (values.creativity <= 0) {
     const g = new Graph("upscale_graph");
     const output = enlarge(g);
-    const facts = g.add("core_metadata", "core_metadata", { generation_mode: "upscale", width, height, upscale_initial_image: { image_name: image.name, width: image.width, height: image.height }, upscale_scale: values.factor });
+    const facts = g.add("core_metadata", "core_metadata", { width, height, upscale_initial_image: { image_name: image.name, width: image.width, height: image.height }, upscale_scale: values.factor });
     Object.assign(g.nodes[output], { is_intermediate: false, use_cache: false });
     g.join(facts, "metadata", output, "metadata");
     return { g, output, facts };
   }
-  const made = foundation(values, model, "upscale", width, height);
+  const made = foundation(values, model, "img2img", width, height);
   const { g, denoise, vae } = made;
   const large = enlarge(g);
   const latents = g.add("i2l", "i2l", { fp32: true, tiled: width * height > 1024 * 1024 });

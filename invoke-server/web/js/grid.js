@@ -61,14 +61,17 @@ export function makeGrid({ onSelect, onMenu, onOpen }) {
     const wanted = new Set(names.slice(top, bottom));
     for (const [name, { element: old }] of cells) if (!wanted.has(name)) { old.remove(); cells.delete(name); }
     const missing = [];
-    for (let at = top; at < bottom; at++) {
+    let next = null;
+    // From the last to the first, so that each stands before the one that follows it: whoever listens hears them in their order.
+    for (let at = bottom - 1; at >= top; at--) {
       const name = names[at];
       let one = cells.get(name);
       if (!one) {
         one = cell(name);
         cells.set(name, one);
-        space.append(one.element);
       }
+      if (one.element.parentNode !== space || one.element.nextSibling !== next) space.insertBefore(one.element, next);
+      next = one.element;
       if (!known(name)) missing.push(name);
       const style = one.element.style;
       style.width = style.height = `${side}px`;

@@ -3,11 +3,12 @@ import { call } from "./api.js";
 import { app, isAdmin, myId, on } from "./app.js";
 import { attempt, button, h, later, plural, tell, when } from "./dom.js";
 import { confirm, openDialog } from "./dialogs.js";
-import { queueState, refreshQueue, verdict } from "./queuestate.js";
+import { refreshQueue, verdict } from "./queuestate.js";
 import { running } from "./progress.js";
 
 const PAGE = 100;
 const NAMES = { pending: "Waiting", in_progress: "Running", waiting: "Suspended", completed: "Done", failed: "Failed", canceled: "Canceled" };
+const FROM = { generate: "Generate", canvas: "Canvas", upscaling: "Upscale", workflows: "Workflow" };
 const OVER = ["completed", "failed", "canceled"];
 
 /** Builds the view. */
@@ -46,9 +47,8 @@ export function makeQueue() {
     return list.length ? await call("POST", "/api/v1/queue/default/item_summaries_by_ids", { item_ids: list }) : [];
   }
 
-  /** All items that wait or run, in the order of their turn: those that run first. */
-  async function active() {
-    const wanted = (queueState.status?.pending ?? 0) + (queueState.status?.in_progress ?? 0);
+  /** All items that wait or run (so many), in the order of their turn: those that run first. */
+  async function active(wanted) {
     const found = [];
     for (let start = 0; start < ids.length && found.length < wanted; start += 500) {
       for (const item of await summaries(ids.slice(start, start + 500))) if (!OVER.includes(item.status) && item.status !== "waiting") found.push(item);
@@ -60,8 +60,9 @@ export function makeQueue() {
   async function load() {
     const now = ++turn;
     await attempt(async () => {
-      ids = (await call("GET", "/api/v1/queue/default/item_ids?order_dir=DESC")).item_ids;
-      const [first, line] = await Promise.all([summaries(ids.slice(0, limit)), active()]);
+      const [{ item_ids: all }, { queue }] = await Promise.all([call("GET", "/api/v1/queue/default/item_ids?order_dir=DESC"), call("GET", "/api/v1/queue/default/status")]);
+      ids = all;
+      const [first, line] = await Promise.all([summaries(ids.slice(0, limit)), active(queue.pending + queue.in_progress)]);
       if (now !== turn) return;
       const places = new Map(line.map((item, index) => [item.item_id, index + 1]));
       const rest = first.filter(item => !places.has(item.item_id));
@@ -82,7 +83,7 @@ export function makeQueue() {
     const manage = own || isAdmin();
     const over = OVER.includes(item.status);
     const owner = !app.multiuser ? "" : own ? "Mine" : item.user_display_name ?? item.user_email ?? "Somebody else";
-    const text = manage ? promptOf(item) || item.origin || "" : "Hidden";
+    const text = manage ? promptOf(item) || FROM[item.origin] || item.origin || "" : "Hidden";
     const doIt = (label, icon, work) => button("", { icon, label: `${label} item ${item.item_id}`, onclick: () => attempt(async () => { await work(); refreshQueue(); await load(); }) });
     return h("tr", { class: own ? "own" : "foreign", data: { item: item.item_id, status: item.status } },
       h("td", { "data-title": "Place" }, place ? `${place} / ${of}` : ""),
@@ -96,7 +97,7 @@ export function makeQueue() {
 
   function promptOf(item) {
     const values = (item.field_values ?? []).filter(value => value.node_path.startsWith("positive_prompt"));
-    return values.map(value => value.value).join(" ") || (item.field_values ?? []).map(value => `${value.field_name}: ${value.value}`).join(", ");
+    return values.map(value => value.value).join(" ");
   }
 
   /** A finished item cannot be retried; what it was made of is sent once more. */
@@ -108,7 +109,7 @@ export function makeQueue() {
 
   async function details(id) {
     const item = await call("GET", `/api/v1/queue/default/i/${id}`);
-    const rows = [["Status", NAMES[item.status] ?? item.status], ["Whose", item.user_display_name ?? item.user_email ?? ""], ["From", item.origin], ["Added", when(item.created_at)], ["Started", when(item.started_at)], ["Ended", when(item.completed_at)],
+    const rows = [["Status", NAMES[item.status] ?? item.status], ["Whose", item.user_display_name ?? item.user_email ?? ""], ["From", FROM[item.origin] ?? item.origin], ["Added", when(item.created_at)], ["Started", when(item.started_at)], ["Ended", when(item.completed_at)],
       ["Device", item.device], ["Error", item.error_message && `${item.error_type ?? ""}: ${item.error_message}`], ["Retry of", item.retried_from_item_id]];
     openDialog({
       title: `Item ${id}`, wide: true,

@@ -82,7 +82,7 @@ function rail() {
   return h("nav", { class: "rail", "aria-label": "Views" },
     TABS.map(([name, title]) => h("a", { href: `#/${name}`, data: { tab: name }, title }, icon(name), h("span", {}, title))),
     h("span", { class: "spacer" }),
-    h("button", { type: "button", class: "rail-button", title: "Preferences", "aria-label": "Preferences", onclick: openPreferences }, icon("gear")),
+    h("button", { type: "button", class: "rail-button", id: "gear", title: "Preferences", "aria-label": "Preferences", onclick: openPreferences }, icon("gear")),
     h("button", { type: "button", class: "rail-button", id: "person", title: "Account", "aria-label": "Account", "aria-haspopup": "menu", onclick: personMenu }, icon("person")));
 }
 
@@ -91,7 +91,7 @@ function header() {
   const name = () => who.replaceChildren(app.me?.display_name || app.me?.email || "", app.me?.is_admin ? h("span", { class: "badge admin" }, "Admin") : "");
   name();
   on("me", name);
-  const line = h("span", { class: "offline", role: "status" });
+  const line = h("span", { class: "offline", role: "status" }, "Connecting …");
   on("connected", yes => { line.textContent = yes ? "" : "Connecting …"; });
   const badge = h("a", { href: "#/queue", class: "badge queue", id: "queue-badge", hidden: true });
   on("queue", state => {

@@ -75,10 +75,21 @@ function asField(workflow, nodeId, fieldName) {
   if (workflow.edges.some(edge => edge.target === nodeId && edge.targetHandle === fieldName)) return null;
   const schema = app.nodes[node.data.type]?.properties?.[fieldName];
   if (!schema || schema.input === "connection") return null;
-  const title = app.nodes[node.data.type].title ?? node.data.type;
+  const title = node.data.label || (app.nodes[node.data.type].title ?? node.data.type);
   const input = node.data.inputs?.[fieldName];
-  const label = input?.label || (fieldName === "value" || workflow.nodes.filter(one => one.data?.inputs?.[fieldName]).length > 1 ? `${node.data.label || title}${fieldName === "value" ? "" : `: ${schema.title ?? fieldName}`}` : schema.title ?? fieldName.replaceAll("_", " "));
-  return { node, nodeId, fieldName, schema, label, value: input?.value };
+  const label = input?.label || (fieldName === "value" ? title : schema.title ?? words(fieldName));
+  return { node, nodeId, fieldName, schema, title, label, value: input?.value };
+}
+
+function words(name) {
+  const text = { cfg_scale: "guidance" }[name] ?? name.replaceAll("_", " ");
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+/** Fields of one name are told apart by their nodes. */
+function distinct(fields) {
+  const same = label => fields.filter(one => one.label === label).length > 1;
+  return fields.map(one => (same(one.label) && one.fieldName !== "value" ? { ...one, label: `${one.title}: ${one.label}` } : one));
 }
 
 /** The fields to fill in: those that the document exposes, or every free one if it exposes none. */
@@ -92,8 +103,8 @@ export function fieldsOf(workflow) {
     seen.add(key);
     return asField(workflow, nodeId, fieldName);
   }).filter(Boolean);
-  if (fields.length) return fields;
-  return workflow.nodes.flatMap(node => (node.type === "invocation" ? inputsOf(node.data.type).filter(([, schema]) => schema.field_kind === "input" && !schema.ui_hidden).map(([name]) => asField(workflow, node.id, name)) : [])).filter(Boolean);
+  if (fields.length) return distinct(fields);
+  return distinct(workflow.nodes.flatMap(node => (node.type === "invocation" ? inputsOf(node.data.type).filter(([, schema]) => schema.field_kind === "input" && !schema.ui_hidden).map(([name]) => asField(workflow, node.id, name)) : [])).filter(Boolean));
 }
 
 /** Sets a field's value in the document. */

@@ -12,7 +12,13 @@ import { styled } from "./styles.js";
 import { fieldsOf, setField, toGraph, toWorkflow, unknownTypes } from "./workflowdoc.js";
 import { controlFor } from "./workflowfields.js";
 
-const LIBRARIES = [["own", "Yours"], ["shared", "Shared"], ["default", "Default"]];
+/** The libraries: what is asked for, what of it is shown, for whom there is such a library, and what is said when it is empty. */
+const LIBRARIES = {
+  own: { title: "Yours", asked: { categories: "user" }, shown: own => own, none: "No workflows of yours yet. “Save as workflow” in the Generate tab makes one." },
+  shared: { title: "Shared", asked: { categories: "user", is_public: true }, offered: () => app.multiuser, none: "Nobody has shared a workflow yet." },
+  others: { title: "All others", asked: { categories: "user" }, shown: own => !own, offered: () => app.multiuser && isAdmin(), none: "Nobody else has saved a workflow yet." },
+  default: { title: "Default", asked: { categories: "default", order_by: "name", direction: "ASC" }, none: "The server brings none." },
+};
 
 /** Whether a workflow may be changed, shared and deleted. */
 function mayManage(record) {
@@ -68,7 +74,7 @@ export function makeWorkflows() {
   const list = h("ul", { class: "library", "aria-label": "Workflows" });
   const none = h("p", { class: "empty" });
   const find = h("input", { type: "search", placeholder: "Search", "aria-label": "Search workflows", oninput: later(() => load(), 250) });
-  const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Libraries" }, LIBRARIES.filter(([name]) => app.multiuser || name !== "shared").map(([name, title]) => h("button", {
+  const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Libraries" }, Object.entries(LIBRARIES).filter(([, { offered }]) => offered?.() ?? true).map(([name, { title }]) => h("button", {
     type: "button", role: "tab", "aria-selected": String(library === name), data: { library: name },
     onclick: () => { library = name; for (const one of tabs.children) one.setAttribute("aria-selected", String(one.dataset.library === name)); load(); },
   }, title)));
@@ -94,16 +100,16 @@ export function makeWorkflows() {
     if (open) return;
     const mine = ++turn;
     await attempt(async () => {
-      const scope = { own: { categories: "user" }, shared: { is_public: true, categories: "user" }, default: { categories: "default" } }[library];
-      const { items } = await call("GET", `/api/v1/workflows/${query({ ...scope, query: find.value.trim() || null, order_by: library === "default" ? "name" : "updated_at", direction: library === "default" ? "ASC" : "DESC" })}`);
+      const { asked, shown: wanted = () => true, none: nothing } = LIBRARIES[library];
+      const { items } = await call("GET", `/api/v1/workflows/${query({ order_by: "updated_at", direction: "DESC", query: find.value.trim() || null, ...asked })}`);
       if (mine !== turn) return;
       const own = item => !app.multiuser || item.user_id === myId();
-      const group = library === "own" ? items.filter(item => own(item) || (isAdmin() && !item.is_public)) : items;
+      const group = items.filter(item => wanted(own(item)));
       list.replaceChildren(...group.map(item => h("li", {}, h("button", { type: "button", class: "workflow", data: { workflow: item.workflow_id }, onclick: () => attempt(() => show(item.workflow_id)) },
         h("strong", {}, item.name), item.is_public && app.multiuser && h("span", { class: "badge" }, "Shared"), !own(item) && library !== "default" && h("span", { class: "badge" }, item.user_id === "system" ? "System" : "Other user"),
         item.description && h("span", { class: "hint clip" }, item.description), h("span", { class: "hint" }, library === "default" ? item.tags ?? "" : when(item.updated_at))))));
       none.hidden = group.length > 0;
-      none.textContent = { own: "No workflows of yours yet. “Save as workflow” in the Generate tab makes one.", shared: "Nobody has shared a workflow yet.", default: "The server brings none." }[library];
+      none.textContent = nothing;
     });
   }
 
