@@ -232,3 +232,15 @@ test("a_failure_is_told", async () => {
   await go(page, "queue");
   await item(page, id).locator(".status.failed").waitFor();
 });
+
+test("the_page_goes_on_after_the_server_was_restarted", async () => {
+  const user = await someone("Patient");
+  const page = await enter(browser, server, user);
+  await fill(page);
+  await server.halt();
+  await page.getByText("Connecting …").waitFor();
+  await server.start();
+  await page.locator(".offline:empty").waitFor({ state: "attached" });
+  await invoke(page);
+  await pictures(page, 1);
+});

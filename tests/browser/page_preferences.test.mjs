@@ -131,3 +131,54 @@ test("the_page_works_at_the_width_of_a_phone", async () => {
   }
   noTroubles(page);
 });
+
+test("every_control_has_a_name", async () => {
+  const page = await enter(browser, server, ada);
+  await server.picture({ token: ada.token });
+  for (const view of ["generate", "canvas", "upscale", "workflows", "gallery", "models", "queue", "users", "system"]) {
+    await page.goto(`${server.base}/#/${view}`);
+    await page.locator(`body[data-view="${view}"]`).waitFor();
+    const nameless = await page.evaluate(() => [...document.querySelectorAll("button, a, input, select, textarea, img, [role]")].filter(element => {
+      if (!element.checkVisibility() || element.getAttribute("aria-hidden") === "true") return false;
+      if (element.localName === "img") return !element.hasAttribute("alt");
+      const named = element.getAttribute("aria-label") || element.getAttribute("aria-labelledby") || element.labels?.length || element.textContent.trim() || element.title;
+      return !named && !["status", "alert", "presentation"].includes(element.getAttribute("role"));
+    }).map(element => element.outerHTML.slice(0, 120)));
+    assert.deepEqual(nameless, [], view);
+  }
+});
+
+test("texts_can_be_told_from_their_ground_in_both_themes", async () => {
+  const page = await enter(browser, server, bob);
+  for (const wanted of ["dark", "light"]) {
+    await page.evaluate(name => { document.documentElement.dataset.theme = name; }, wanted);
+    const ratios = await page.evaluate(() => {
+      const style = getComputedStyle(document.documentElement);
+      const light = name => {
+        const [red, green, blue] = style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map(part => parseInt(part, 16) / 255).map(part => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+      };
+      const ratio = (one, other) => { const [low, high] = [light(one), light(other)].sort((a, b) => a - b); return (high + 0.05) / (low + 0.05); };
+      const grounds = ["--ground", "--surface", "--raised"];
+      const pairs = grounds.flatMap(ground => ["--text", "--dim", "--bad", "--good", "--warn"].map(text => [text, ground])).concat([["--accent-text", "--accent"], ["--accent", "--surface"], ["--accent", "--soft"], ["--bad", "--bad-soft"]]);
+      return pairs.map(([text, ground]) => [`${text} on ${ground}`, ratio(text, ground)]);
+    });
+    for (const [pair, ratio] of ratios) assert.ok(ratio >= 4.5, `${wanted}: ${pair} has a contrast of ${ratio.toFixed(2)}`);
+  }
+});
+
+test("one_person_alone_needs_no_login_and_makes_a_picture", async t => {
+  const own = await startServer({ settings: {} });
+  t.after(() => own.stop());
+  const page = await openPage(browser, own.base);
+  await page.getByLabel("Prompt", { exact: true }).fill("a red circle on a blue background");
+  await page.getByLabel("Steps").fill("4");
+  await page.locator(".offline:empty").waitFor({ state: "attached" });
+  await page.keyboard.press("Control+Enter");
+  await pictures(page, 1);
+  await page.locator('.cell[aria-selected="true"]').waitFor();
+  await page.getByRole("button", { name: "Account" }).click();
+  await page.getByRole("menuitem", { name: "System" }).waitFor();
+  assert.equal(await page.getByRole("menuitem", { name: "Log out" }).count(), 0);
+  noTroubles(page);
+});

@@ -1,7 +1,7 @@
 // The gallery: boards, pictures or assets, search, upload.
 import { call, query } from "./api.js";
 import { emit, on } from "./app.js";
-import { boardList, boardOf, loadBoards, mayAddTo, selectedBoard } from "./boards.js";
+import { boardList, boardOf, loadBoards, mayAddTo, refreshBoards, selectedBoard } from "./boards.js";
 import { openMenu } from "./dialogs.js";
 import { attempt, button, h, icon, later, plural, tell } from "./dom.js";
 import { makeGrid } from "./grid.js";
@@ -17,25 +17,32 @@ export function makeGallery() {
   let kind = "pictures";
   let search = "";
   let turn = 0;
+  let names = [];
+  let starred = 0;
   const count = h("span", { class: "hint", role: "status" });
   const empty = h("p", { class: "empty" }, "No pictures here yet.");
   const grid = makeGrid({
-    onSelect: (names, name, auto) => emit("picture-shown", { name, names, auto }),
-    onMenu: (at, names) => openMenu(at, menuFor(names), "Picture"),
+    onSelect: (chosen, name, auto) => emit("picture-shown", { name, names: chosen, auto }),
+    onMenu: (at, chosen) => openMenu(at, menuFor(chosen), "Picture"),
     onOpen: name => { emit("picture-shown", { name, names: [name] }); if (matchMedia("(max-width: 760px)").matches && shown() !== "gallery") go("gallery"); },
   });
+
+  function show(select) {
+    grid.show(names);
+    count.textContent = plural(names.length, kind === "pictures" ? "picture" : "asset");
+    empty.hidden = names.length > 0;
+    if (select) grid.select(select);
+  }
 
   async function load({ select = null } = {}) {
     const mine = ++turn;
     await attempt(async () => {
-      const { item_names: names } = await call("GET", `/api/v1/gallery/item_names${query({
+      const found = await call("GET", `/api/v1/gallery/item_names${query({
         categories: CATEGORIES[kind], is_intermediate: false, board_id: selectedBoard(), search_term: search || null, order_dir: "DESC", starred_first: true,
       })}`);
       if (mine !== turn) return;
-      grid.show(names);
-      count.textContent = plural(names.length, kind === "pictures" ? "picture" : "asset");
-      empty.hidden = names.length > 0;
-      if (select) grid.select(select);
+      ({ item_names: names, starred_count: starred } = found);
+      show(select);
     });
   }
   const soon = later(load, 200);
@@ -74,8 +81,8 @@ export function makeGallery() {
 
   const find = h("input", { type: "search", placeholder: "Search prompts", "aria-label": "Search prompts and dates", oninput: later(() => { search = find.value.trim(); load(); }, 300) });
   const actions = button("", { icon: "more", label: "Menu of the selected pictures", "aria-haspopup": "menu", onclick: event => {
-    const names = grid.selection();
-    if (names.length) openMenu(event.currentTarget, menuFor(names), "Picture");
+    const chosen = grid.selection();
+    if (chosen.length) openMenu(event.currentTarget, menuFor(chosen), "Picture");
     else tell("Select a picture first.");
   } });
   const aside = h("aside", { class: "gallery", "aria-label": "Gallery" }, boardList(),
@@ -94,18 +101,25 @@ export function makeGallery() {
   on("gallery-changed", soon);
   on("gallery-refresh", soon);
   on("view", () => soon());
-  on("pictures-deleted", names => forget(names));
+  on("pictures-deleted", forget);
   on("picture-made", ({ name, board }) => {
     const here = (board ?? "none") === selectedBoard() && kind === "pictures" && !search;
     if (!here) return;
-    if (preferences.showNewest) load({ select: name });
-    else soon();
+    // The newest stands behind those with a star; nothing has to be read anew for that.
+    if (!names.includes(name)) names = [...names.slice(0, starred), name, ...names.slice(starred)];
+    show(preferences.showNewest ? name : null);
   });
   on("connected", yes => { if (yes) soon(); });
-  const selection = work => () => { const names = grid.selection(); if (names.length) attempt(() => work(names)); };
+  // Another device of the same account may have changed something that nobody tells.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    soon();
+    refreshBoards();
+  });
+  const selection = work => () => { const chosen = grid.selection(); if (chosen.length) attempt(() => work(chosen)); };
   act("star", selection(toggleStar));
   act("delete", selection(remove));
-  act("reuse", selection(names => reuse(names[0])));
+  act("reuse", selection(([name]) => reuse(name)));
   act("next", () => grid.step(1));
   act("previous", () => grid.step(-1));
   attempt(loadBoards).then(() => load()).then(() => { if (grid.first()) grid.select(grid.first()); });

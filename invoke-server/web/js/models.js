@@ -21,7 +21,7 @@ export function makeModels() {
   const types = select([["", "All types"]], "", { "aria-label": "Type", onchange: () => { wanted = types.value; show(); } });
   const find = h("input", { type: "search", placeholder: "Search", "aria-label": "Search models", oninput: () => { text = find.value.trim().toLowerCase(); show(); } });
   const note = isAdmin() ? null : h("p", { class: "hint", role: "note" }, "You can view the models here. Adding, changing and deleting them: Admin privileges required.");
-  const list = h("div", { class: "tab-body" }, note, h("div", { class: "row head" }, find, types, h("span", { class: "grow" }), isAdmin() && button("Look again", { icon: "reuse", onclick: () => attempt(loadModels) })), empty, h("div", { class: "scroll" }, table));
+  const list = h("div", { class: "tab-body" }, note, h("div", { class: "row head" }, find, types, h("span", { class: "grow" }), isAdmin() && button("Refresh", { icon: "reuse", onclick: () => attempt(loadModels) })), empty, h("div", { class: "scroll" }, table));
   const view = h("section", { class: "page" });
   if (isAdmin()) {
     const add = addModels();
