@@ -14,10 +14,10 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = files! {
     "style.css"
     "js/account.js" "js/api.js" "js/app.js" "js/boards.js" "js/canvas.js" "js/dialogs.js" "js/dom.js" "js/enqueue.js"
-    "js/facts.js" "js/form.js" "js/gallery.js" "js/generation.js" "js/graphs.js" "js/grid.js" "js/install.js" "js/keys.js"
-    "js/loras.js" "js/main.js" "js/models.js" "js/password.js" "js/pictures.js" "js/preferences.js" "js/profile.js"
-    "js/progress.js" "js/queue.js" "js/queuestate.js" "js/settings.js" "js/shell.js" "js/socket.js" "js/styles.js" "js/system.js"
-    "js/users.js" "js/viewer.js" "js/workflowdoc.js" "js/workflowfields.js" "js/workflows.js"
+    "js/facts.js" "js/form.js" "js/gallery.js" "js/generation.js" "js/graphs.js" "js/grid.js" "js/guides.js" "js/install.js"
+    "js/keys.js" "js/loras.js" "js/main.js" "js/models.js" "js/password.js" "js/pictures.js" "js/preferences.js" "js/profile.js"
+    "js/progress.js" "js/queue.js" "js/queuestate.js" "js/selected.js" "js/settings.js" "js/shell.js" "js/socket.js"
+    "js/styles.js" "js/system.js" "js/users.js" "js/viewer.js" "js/workflowdoc.js" "js/workflowfields.js" "js/workflows.js"
 };
 
 const DOCUMENT: &str = include_str!("../web/index.html");

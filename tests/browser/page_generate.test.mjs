@@ -72,10 +72,15 @@ test("g20_a_regular_user_generates_with_all_the_settings", async () => {
   noTroubles(page);
 });
 
-test("g20_loras_are_used", async () => {
-  const source = fileURLToPath(new URL("../contract/pictures/addons/tiny-lora.safetensors", import.meta.url));
+/** Installs one of the recorded add-ons; its record. */
+async function install(name, type) {
+  const source = fileURLToPath(new URL(`../contract/pictures/addons/${name}`, import.meta.url));
   await server.call("POST", `/api/v2/models/install?inplace=true&source=${encodeURIComponent(source)}`, { token: ada.token, body: {} });
-  const lora = await until("the LoRA", async () => (await server.call("GET", "/api/v2/models/?model_type=lora", { token: ada.token })).models[0]);
+  return await until(name, async () => (await server.call("GET", `/api/v2/models/?model_type=${type}`, { token: ada.token })).models[0]);
+}
+
+test("g20_loras_are_used", async () => {
+  const lora = await install("tiny-lora.safetensors", "lora");
   const user = await someone("Lora");
   const page = await enter(browser, server, user);
   await fill(page);
@@ -88,6 +93,28 @@ test("g20_loras_are_used", async () => {
   const { session, status, error_message: problem } = await newest(user);
   assert.equal(status, "completed", problem);
   assert.equal(nodesOf(session, "lora_selector")[0].weight, 0.4);
+  noTroubles(page);
+});
+
+test("g20_a_picture_guides_the_next_through_controlnet", async () => {
+  const control = await install("tiny-control", "controlnet");
+  const user = await someone("Guided");
+  const source = await server.picture({ token: user.token, width: 256, height: 256 });
+  const page = await enter(browser, server, user);
+  await page.locator(".cell").first().click();
+  await fill(page);
+  await page.getByText("Guidance by pictures", { exact: true }).click();
+  await page.getByLabel("Add a guide").selectOption(control.key);
+  await page.getByRole("group", { name: "Picture" }).getByRole("button").click();
+  await page.getByLabel("Prepared as").selectOption("canny_edge_detection");
+  await page.getByLabel("Weight", { exact: true }).fill("0.7");
+  await screenshot(page, "guide");
+  await invoke(page);
+  await pictures(page, 2);
+  const { session, status, error_message: problem } = await newest(user);
+  assert.equal(status, "completed", problem);
+  assert.equal(nodesOf(session, "controlnet")[0].control_weight, 0.7);
+  assert.equal(nodesOf(session, "canny_edge_detection")[0].image.image_name, source.image_name);
   noTroubles(page);
 });
 

@@ -122,6 +122,16 @@ test("g14_administrator_is_granted_and_revoked", async () => {
   }
 });
 
+test("g14_a_page_learns_that_its_owner_is_no_administrator_any_more", async () => {
+  const lena = await server.person(ada, { email: "lena@example.com", name: "Lena", is_admin: true });
+  const page = await enter(browser, server, lena, "queue");
+  await server.call("PATCH", `/api/v1/auth/users/${lena.user.user_id}`, { token: ada.token, body: { is_admin: false } });
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.locator(".who .badge").waitFor({ state: "detached" });
+  await page.locator('body[data-view="queue"]').waitFor();
+  assert.equal(await page.getByRole("button", { name: "Pause" }).count(), 0);
+});
+
 test("g32_a_regular_user_does_not_reach_the_accounts", async () => {
   const page = await enter(browser, server, bob, "users");
   await page.getByText("Admin privileges required", { exact: true }).waitFor();

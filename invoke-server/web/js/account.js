@@ -79,7 +79,7 @@ export function showLogin(done, fresh = null) {
 }
 
 /** Ends the session here: nothing of it stays in this page. */
-export function leave(notice = null) {
+function leave(notice = null) {
   keepToken(null);
   if (notice) sessionStorage.setItem(NOTICE, notice);
   location.reload();

@@ -6,7 +6,7 @@ const PLACE = "auth_token";
 export const base = new URL(document.baseURI).pathname.replace(/\/$/, "");
 
 /** An answer that is no success. */
-export class Failure extends Error {
+class Failure extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;
@@ -15,6 +15,7 @@ export class Failure extends Error {
 
 let token = localStorage.getItem(PLACE);
 let onExpired = () => {};
+let onDenied = () => {};
 let cookieAt = 0;
 
 /** The token of the login, or null. */
@@ -52,6 +53,11 @@ addEventListener("storage", event => {
   if (tokenClaims()?.user_id !== before) location.reload();
 });
 
+/** Says who is to be told when the server refuses something to the account. */
+export function whenDenied(listener) {
+  onDenied = listener;
+}
+
 function reason(data, status) {
   const detail = data?.detail;
   if (Array.isArray(detail)) return detail.map(one => `${(one.loc ?? []).slice(1).join(".")}: ${one.msg}`.replace(/^: /, "")).join("; ");
@@ -85,6 +91,7 @@ export async function call(method, path, body, { signal, as = "json", anonymous 
       failure.told = true;
       onExpired();
     }
+    if (reply.status === 403 && sent) onDenied();
     throw failure;
   }
   if (as === "blob") return await reply.blob();

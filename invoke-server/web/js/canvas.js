@@ -1,9 +1,10 @@
 // The canvas: a picture, and a mask painted over what is to be made anew.
 import { pictureUrl } from "./api.js";
 import { on } from "./app.js";
-import { attempt, button, h, select, tell, tick } from "./dom.js";
-import { upload } from "./pictures.js";
+import { attempt, button, h, select, tick } from "./dom.js";
+import { recordsOf, upload } from "./pictures.js";
 import { prefer, preferences } from "./preferences.js";
+import { selectedPicture } from "./selected.js";
 import { shown } from "./shell.js";
 
 const UNDO = 20;
@@ -22,7 +23,6 @@ const sheet = h("div", { class: "sheet" }, back, mask, cursor);
 const nothing = h("p", { class: "empty" }, "Choose “Edit on the canvas” in the menu of a picture of the gallery, or put the selected picture here with “Take the selected picture”.");
 const stage = h("section", { class: "canvas-stage", "aria-label": "Canvas. Arrow keys move the brush, Space paints.", tabIndex: 0 }, nothing, sheet);
 let at = { x: 0, y: 0 };
-let ask = null;
 
 /** What the graph needs. */
 export const maskedPicture = {
@@ -176,19 +176,12 @@ export function makeCanvas() {
   });
   new ResizeObserver(fit).observe(stage);
   on("preferences", fit);
-  on("picture-shown", ({ name }) => { ask = name; });
-  on("picture-made", made => {
-    ask = made.name;
-    if (made.destination === "canvas" && shown() === "canvas") attempt(() => offer(made.name));
+  // The next step begins with what was just made.
+  on("picture-made", ({ name, destination }) => {
+    if (destination === "canvas" && shown() === "canvas") attempt(async () => loadToCanvas((await recordsOf([name]))[0]));
   });
   fit();
   return stage;
-}
-
-/** The next step begins with what was just made. */
-async function offer(name) {
-  const { recordsOf } = await import("./pictures.js");
-  await loadToCanvas((await recordsOf([name]))[0]);
 }
 
 /** The tools of the form; `parts` are its further fields. */
@@ -202,8 +195,8 @@ export function canvasTools(...parts) {
   const grid = tick("Grid", { checked: preferences.canvas.grid, onchange: () => prefer({ canvas: { ...preferences.canvas, grid: grid.input.checked } }) });
   on("preferences", () => { zoom.value = preferences.canvas.zoom; grid.input.checked = preferences.canvas.grid; size.value = preferences.canvas.brush; });
   const take = button("Take the selected picture", { icon: "image", onclick: () => attempt(async () => {
-    if (!ask) return tell("Select a picture in the gallery first.");
-    await offer(ask);
+    const record = await selectedPicture();
+    if (record) await loadToCanvas(record);
   }) });
   return h("div", { class: "only-canvas block" }, take,
     h("div", { class: "row wrap" }, tool("Paint", false), tool("Erase", true), button("", { icon: "undo", label: "Undo", onclick: undo }), button("All", { label: "Mask everything", onclick: () => everything(true) }), button("None", { label: "Clear the mask", onclick: () => everything(false) })),

@@ -68,17 +68,12 @@ export async function askText(title, label, value = "", action = "Save") {
 
 let open = null;
 
-/** Closes the menu that is open. */
-export function closeMenu() {
-  open?.();
-}
-
 /**
  * Opens a menu at a point or below an element. Items are `{label, run, checked, danger, disabled}`, or null for a line between; one with `checked` true or
  * false is one of several choices.
  */
 export function openMenu(at, items, label = "Menu") {
-  closeMenu();
+  open?.();
   const back = document.activeElement;
   const menu = h("div", { class: "menu", role: "menu", "aria-label": label, tabIndex: -1 }, items.map(item => {
     if (!item) return h("hr");

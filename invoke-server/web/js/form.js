@@ -6,6 +6,7 @@ import { boards, boardsRead, mayAddTo } from "./boards.js";
 import { canvasTools } from "./canvas.js";
 import { change, chooseModel, chosenModel, defaultsFor, loadGeneration, nativeSize, schedulers, usableModels, values } from "./generation.js";
 import { invoke } from "./enqueue.js";
+import { guideSection } from "./guides.js";
 import { act } from "./keys.js";
 import { loraSection } from "./loras.js";
 import { cancelRunning } from "./progress.js";
@@ -190,7 +191,7 @@ export async function makeForm() {
   const keep = button("Save as workflow", { icon: "workflows", onclick: () => attempt(saveAsWorkflow) });
   const form = h("form", { class: "settings", "aria-label": "Settings of the picture", onsubmit: event => event.preventDefault() },
     invokeSection(), promptSection(styles), canvasTools(share("canvasStrength", "Strength", "How far the painted area may differ."), field("Soft edge (pixels)", number("edge", 0, 128, 4, { whole: true }))),
-    upscaleSection(), model, sizeSection(), settingsSection({ vae }), imageSection(), loraSection(), boardField(), h("div", { class: "row" }, keep, reset));
+    upscaleSection(), model, sizeSection(), settingsSection({ vae }), imageSection(), loraSection(), guideSection(), boardField(), h("div", { class: "row" }, keep, reset));
   on("generation", refresh);
   refresh();
   return form;

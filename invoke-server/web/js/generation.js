@@ -6,14 +6,14 @@ import { preferences, store, stored } from "./preferences.js";
 const KEY = "page_generation";
 
 /** Families of models whose graphs this page builds. */
-export const FAMILIES = ["sd-1", "sd-2", "sdxl"];
+const FAMILIES = ["sd-1", "sd-2", "sdxl"];
 /** The side of a square picture that a family was trained on. */
 const SIDE = { "sd-1": 512, "sd-2": 768, sdxl: 1024 };
 
 /** Values of the form. Widths and heights in pixels, `strength` from 0 (keep the picture) to 1 (only its size stays). */
 export const values = {
   positive: "", negative: "", model: null, vae: null, width: 512, height: 512, steps: 20, cfg: 5, cfgRescale: 0, scheduler: "euler", seed: 0, randomSeed: true, count: 1,
-  clipSkip: 0, seamlessX: false, seamlessY: false, loras: [], image: null, strength: 0.65, board: "none", style: null,
+  clipSkip: 0, seamlessX: false, seamlessY: false, loras: [], guides: [], image: null, strength: 0.65, board: "none", style: null,
   canvasStrength: 0.8, edge: 16, factor: 2, creativity: 0.35, upscaler: null,
 };
 
@@ -62,6 +62,7 @@ export function chooseModel(key, by = null) {
   const changes = { model: key };
   if (model && model.base !== before?.base) {
     changes.loras = values.loras.filter(lora => modelOf(lora.key)?.base === model.base);
+    changes.guides = values.guides.filter(guide => modelOf(guide.key)?.base === model.base);
     changes.vae = modelOf(values.vae)?.base === model.base ? values.vae : null;
   }
   change({ ...changes, ...defaultsFor(model) }, by);
@@ -72,6 +73,7 @@ export async function loadGeneration() {
   const kept = await stored(KEY, null);
   if (kept) for (const key of Object.keys(values)) if (kept[key] !== undefined) values[key] = kept[key];
   values.loras = values.loras.filter(lora => modelOf(lora.key));
+  values.guides = values.guides.filter(guide => modelOf(guide.key));
   if (!modelOf(values.vae)) values.vae = null;
   if (!chosenModel()) {
     const first = usableModels()[0];

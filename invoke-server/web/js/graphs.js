@@ -1,5 +1,6 @@
 // Graphs: what the values of the form mean, as nodes and edges.
 import { app, identifier, modelOf } from "./app.js";
+import { addGuides } from "./guides.js";
 
 const letters = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz23456789";
 
@@ -8,7 +9,7 @@ function suffix() {
 }
 
 /** A graph that grows. */
-export class Graph {
+class Graph {
   constructor(name) {
     this.id = `${name}:${suffix()}`;
     this.nodes = {};
@@ -34,7 +35,7 @@ export class Graph {
 }
 
 /** Every value that is a multiple of 8, as the families here demand. */
-export function eighth(value) {
+function eighth(value) {
   return Math.max(64, Math.round(value / 8) * 8);
 }
 
@@ -101,6 +102,7 @@ function foundation(values, model, mode, width, height) {
     g.join(text, "conditioning", collect, "item");
     g.join(collect, "collection", denoise, input);
   }
+  addGuides(g, denoise, model);
   g.join(...unet, denoise, "unet");
   g.join(seed, "value", noise, "seed");
   g.join(noise, "noise", denoise, "noise");

@@ -1,14 +1,14 @@
 // A grid of pictures of any length: only what is in sight exists.
 import { pictureUrl } from "./api.js";
 import { h, icon, later } from "./dom.js";
-import { forget, known, recordsOf } from "./pictures.js";
+import { known, recordsOf } from "./pictures.js";
 
 const GAP = 6;
 const MARGIN_ROWS = 3;
 
 /**
  * Makes a grid. `onSelect(names, active, auto)` is told of every change of the selection (`auto` if nobody clicked), `onMenu(at, names)` opens a menu, `onOpen(name)` shows one.
- * Gives `{element, show(names), select(name), step(count), selection(), fresh(names)}`.
+ * Gives `{element, show(names), select(name), step(count), selection(), first()}`.
  */
 export function makeGrid({ onSelect, onMenu, onOpen }) {
   let names = [];
@@ -152,11 +152,6 @@ export function makeGrid({ onSelect, onMenu, onOpen }) {
       if (names.length) pick(active + count);
     },
     selection: () => [...picked],
-    /** Reads the records of pictures anew. */
-    fresh(list) {
-      forget(list);
-      layout();
-    },
     first: () => names[0] ?? null,
   };
 }

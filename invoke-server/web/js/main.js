@@ -1,8 +1,8 @@
 // The start: who is there, and which screen that means.
-import { call, currentToken, keepToken, mediaCookie, whenExpired } from "./api.js";
+import { call, currentToken, keepToken, mediaCookie, whenDenied, whenExpired } from "./api.js";
 import { app, loadModels, loadNodes } from "./app.js";
 import { expired, showLogin, showSetup, watchExpiry } from "./account.js";
-import { attempt, h } from "./dom.js";
+import { attempt, h, later } from "./dom.js";
 import { loadPreferences } from "./preferences.js";
 import { showWorkplace } from "./shell.js";
 
@@ -15,8 +15,16 @@ async function work(me) {
   if (app.multiuser) watchExpiry();
 }
 
+/** A page of somebody whose role has changed meanwhile offers what no longer holds. */
+async function compareRole() {
+  if (!app.me) return;
+  const now = await call("GET", "/api/v1/auth/me").catch(() => app.me);
+  if (now.is_admin !== app.me.is_admin) location.reload();
+}
+
 async function begin() {
   whenExpired(expired);
+  whenDenied(later(compareRole, 500));
   const status = await call("GET", "/api/v1/auth/status", undefined, { anonymous: true });
   app.multiuser = status.multiuser_enabled;
   app.strictPasswords = status.strict_password_checking;

@@ -11,7 +11,7 @@ const RULES = [
 ];
 
 /** The rules that a password does not meet, in words. */
-export function unmet(text) {
+function unmet(text) {
   return RULES.filter(([, holds]) => !holds(text)).map(([name]) => name);
 }
 

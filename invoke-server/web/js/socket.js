@@ -1,32 +1,25 @@
 // The least of Socket.IO that is needed: events over a WebSocket, each a JSON list behind the digits 42.
 import { base, call, currentToken } from "./api.js";
 import { emit } from "./app.js";
+import { later } from "./dom.js";
 
 let socket = null;
-let wanted = false;
 let wait = 1000;
+const SILENCE_MS = 60_000;
 
 /** Connects, and stays connected. Tells every event of the server as "socket:NAME", and "connected" with true or false. */
 export function connect() {
-  wanted = true;
-  open();
-}
-
-/** Ends the connection for good. */
-export function disconnect() {
-  wanted = false;
-  socket?.close();
-  socket = null;
-}
-
-function open() {
   const own = new WebSocket(`${location.origin.replace(/^http/, "ws")}${base}/ws/socket.io/?EIO=4&transport=websocket`);
   socket = own;
+  // The server is heard at least so often; a line that is silent for longer is dead, though nobody says so.
+  const silence = later(() => own.close(), SILENCE_MS);
   own.onmessage = ({ data }) => {
     if (typeof data !== "string") return;
+    silence();
     if (data[0] === "0") own.send(`40${JSON.stringify(currentToken() ? { token: currentToken() } : {})}`);
     else if (data === "2") own.send("3");
     else if (data.startsWith("40")) joined(own);
+    else if (data.startsWith("41")) own.close();
     else if (data.startsWith("44")) refused();
     else if (data.startsWith("42")) {
       const [name, payload] = JSON.parse(data.slice(2));
@@ -36,8 +29,7 @@ function open() {
   own.onclose = () => {
     if (socket !== own) return;
     emit("connected", false);
-    if (!wanted) return;
-    setTimeout(() => { if (wanted && socket === own) open(); }, wait);
+    setTimeout(() => { if (socket === own) connect(); }, wait);
     wait = Math.min(wait * 2, 15_000);
   };
 }

@@ -1,13 +1,8 @@
 // Controls for the fields of a workflow, by what the node's description says of them.
-import { pictureUrl } from "./api.js";
-import { app, identifier, modelOf, on, recall } from "./app.js";
+import { app, identifier, modelOf, recall } from "./app.js";
 import { boards, mayAddTo } from "./boards.js";
-import { button, field, h, select, tell, tick } from "./dom.js";
-import { recordsOf } from "./pictures.js";
-
-let shownPicture = null;
-on("picture-shown", ({ name }) => { shownPicture = name; });
-on("picture-made", ({ name }) => { shownPicture = name; });
+import { field, h, select, tick } from "./dom.js";
+import { pictureField } from "./selected.js";
 
 function kinds(schema) {
   const options = schema.anyOf ?? [schema];
@@ -25,18 +20,6 @@ function models(schema, value, set) {
   return control;
 }
 
-function picture(value, set) {
-  const image = h("img", { class: "chosen", alt: "The chosen picture" });
-  const show = name => { image.hidden = !name; if (name) image.src = pictureUrl(name, "thumbnail"); };
-  show(value?.image_name);
-  const take = button("Take the selected picture", { icon: "image", onclick: async () => {
-    if (!shownPicture || !(await recordsOf([shownPicture])).length) return tell("Select a picture in the gallery first.");
-    set({ image_name: shownPicture });
-    show(shownPicture);
-  } });
-  return h("div", { class: "row" }, image, take);
-}
-
 /** A control for a field, with its label; `set` is called with each new value. Gives the element. */
 export function controlFor({ schema, label, value, fieldName, node }, set) {
   const kind = kinds(schema);
@@ -48,7 +31,7 @@ export function controlFor({ schema, label, value, fieldName, node }, set) {
     return field(label, control);
   }
   if (kind.includes("ModelIdentifierField")) return field(label, models(schema, value, set));
-  if (kind.includes("ImageField")) return h("div", { class: "field", role: "group", "aria-label": label }, h("span", { class: "label" }, label), picture(value, set));
+  if (kind.includes("ImageField")) return pictureField(label, value?.image_name, record => set({ image_name: record.image_name }));
   if (kind.includes("BoardField")) {
     const own = boards().filter(mayAddTo);
     const control = select([["", "Uncategorized"], ...own.map(board => [board.board_id, board.board_name])], present?.board_id ?? "", { onchange: () => set(control.value ? { board_id: control.value } : undefined) });
