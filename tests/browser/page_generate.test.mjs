@@ -236,6 +236,30 @@ test("a_prompt_with_variants_makes_one_picture_of_each", async () => {
   noTroubles(page);
 });
 
+test("g20_prompt_templates_are_made_shared_and_used", async () => {
+  const user = await someone("Templater");
+  const page = await enter(browser, server, user);
+  await page.getByRole("button", { name: "Prompt templates" }).click();
+  await page.getByRole("button", { name: "New template" }).click();
+  await page.getByRole("textbox", { name: "Name" }).fill("House style");
+  await page.getByLabel("Template of the prompt").fill("{prompt} on a green background");
+  await page.getByLabel("Shared with everybody").check();
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("button", { name: "Edit House style" }).waitFor();
+  await page.getByRole("button", { name: "Done" }).click();
+  await page.getByLabel("Prompt template", { exact: true }).selectOption({ label: "House style" });
+  await fill(page, { prompt: "a red circle" });
+  await invoke(page);
+  await pictures(page, 1);
+  assert.ok(nodesOf((await newest(user)).session, "string").some(node => node.value === "a red circle on a green background"));
+  const other = await enter(browser, server, bob);
+  assert.equal(await other.getByLabel("Prompt template", { exact: true }).getByRole("option", { name: "House style" }).count(), 1);
+  await other.getByRole("button", { name: "Prompt templates" }).click();
+  await other.getByText("House style").last().waitFor();
+  assert.equal(await other.getByRole("button", { name: "Edit House style" }).count(), 0);
+  noTroubles(page, other);
+});
+
 test("results_go_to_the_chosen_board", async () => {
   const user = await someone("Boarder");
   await makeBoard(server, user, "Results");

@@ -11,7 +11,7 @@ import { act } from "./keys.js";
 import { loraSection } from "./loras.js";
 import { cancelRunning } from "./progress.js";
 import { shown } from "./shell.js";
-import { loadStyles } from "./styles.js";
+import { loadStyles, openStyles } from "./styles.js";
 import { saveAsWorkflow } from "./workflows.js";
 
 /** Controls by the value that they show. */
@@ -51,8 +51,13 @@ function promptSection(styles) {
   const positive = bind("positive", h("textarea", { rows: 5, id: "prompt", placeholder: "What the picture shows" }), { event: "input" });
   const negative = bind("negative", h("textarea", { rows: 2, placeholder: "What it should not show" }), { event: "input" });
   const style = bind("style", select([["", "None"], ...styles.map(preset => [preset.id, preset.name])], ""), { read: () => style.value || null });
+  on("styles", presets => {
+    style.replaceChildren(h("option", { value: "" }, "None"), ...presets.map(preset => h("option", { value: preset.id }, preset.name)));
+    if (values.style && !presets.some(preset => preset.id === values.style)) change({ style: null });
+    style.value = values.style ?? "";
+  });
   act("prompt", () => positive.focus());
-  return [field("Prompt", positive), field("Negative prompt", negative), field("Prompt template", style)];
+  return [field("Prompt", positive), field("Negative prompt", negative), h("div", { class: "pair seed" }, field("Prompt template", style), button("", { icon: "pencil", label: "Prompt templates", onclick: openStyles }))];
 }
 
 function invokeSection() {
