@@ -231,6 +231,23 @@ test("pictures_are_starred_found_uploaded_and_deleted", async () => {
   noTroubles(page);
 });
 
+test("pictures_are_dragged_onto_a_board_and_into_the_form", async () => {
+  const gus = await server.person(ada, { email: "gus@example.com", name: "Gus" });
+  await makeBoard(server, gus, "Target");
+  for (const colour of [[1, 2, 3], [200, 2, 3]]) await server.picture({ token: gus.token, colour });
+  const page = await enter(browser, server, gus);
+  await pictures(page, 2);
+  await page.locator(".cell").first().dragTo(page.locator("summary", { hasText: "Image" }).first());
+  await page.locator(".only-upscale .chosen").waitFor();
+  await page.locator(".cell").first().dragTo(board(page, "Target").locator(".board"));
+  await pictures(page, 1);
+  await showBoard(page, "Target");
+  await pictures(page, 1);
+  await page.locator(".cell").first().dragTo(page.locator(".board", { hasText: "Uncategorized" }));
+  await pictures(page, 0);
+  noTroubles(page);
+});
+
 test("a_large_gallery_shows_only_what_is_in_sight", async () => {
   const fay = await server.person(ada, { email: "fay@example.com", name: "Fay" });
   for (let start = 0; start < 300; start += 20) await Promise.all(Array.from({ length: 20 }, (_, index) => server.picture({ token: fay.token, width: 16, height: 16, colour: [index, start % 256, 90] })));

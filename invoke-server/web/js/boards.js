@@ -2,8 +2,8 @@
 import { call, pictureUrl, query } from "./api.js";
 import { app, emit, isAdmin, myId, on } from "./app.js";
 import { askText, openDialog, openMenu } from "./dialogs.js";
-import { attempt, button, h, icon, later, tick } from "./dom.js";
-import { archive } from "./pictures.js";
+import { attempt, button, h, icon, later, takesPictures, tick } from "./dom.js";
+import { archive, move } from "./pictures.js";
 
 const VISIBILITIES = [["private", "Private", "lock", "Only you and administrators"], ["shared", "Shared", "eye", "Everybody sees it"], ["public", "Public", "globe", "Everybody sees it and may add and remove pictures"]];
 
@@ -123,6 +123,7 @@ function row(board) {
   }, cover, h("span", { class: "grow name" }, board.board_name, board.archived && h("span", { class: "hint" }, " (archived)"),
     foreign && h("span", { class: "hint owner" }, board.owner_username ? ` of ${board.owner_username}` : " of somebody else")),
   app.multiuser && visibility && h("span", { class: "visibility", title: `${visibility[1]}: ${visibility[3]}`, role: "img", "aria-label": visibility[1] }, icon(visibility[2])), h("span", { class: "count" }, count));
+  if (mayAddTo(board)) takesPictures(main, names => move(names, board.board_id));
   return h("li", { data: { board: board.board_id } }, main, button("", { icon: "more", label: `Menu of the board ${board.board_name}`, "aria-haspopup": "menu", onclick: event => open(event.currentTarget) }));
 }
 
@@ -138,8 +139,8 @@ export function boardList() {
     title.textContent = name;
     const own = board => !app.multiuser || board.user_id === myId();
     const visible = all.filter(board => showArchived || !board.archived || board.board_id === selected);
-    list.replaceChildren(
-      h("li", {}, h("button", { type: "button", class: "board", "aria-pressed": String(selected === "none"), onclick: () => choose("none") }, icon("image"), h("span", { class: "grow name" }, "Uncategorized"))),
+    const loose = h("button", { type: "button", class: "board", "aria-pressed": String(selected === "none"), onclick: () => choose("none") }, icon("image"), h("span", { class: "grow name" }, "Uncategorized"));
+    list.replaceChildren(h("li", {}, takesPictures(loose, names => move(names, "none"))),
       ...visible.filter(own).map(row), ...visible.filter(board => !own(board)).map(row));
   };
   on("boards", show);

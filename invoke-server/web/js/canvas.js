@@ -1,7 +1,7 @@
 // The canvas: a picture, and a mask painted over what is to be made anew.
 import { pictureUrl } from "./api.js";
 import { on } from "./app.js";
-import { attempt, button, h, select, tick } from "./dom.js";
+import { attempt, button, h, select, takesPictures, tick } from "./dom.js";
 import { recordsOf, upload } from "./pictures.js";
 import { prefer, preferences } from "./preferences.js";
 import { selectedPicture } from "./selected.js";
@@ -174,6 +174,7 @@ export function makeCanvas() {
     cursor.hidden = false;
     moveCursor();
   });
+  takesPictures(stage, async ([name]) => loadToCanvas((await recordsOf([name]))[0]));
   new ResizeObserver(fit).observe(stage);
   on("preferences", fit);
   // The next step begins with what was just made.

@@ -112,6 +112,32 @@ export function fold(title, open, ...children) {
   return h("details", { class: "fold", open }, h("summary", {}, title), ...children);
 }
 
+const PICTURES = "application/x-invoke-pictures";
+
+/** Puts names of pictures onto what is being dragged. */
+export function dragPictures(event, names) {
+  event.dataTransfer.setData(PICTURES, JSON.stringify(names));
+  event.dataTransfer.effectAllowed = "copyMove";
+}
+
+/** Has an element take pictures that are dropped on it: `take` is called with their names. Gives the element. */
+export function takesPictures(element, take) {
+  element.addEventListener("dragover", event => {
+    if (!event.dataTransfer.types.includes(PICTURES)) return;
+    event.preventDefault();
+    element.classList.add("dropping");
+  });
+  for (const name of ["dragleave", "drop"]) element.addEventListener(name, () => element.classList.remove("dropping"));
+  element.addEventListener("drop", event => {
+    const names = event.dataTransfer.getData(PICTURES);
+    if (!names) return;
+    event.preventDefault();
+    event.stopPropagation();
+    attempt(() => take(JSON.parse(names)));
+  });
+  return element;
+}
+
 /** Says something in passing: `kind` is "info" or "error". */
 export function tell(text, kind = "info") {
   const region = document.getElementById(kind === "error" ? "alerts" : "notices");

@@ -1,7 +1,7 @@
 // The form of the tabs Generate, Canvas and Upscale.
 import { pictureUrl } from "./api.js";
 import { app, emit, modelOf, modelsOf, on } from "./app.js";
-import { attempt, button, field, fold, h, select, tell, tick } from "./dom.js";
+import { attempt, button, field, fold, h, select, takesPictures, tell, tick } from "./dom.js";
 import { boards, boardsRead, mayAddTo } from "./boards.js";
 import { canvasTools } from "./canvas.js";
 import { change, chooseModel, chosenModel, defaultsFor, loadGeneration, nativeSize, schedulers, usableModels, values } from "./generation.js";
@@ -9,6 +9,7 @@ import { invoke } from "./enqueue.js";
 import { guideSection } from "./guides.js";
 import { act } from "./keys.js";
 import { loraSection } from "./loras.js";
+import { recordsOf } from "./pictures.js";
 import { cancelRunning } from "./progress.js";
 import { shown } from "./shell.js";
 import { loadStyles, openStyles } from "./styles.js";
@@ -128,7 +129,10 @@ function imageSection() {
   };
   on("generation", update);
   update();
-  const section = fold("Image", Boolean(values.image), none, chosen, strength);
+  const section = takesPictures(fold("Image", Boolean(values.image), none, chosen, strength), async ([dropped]) => {
+    const [record] = await recordsOf([dropped]);
+    if (record) change({ image: { name: dropped, width: record.width, height: record.height } });
+  });
   section.classList.add("only-generate", "only-upscale");
   on("generation", () => { if (values.image) section.open = true; });
   return section;

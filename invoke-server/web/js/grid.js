@@ -1,6 +1,6 @@
 // A grid of pictures of any length: only what is in sight exists.
 import { pictureUrl } from "./api.js";
-import { h, icon, later } from "./dom.js";
+import { dragPictures, h, icon, later } from "./dom.js";
 import { known, recordsOf } from "./pictures.js";
 
 const GAP = 6;
@@ -47,7 +47,7 @@ export function makeGrid({ onSelect, onMenu, onOpen }) {
   function cell(name) {
     const star = h("span", { class: "star", hidden: true }, icon("star"));
     const video = name.endsWith(".mp4");
-    const made = h("div", { class: "cell", role: "option", id: `picture-${name}`, data: { name } },
+    const made = h("div", { class: "cell", role: "option", draggable: true, id: `picture-${name}`, data: { name } },
       video ? h("span", { class: "hint" }, "Video") : h("img", { src: pictureUrl(name, "thumbnail"), alt: "", draggable: false, decoding: "async" }), star);
     return { element: made, star };
   }
@@ -115,6 +115,11 @@ export function makeGrid({ onSelect, onMenu, onOpen }) {
     event.preventDefault();
     if (!picked.has(names[here])) pick(here);
     onMenu(event, [...picked]);
+  });
+  element.addEventListener("dragstart", event => {
+    const here = at(event);
+    if (here < 0) return;
+    dragPictures(event, picked.has(names[here]) ? [...picked] : [names[here]]);
   });
   element.addEventListener("keydown", event => {
     const { columns } = shape();

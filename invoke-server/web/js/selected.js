@@ -1,7 +1,7 @@
 // The picture that is selected in the gallery, and a field that takes it.
 import { pictureUrl } from "./api.js";
 import { on } from "./app.js";
-import { button, h, tell } from "./dom.js";
+import { button, h, takesPictures, tell } from "./dom.js";
 import { recordsOf } from "./pictures.js";
 
 let selected = null;
@@ -20,11 +20,11 @@ export function pictureField(label, name, set) {
   const image = h("img", { class: "chosen", alt: "The chosen picture" });
   const show = chosen => { image.hidden = !chosen; if (chosen) image.src = pictureUrl(chosen, "thumbnail"); };
   show(name);
-  const take = button("Take the selected picture", { icon: "image", onclick: async () => {
-    const record = await selectedPicture();
+  const use = record => {
     if (!record) return;
     set(record);
     show(record.image_name);
-  } });
-  return h("div", { class: "field", role: "group", "aria-label": label }, h("span", { class: "label" }, label), h("div", { class: "row" }, image, take));
+  };
+  const take = button("Take the selected picture", { icon: "image", onclick: async () => use(await selectedPicture()) });
+  return takesPictures(h("div", { class: "field", role: "group", "aria-label": label }, h("span", { class: "label" }, label), h("div", { class: "row" }, image, take)), async ([dropped]) => use((await recordsOf([dropped]))[0]));
 }
