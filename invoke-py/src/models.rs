@@ -37,14 +37,23 @@ impl Models {
         read(py, &self.0, |core, actor| core.models.get(actor, &ModelKey::new(key)))
     }
 
-    /// Asks for a file or folder to be installed, for administrators; gives the job. Without `inplace` it is moved below the root.
-    #[pyo3(signature = (path, *, inplace=false, config=None))]
-    fn install(&self, py: Python<'_>, path: PathBuf, inplace: bool, config: Option<&Bound<'_, PyAny>>) -> Answer {
+    /// Asks for a path, an address or a hub's repository to be installed, for administrators; gives the job. Without `inplace` what lies on this
+    /// machine is moved below the root.
+    #[pyo3(signature = (source, *, inplace=false, access_token=None, config=None))]
+    fn install(
+        &self,
+        py: Python<'_>,
+        source: PathBuf,
+        inplace: bool,
+        access_token: Option<String>,
+        config: Option<&Bound<'_, PyAny>>,
+    ) -> Answer {
         let wishes = config.map(|value| from_python("config", value)).transpose()?;
         let wishes = wishes.map_or_else(|| Ok(Default::default()), |value| object("config", value));
         let wishes = wishes.map_err(|fault| raised(py, fault))?;
         write(py, &self.0, |core, actor| {
-            core.models.install(actor, &path.display().to_string(), inplace, wishes)
+            core.models
+                .install(actor, &source.display().to_string(), inplace, access_token.as_deref(), wishes)
         })
     }
 

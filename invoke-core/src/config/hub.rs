@@ -115,7 +115,10 @@ mod tests {
         let file = home.path().join(".cache/huggingface/token");
         assert_eq!(fs::read_to_string(&file).unwrap(), "hf_secret");
         #[cfg(unix)]
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o077, 0);
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o077,
+            0
+        );
         assert_eq!(place.token().unwrap().expose(), "hf_secret");
         place.set_token(None).unwrap();
         place.set_token(None).unwrap();
@@ -124,7 +127,10 @@ mod tests {
         let variables = [("HF_ENDPOINT", "http://mirror"), ("HF_HOME", "/hub"), ("HF_TOKEN", "hf_other")];
         let place = HubPlace::of(&Environment::of(variables));
         assert_eq!(place.endpoint(), "http://mirror");
-        assert_eq!((place.token().unwrap().expose(), place.file.as_deref()), ("hf_other", Some(Path::new("/hub/token"))));
+        assert_eq!(
+            (place.token().unwrap().expose(), place.file.as_deref()),
+            ("hf_other", Some(Path::new("/hub/token")))
+        );
         assert!(!format!("{place:?}").contains("hf_other"));
     }
 }

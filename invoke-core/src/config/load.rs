@@ -9,7 +9,9 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value as Json};
 
-use super::{ConfigError, Environment, HubPlace, Layout, QueueMode, SCHEMA_VERSION, Settings, SubfolderStrategy, keys::Refused, resolve_root, yaml};
+use super::{
+    ConfigError, Environment, HubPlace, Layout, QueueMode, SCHEMA_VERSION, Settings, SubfolderStrategy, keys::Refused, resolve_root, yaml,
+};
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/003_accounts.sql"),
     include_str!("migrations/004_gallery.sql"),
     include_str!("migrations/005_batches.sql"),
+    include_str!("migrations/006_images.sql"),
 ];
 
 /// The last of InvokeAI's own migrations that this program knows.
@@ -248,6 +249,34 @@ mod tests {
             all("SELECT CAST(seq AS TEXT) FROM sqlite_sequence WHERE name = 'session_queue'"),
             ["4"]
         );
+    }
+
+    #[test]
+    fn an_older_gallery_lists_uncategorised_pictures_from_one_index_after_the_upgrade() {
+        let mut connection = at_version(4);
+        connection
+            .execute_batch(
+                "INSERT INTO boards (board_id, board_name) VALUES ('b', 'b');
+                 INSERT INTO images (image_name, image_origin, image_category, width, height) VALUES
+                     ('on.png', 'internal', 'general', 8, 8), ('off.png', 'internal', 'general', 8, 8);
+                 INSERT INTO board_images (board_id, image_name) VALUES ('b', 'on.png')",
+            )
+            .unwrap();
+        run(&mut connection, None, NOW).unwrap();
+        let list = "SELECT image_name FROM images INDEXED BY idx_gallery_loose
+                    WHERE user_id = 'system' AND is_intermediate = 0 AND starred = 0 AND gallery_board = ''";
+        let listed: Vec<String> = connection
+            .prepare(list)
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(listed, ["off.png"]);
+        let plan: String = connection
+            .query_row(&format!("EXPLAIN QUERY PLAN {list}"), [], |row| row.get(3))
+            .unwrap();
+        assert!(plan.contains("COVERING INDEX idx_gallery_loose"), "{plan}");
     }
 
     #[test]

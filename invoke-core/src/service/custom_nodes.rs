@@ -29,34 +29,28 @@ impl CustomNodes {
         self.shared.layout.root().join(&self.shared.config.settings().custom_nodes_dir)
     }
 
-    /// Names and folders of the packs that lie there.
-    fn packs(&self) -> Result<Vec<(String, PathBuf)>> {
-        let entries = match fs::read_dir(self.folder()) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let mut packs: Vec<(String, PathBuf)> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let name = entry.file_name().into_string().ok()?;
-                let is_pack = is_pack_name(&name) && entry.path().join("__init__.py").is_file();
-                is_pack.then(|| (name, entry.path()))
-            })
-            .collect();
-        packs.sort();
-        Ok(packs)
-    }
-
     /// The packs in the folder. None of their nodes is known here.
     pub fn list(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::ManageServer>(actor)?;
-        let packs: Vec<Value> = self
-            .packs()?
+        let folder = self.folder();
+        let mut packs: Vec<(String, PathBuf)> = match fs::read_dir(&folder) {
+            Ok(entries) => entries
+                .filter_map(|entry| {
+                    let entry = entry.ok()?;
+                    let name = entry.file_name().into_string().ok()?;
+                    let is_pack = is_pack_name(&name) && entry.path().join("__init__.py").is_file();
+                    is_pack.then(|| (name, entry.path()))
+                })
+                .collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        packs.sort();
+        let packs: Vec<Value> = packs
             .into_iter()
             .map(|(name, path)| json!({"name": name, "path": path, "node_count": 0, "node_types": []}))
             .collect();
-        Ok(json!({"node_packs": packs, "custom_nodes_path": self.folder()}))
+        Ok(json!({"node_packs": packs, "custom_nodes_path": folder}))
     }
 
     /// Says why nothing is installed.
@@ -101,13 +95,13 @@ impl CustomNodes {
         Ok(json!({"name": name, "success": success, "message": message}))
     }
 
-    /// Looks for packs again. If there are some, says that they are not loaded.
+    /// Says that nothing is loaded.
     pub fn reload(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::ManageServer>(actor)?;
-        let status = if self.packs()?.is_empty() {
-            "Custom nodes reloaded successfully."
-        } else {
+        let status = if self.folder().exists() {
             "No custom nodes are loaded: this server runs no code that is installed."
+        } else {
+            "No custom nodes directory found."
         };
         Ok(json!({ "status": status }))
     }

@@ -389,8 +389,10 @@ class Models:
     def get(self, key: str) -> _Record:
         """One model."""
 
-    def install(self, path: str | PathLike[str], *, inplace: bool = False, config: _Record | None = None) -> _Record:
-        """Asks for a file or folder to be installed, for administrators; gives the job. Without `inplace` it is moved below the root."""
+    def install(
+        self, source: str | PathLike[str], *, inplace: bool = False, access_token: str | None = None, config: _Record | None = None
+    ) -> _Record:
+        """Asks for a path, an address or a hub's repository to be installed, for administrators; gives the job. Without `inplace` what lies on this machine is moved below the root."""
 
     def install_job(self, job_id: int) -> _Record:
         """One install job, for administrators."""

@@ -503,7 +503,13 @@ fn install(call: &mut Call<'_>) -> Result<Reply> {
     let inplace = call.query_bool("inplace").unwrap_or(false);
     let token = call.query_text("access_token");
     let models = &call.core().models;
-    Ok(Reply::created(&models.install(&call.actor, text(call, "source"), inplace, token, wishes)?))
+    Ok(Reply::created(&models.install(
+        &call.actor,
+        text(call, "source"),
+        inplace,
+        token,
+        wishes,
+    )?))
 }
 
 fn jobs(call: &mut Call<'_>) -> Result<Reply> {
@@ -542,7 +548,11 @@ fn restart_failed_job(call: &mut Call<'_>) -> Result<Reply> {
 
 fn restart_file(call: &mut Call<'_>) -> Result<Reply> {
     let url: String = call.body()?;
-    Ok(Reply::created(&call.core().models.restart_install_file(&call.actor, id(call), &url)?))
+    Ok(Reply::created(&call.core().models.restart_install_file(
+        &call.actor,
+        id(call),
+        &url,
+    )?))
 }
 
 fn convert(call: &mut Call<'_>) -> Result<Reply> {
@@ -623,7 +633,10 @@ fn install_by_link(call: &mut Call<'_>) -> Result<Reply> {
 
 /// A text as HTML shows it.
 fn text_as_html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 fn orphaned(call: &mut Call<'_>) -> Result<Reply> {

@@ -1,13 +1,34 @@
 //! Every leak that InvokeAI had since it has accounts, each closed here. A name's number is that of the report: a pull request or an issue
 //! of invoke-ai/InvokeAI.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::testkit::{Answer, TestApp, password};
 
 /// The names in whatever list an answer has.
 fn text(answer: &Answer) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+async fn enqueue(app: &TestApp, who: &str, nodes: Value) -> i64 {
+    let batch = json!({"batch": {"graph": {"id": "g", "nodes": nodes, "edges": []}, "origin": "secret-origin"}});
+    let answer = app.ask_json(who, "POST", "/api/v1/queue/default/enqueue_batch", &batch).await;
+    assert_eq!(answer.status, 201, "{}", text(&answer));
+    answer.json()["item_ids"][0].as_i64().unwrap()
+}
+
+async fn ended(app: &TestApp, who: &str, item: i64) -> Value {
+    loop {
+        let found = app.ask(who, "GET", &format!("/api/v1/queue/default/i/{item}")).await.json();
+        if ["completed", "failed", "canceled"].contains(&found["status"].as_str().unwrap()) {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+fn add() -> Value {
+    json!({"n": {"id": "n", "type": "add", "a": 1, "b": 2}})
 }
 
 #[tokio::test]
@@ -60,6 +81,33 @@ async fn leak_9163_a_pictures_identifier_is_no_right_to_it() {
 }
 
 #[tokio::test]
+async fn leak_9163_a_graph_reads_what_its_owner_may_read_and_nothing_else() {
+    let app = TestApp::with_accounts();
+    let name = app.upload("alice", None).await;
+    let blur = |name: &str| json!({"n": {"id": "n", "type": "img_blur", "image": {"image_name": name}}});
+    let (bobs, alices) = (enqueue(&app, "bob", blur(&name)).await, enqueue(&app, "alice", blur(&name)).await);
+    assert_eq!(ended(&app, "bob", bobs).await["status"], json!("failed"));
+    assert_eq!(ended(&app, "alice", alices).await["status"], json!("completed"));
+    let made = app.ask("bob", "GET", "/api/v1/images/names").await.json();
+    assert_eq!(made["total_count"], json!(0));
+    // Metadata as well, which a picture made from it would carry along.
+    let metadata = json!({"n": {"id": "n", "type": "metadata_from_image", "image": {"image_name": name}}});
+    let item = enqueue(&app, "bob", metadata).await;
+    assert_eq!(ended(&app, "bob", item).await["status"], json!("failed"));
+}
+
+#[tokio::test]
+async fn leak_9163_a_graph_puts_nothing_on_anothers_board() {
+    let app = TestApp::with_accounts();
+    let (board, own) = (app.board("alice", "shared").await, app.upload("bob", None).await);
+    let blur = json!({"n": {"id": "n", "type": "img_blur", "image": {"image_name": own}, "board": {"board_id": board}}});
+    let item = enqueue(&app, "bob", blur).await;
+    ended(&app, "bob", item).await;
+    let there = app.ask("alice", "GET", &format!("/api/v1/boards/{board}/image_names")).await.json();
+    assert_eq!(there, json!([]));
+}
+
+#[tokio::test]
 async fn leak_9163_lists_hold_ones_own_alone() {
     let app = TestApp::with_accounts();
     let (name, board) = (app.upload("alice", None).await, app.board("alice", "private").await);
@@ -92,6 +140,17 @@ async fn leak_9163_lists_hold_ones_own_alone() {
         let told = app.ask("bob", "GET", &format!("/api/v1/virtual_boards/by_date/{day}/{what}")).await;
         assert!(!text(&told).contains(&name), "{what}");
     }
+}
+
+#[tokio::test]
+async fn leak_9163_the_queue_of_a_deactivated_user_does_not_run() {
+    let app = TestApp::with_accounts();
+    assert_eq!(app.ask("root", "PUT", "/api/v1/queue/default/processor/pause").await.status, 200);
+    let item = enqueue(&app, "bob", add()).await;
+    let path = format!("/api/v1/auth/users/{}", app.user_id("bob").await);
+    assert_eq!(app.ask_json("root", "PATCH", &path, &json!({"is_active": false})).await.status, 200);
+    app.ask("root", "PUT", "/api/v1/queue/default/processor/resume").await;
+    assert_eq!(ended(&app, "root", item).await["status"], json!("canceled"));
 }
 
 #[tokio::test]
@@ -184,6 +243,45 @@ async fn leak_9018_recalled_parameters_name_no_foreign_picture() {
         assert_eq!(answer.status, 403, "{parameters}");
         assert!(!text(&answer).contains("width"), "{}", text(&answer));
     }
+}
+
+#[tokio::test]
+async fn leak_9087_the_queue_tells_others_numbers_and_no_names() {
+    let app = TestApp::with_accounts();
+    app.ask("root", "PUT", "/api/v1/queue/default/processor/pause").await;
+    let item = enqueue(&app, "alice", add()).await;
+    let own = app.ask("alice", "GET", &format!("/api/v1/queue/default/i/{item}")).await.json();
+    let secrets = ["batch_id", "session_id", "user_id"].map(|key| own[key].as_str().unwrap().to_owned());
+    for path in [
+        "/api/v1/queue/default/status".to_owned(),
+        "/api/v1/queue/default/current".to_owned(),
+        "/api/v1/queue/default/next".to_owned(),
+        "/api/v1/queue/default/list_all".to_owned(),
+        "/api/v1/queue/default/item_ids".to_owned(),
+        format!("/api/v1/queue/default/i/{item}"),
+        format!("/api/v1/queue/default/b/{}/status", secrets[0]),
+        "/api/v1/queue/default/counts_by_destination?destination=x".to_owned(),
+    ] {
+        let told = text(&app.ask("bob", "GET", &path).await);
+        // A batch's own status repeats the identifier that was asked for.
+        let hidden = if path.contains("/b/") { &secrets[1..] } else { &secrets[..] };
+        for secret in hidden {
+            assert!(!told.contains(secret.as_str()), "{path}: {told}");
+        }
+        assert!(!told.contains("secret-origin"), "{path}: {told}");
+    }
+    let status = app.ask("bob", "GET", "/api/v1/queue/default/status").await.json();
+    assert_eq!(
+        (&status["queue"]["pending"], &status["queue"]["user_pending"]),
+        (&json!(1), &json!(0)),
+        "{status}"
+    );
+    assert_eq!(
+        app.ask("bob", "PUT", &format!("/api/v1/queue/default/i/{item}/cancel"))
+            .await
+            .status,
+        403
+    );
 }
 
 #[tokio::test]

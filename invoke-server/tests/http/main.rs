@@ -7,5 +7,6 @@ mod errors;
 mod files;
 mod leaks;
 mod names;
+mod sockets;
 mod testkit;
 mod tls;

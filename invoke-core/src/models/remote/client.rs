@@ -137,7 +137,9 @@ struct Judge {
 
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge").field("allow_private", &self.allow_private).finish_non_exhaustive()
+        f.debug_struct("Judge")
+            .field("allow_private", &self.allow_private)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,12 +171,7 @@ impl Resolver for Judge {
 impl Client {
     /// A client under this policy. No proxy of the environment is used.
     pub fn new(policy: &Policy) -> Result<Self, HttpError> {
-        let proxy = policy
-            .proxy
-            .as_deref()
-            .map(Proxy::new)
-            .transpose()
-            .map_err(|_| HttpError::Proxy)?;
+        let proxy = policy.proxy.as_deref().map(Proxy::new).transpose().map_err(|_| HttpError::Proxy)?;
         let config = Agent::config_builder()
             .proxy(proxy)
             .max_redirects(0)

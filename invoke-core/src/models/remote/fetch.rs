@@ -188,7 +188,9 @@ fn range_of(reply: &Reply) -> Option<(u64, Option<u64>)> {
 
 /// There is nothing after what is there: it is whole, or another file.
 fn ended_before(part: &mut Part, reply: &Reply, there: u64, tell: &mut dyn FnMut(&Part, bool)) -> Result<(), FetchError> {
-    let told = reply.header("content-range").and_then(|text| text.strip_prefix("bytes */")?.parse().ok());
+    let told = reply
+        .header("content-range")
+        .and_then(|text| text.strip_prefix("bytes */")?.parse().ok());
     let known = (part.total_bytes > 0).then_some(part.total_bytes);
     if told.or(part.expected_bytes).or(known) != Some(there) {
         return Err(interrupted(part, refused()));

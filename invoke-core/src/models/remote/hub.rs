@@ -173,9 +173,14 @@ impl Hub {
         let siblings = map.get("siblings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let mut files = Vec::new();
         for file in siblings.iter().take(MOST_FILES) {
-            let Some(inner) = file.get("rfilename").and_then(Value::as_str) else { continue };
+            let Some(inner) = file.get("rfilename").and_then(Value::as_str) else {
+                continue;
+            };
             // A path that leads elsewhere is none of a repository's.
-            if inner.split('/').any(|step| matches!(step, "" | "." | "..") || step.contains(['\\', '\0'])) {
+            if inner
+                .split('/')
+                .any(|step| matches!(step, "" | "." | "..") || step.contains(['\\', '\0']))
+            {
                 continue;
             }
             let mut place = vec![owner, name, "resolve", revision.unwrap_or("main")];
@@ -206,7 +211,9 @@ impl Hub {
 
     /// Whether the hub knows a token.
     pub fn knows(&self, line: &Line, token: &str) -> Result<bool, HttpError> {
-        let url = self.address(&["api", "whoami-v2"]).ok_or_else(|| HttpError::Scheme(self.base.to_string()))?;
+        let url = self
+            .address(&["api", "whoami-v2"])
+            .ok_or_else(|| HttpError::Scheme(self.base.to_string()))?;
         line.get(&url, &[], Some(token)).map(|reply| reply.status == 200)
     }
 }
@@ -221,7 +228,11 @@ mod tests {
         let page = |text: &str| hub.repository_of_page(&text.parse().unwrap());
         assert_eq!(page("https://huggingface.co/a/b.c").as_deref(), Some("a/b.c"));
         assert_eq!(page("https://hub.example/a/b").as_deref(), Some("a/b"));
-        for text in ["https://huggingface.co/a", "https://huggingface.co/a/b/tree/main", "https://other.example/a/b"] {
+        for text in [
+            "https://huggingface.co/a",
+            "https://huggingface.co/a/b/tree/main",
+            "https://other.example/a/b",
+        ] {
             assert_eq!(page(text), None, "{text}");
         }
         let file = |text: &str| hub.file_of_page(&text.parse().unwrap()).to_string();
@@ -229,6 +240,9 @@ mod tests {
             file("https://huggingface.co/a/b/blob/main/x/y.safetensors?z=1"),
             "https://huggingface.co/a/b/resolve/main/x/y.safetensors?z=1"
         );
-        assert_eq!(file("https://other.example/a/b/blob/main/x"), "https://other.example/a/b/blob/main/x");
+        assert_eq!(
+            file("https://other.example/a/b/blob/main/x"),
+            "https://other.example/a/b/blob/main/x"
+        );
     }
 }

@@ -53,7 +53,9 @@ pub struct Token {
 impl Token {
     /// What the wire carries of it.
     pub fn to_json(token: Option<&Self>) -> Value {
-        token.filter(|token| token.shown).map_or(Value::Null, |token| json!(token.secret.expose()))
+        token
+            .filter(|token| token.shown)
+            .map_or(Value::Null, |token| json!(token.secret.expose()))
     }
 }
 

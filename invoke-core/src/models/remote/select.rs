@@ -116,9 +116,10 @@ pub fn select<'p>(paths: &[&'p str], variant: Variant, subfolders: &[String]) ->
     }
     let inside = |path: &str| {
         subfolders.is_empty()
-            || subfolders
-                .iter()
-                .any(|folder| path.strip_prefix(&*format!("{root}/{folder}")).is_some_and(|rest| rest.starts_with('/')))
+            || subfolders.iter().any(|folder| {
+                path.strip_prefix(&*format!("{root}/{folder}"))
+                    .is_some_and(|rest| rest.starts_with('/'))
+            })
     };
     let wanted: Vec<&str> = paths.iter().copied().filter(|path| is_wanted(path) && inside(path)).collect();
     of_variant(&wanted, variant)
@@ -170,7 +171,9 @@ fn of_variant<'p>(paths: &[&'p str], variant: Variant) -> Vec<&'p str> {
             chosen.extend(all.iter().map(|one| one.path));
         }
         let highest = all.iter().map(|one| one.score).max();
-        let Some(best) = all.iter().find(|one| Some(one.score) == highest) else { continue };
+        let Some(best) = all.iter().find(|one| Some(one.score) == highest) else {
+            continue;
+        };
         chosen.insert(best.path);
         if let Some((head, ending)) = shard(best.path) {
             chosen.extend(

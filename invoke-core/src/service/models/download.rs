@@ -42,7 +42,9 @@ impl Work for Worker {
         };
         for index in order {
             let unfinished = |job: &InstallJob| job.parts.get(index).filter(|part| part.status != PartStatus::Completed).cloned();
-            let Some(Some(part)) = self.desk.read(id, unfinished) else { continue };
+            let Some(Some(part)) = self.desk.read(id, unfinished) else {
+                continue;
+            };
             if !self.one(id, index, part, stop) {
                 return;
             }
@@ -99,7 +101,13 @@ impl Worker {
             Ok(()) => {
                 self.all_there(id);
                 let download_path = path;
-                self.tell(source, DownloadStage::Complete { download_path, total_bytes });
+                self.tell(
+                    source,
+                    DownloadStage::Complete {
+                        download_path,
+                        total_bytes,
+                    },
+                );
                 true
             }
             Err(FetchError::Stopped) => {

@@ -66,7 +66,9 @@ impl Models {
         let id = name.map(|name| name.split("::").next().unwrap_or(name)).ok_or_else(unknown)?;
         match self.ask_hub(id) {
             Ok(repository) => {
-                let urls = repository.checkpoints().map(|all| all.iter().map(|url| url.as_str()).collect::<Vec<_>>());
+                let urls = repository
+                    .checkpoints()
+                    .map(|all| all.iter().map(|url| url.as_str()).collect::<Vec<_>>());
                 Ok(json!({"urls": urls, "is_diffusers": repository.is_diffusers()}))
             }
             Err(PlanError::Hub(HubError::Unknown(_))) => Err(unknown()),
@@ -104,7 +106,11 @@ impl Models {
         let Some(token) = self.shared.config.hub().token() else {
             return Ok(TokenStatus::Invalid);
         };
-        Ok(if self.hub_knows(&token) { TokenStatus::Valid } else { TokenStatus::Unknown })
+        Ok(if self.hub_knows(&token) {
+            TokenStatus::Valid
+        } else {
+            TokenStatus::Unknown
+        })
     }
 
     fn hub_knows(&self, token: &Secret) -> bool {

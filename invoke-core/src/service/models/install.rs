@@ -282,7 +282,13 @@ impl Models {
         let text = |name: &str| wish(name).and_then(|value| value.as_str().map(str::to_owned));
         let named: String = format!("{provider}-{model}")
             .chars()
-            .map(|c| if c.is_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' })
+            .map(|c| {
+                if c.is_alphanumeric() || c == '_' {
+                    c.to_ascii_lowercase()
+                } else {
+                    '-'
+                }
+            })
             .collect();
         let wished = text("key").unwrap_or_else(|| named.trim_matches('-').to_owned());
         if let Some(text) = key_fault(&wished) {

@@ -195,12 +195,7 @@ impl Installer {
         })
     }
 
-    fn again(
-        &self,
-        id: u64,
-        fits: impl Fn(&InstallJob) -> bool,
-        each: impl Fn(&mut Part),
-    ) -> Option<InstallJob> {
+    fn again(&self, id: u64, fits: impl Fn(&InstallJob) -> bool, each: impl Fn(&mut Part)) -> Option<InstallJob> {
         let mut state = self.desk.state.lock();
         let entry = state.jobs.iter_mut().find(|entry| entry.job.id == id)?;
         if fits(&entry.job) {
@@ -309,7 +304,9 @@ impl Desk {
 
     /// Removes the folder of a job's files. Nothing else is ever removed: the folder is one of those that jobs make.
     pub(super) fn clean(&self, job: &InstallJob) {
-        let Some(folder) = job.folder.as_deref().filter(|folder| is_ours(folder)) else { return };
+        let Some(folder) = job.folder.as_deref().filter(|folder| is_ours(folder)) else {
+            return;
+        };
         match std::fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!("the files of a job that is over stay at {}: {error}", folder.display());
@@ -403,7 +400,9 @@ impl Desk {
 
     fn take_back(&self, id: u64) {
         let mut state = self.state.lock();
-        let Some(entry) = state.jobs.iter_mut().find(|entry| entry.job.id == id) else { return };
+        let Some(entry) = state.jobs.iter_mut().find(|entry| entry.job.id == id) else {
+            return;
+        };
         (entry.busy, entry.work) = (false, None);
         let cancelled = (entry.job.status == JobStatus::Cancelled).then(|| entry.job.clone());
         drop(state);

@@ -129,7 +129,11 @@ impl InstallJob {
     /// Adds up what its files have.
     pub(super) fn count(&mut self) {
         self.bytes = self.parts.iter().map(|part| part.bytes).sum();
-        let total = self.parts.iter().map(|part| part.total_bytes.max(part.expected_bytes.unwrap_or(0))).sum();
+        let total = self
+            .parts
+            .iter()
+            .map(|part| part.total_bytes.max(part.expected_bytes.unwrap_or(0)))
+            .sum();
         self.total_bytes = self.total_bytes.max(total);
     }
 
@@ -139,7 +143,10 @@ impl InstallJob {
         if self.status == JobStatus::Waiting {
             self.status = JobStatus::Downloading;
         }
-        let below = self.folder.as_deref().and_then(|folder| Some((folder, file.strip_prefix(folder).ok()?)));
+        let below = self
+            .folder
+            .as_deref()
+            .and_then(|folder| Some((folder, file.strip_prefix(folder).ok()?)));
         if let Some((folder, below)) = below
             && let Some(first) = below.components().next()
         {
@@ -168,7 +175,9 @@ impl InstallJob {
 
     /// Whether some file of it needs a decision, or failed.
     pub(super) fn needs_restart(&self) -> bool {
-        self.parts.iter().any(|part| part.resume_required || part.status == PartStatus::Error)
+        self.parts
+            .iter()
+            .any(|part| part.resume_required || part.status == PartStatus::Error)
     }
 
     /// The JSON of the wire.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Config, Secret},
     domain::Error,
-    models::remote::{Client, Hub, HubError, HttpError, Line, Part, Policy, RepoFile, Repository, Token, Variant, select},
+    models::remote::{Client, HttpError, Hub, HubError, Line, Part, Policy, RepoFile, Repository, Token, Variant, select},
 };
 
 /// Why there is nothing to fetch.

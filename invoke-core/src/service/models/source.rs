@@ -96,7 +96,8 @@ impl InstallSource {
     pub fn subfolders(&self) -> Vec<String> {
         match self {
             Self::Hub {
-                subfolder: Some(subfolder), ..
+                subfolder: Some(subfolder),
+                ..
             } => subfolder.split('+').map(|part| part.trim().to_owned()).collect(),
             _ => Vec::new(),
         }
@@ -242,7 +243,17 @@ mod tests {
 
     #[test]
     fn what_is_no_source_is_refused() {
-        for text in ["", "not a source", "a/b/c", "/no/such/file", "owner/name:fp99", "owner/name::../x", "external://x", "ftp://a/b", "https://"] {
+        for text in [
+            "",
+            "not a source",
+            "a/b/c",
+            "/no/such/file",
+            "owner/name:fp99",
+            "owner/name::../x",
+            "external://x",
+            "ftp://a/b",
+            "https://",
+        ] {
             assert!(InstallSource::parse(text, false, None).is_err(), "{text}");
         }
     }

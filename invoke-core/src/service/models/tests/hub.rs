@@ -19,7 +19,9 @@ fn repository(kit: &Kit, id: &str, files: &[(&str, Vec<u8>)]) {
     let siblings: Vec<Value> = files
         .iter()
         .map(|(name, bytes)| {
-            let large = name.ends_with("safetensors").then(|| json!({"sha256": sha256(bytes), "size": bytes.len()}));
+            let large = name
+                .ends_with("safetensors")
+                .then(|| json!({"sha256": sha256(bytes), "size": bytes.len()}));
             json!({"rfilename": name, "size": bytes.len(), "lfs": large})
         })
         .collect();
@@ -49,34 +51,68 @@ fn a_subfolder_of_a_repository_is_installed_with_the_weights_of_its_variant() {
     let job = kit.wait(kit.install("ann/turbo::vae"), "completed");
     let record = kit.record(&job);
     assert_eq!(
-        (&record["name"], &record["type"], &record["source"], &record["source_type"], &record["repo_variant"]),
-        (&json!("turbo_vae"), &json!("vae"), &json!("ann/turbo::vae"), &json!("hf_repo_id"), &json!(""))
+        (
+            &record["name"],
+            &record["type"],
+            &record["source"],
+            &record["source_type"],
+            &record["repo_variant"]
+        ),
+        (
+            &json!("turbo_vae"),
+            &json!("vae"),
+            &json!("ann/turbo::vae"),
+            &json!("hf_repo_id"),
+            &json!("")
+        )
     );
     assert!(record["source_api_response"].as_str().unwrap().contains("\"ann/turbo\""));
     assert_eq!(job["source_metadata"]["is_diffusers"], json!(true));
-    let parts: Vec<&str> = job["download_parts"].as_array().unwrap().iter().map(|part| part["source"].as_str().unwrap()).collect();
+    let parts: Vec<&str> = job["download_parts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| part["source"].as_str().unwrap())
+        .collect();
     assert_eq!(
         parts,
         ["config.json", "diffusion_pytorch_model.safetensors"].map(|name| kit.server.url(&format!("/ann/turbo/resolve/main/vae/{name}")))
     );
     let names = kit.names();
     let count = |wanted: &str| names.iter().filter(|name| *name == wanted).count();
-    assert_eq!((count("download_started"), count("download_complete"), count("model_install_downloads_complete")), (2, 2, 1));
+    assert_eq!(
+        (
+            count("download_started"),
+            count("download_complete"),
+            count("model_install_downloads_complete")
+        ),
+        (2, 2, 1)
+    );
 
     let job = kit.wait(kit.install("ann/turbo:fp16:vae"), "completed");
     let record = kit.record(&job);
-    assert_eq!((&record["source"], &record["repo_variant"]), (&json!("ann/turbo:fp16:vae"), &json!("fp16")));
+    assert_eq!(
+        (&record["source"], &record["repo_variant"]),
+        (&json!("ann/turbo:fp16:vae"), &json!("fp16"))
+    );
 }
 
 #[test]
 fn one_file_of_a_repository_and_the_page_of_a_file_are_that_file() {
     let kit = Kit::new();
-    repository(&kit, "ann/brushes", &[("deep/er/brush.safetensors", lora()), ("other.safetensors", lora())]);
+    repository(
+        &kit,
+        "ann/brushes",
+        &[("deep/er/brush.safetensors", lora()), ("other.safetensors", lora())],
+    );
     let job = kit.wait(kit.install("ann/brushes::deep/er/brush.safetensors"), "completed");
     assert_eq!(kit.record(&job)["name"], json!("brushes_brush"));
     let page = kit.server.url("/ann/brushes/blob/main/other.safetensors");
     let job = kit.wait(kit.install(&page), "completed");
-    assert_eq!((&kit.record(&job)["name"], &kit.record(&job)["source"]), (&json!("other"), &json!(page)));
+    assert_eq!(
+        (&kit.record(&job)["name"], &kit.record(&job)["source"]),
+        (&json!("other"), &json!(page))
+    );
 }
 
 #[test]
@@ -85,7 +121,8 @@ fn a_file_with_another_checksum_than_the_hub_says_is_refused() {
     repository(&kit, "ann/turbo", &vae());
     let mut other = lora();
     *other.last_mut().unwrap() ^= 1;
-    kit.server.put("/ann/turbo/resolve/main/vae/diffusion_pytorch_model.safetensors", Page::of(other));
+    kit.server
+        .put("/ann/turbo/resolve/main/vae/diffusion_pytorch_model.safetensors", Page::of(other));
     let job = kit.wait(kit.install("ann/turbo::vae"), "error");
     assert!(job["error"].as_str().unwrap().contains("SHA-256"), "{job:#}");
     assert_eq!(kit.folders(), 0);
@@ -122,7 +159,10 @@ fn a_repository_tells_its_checkpoints_and_a_link_installs_the_only_one() {
     );
     assert_eq!(asked("ann/turbo").unwrap(), json!({"urls": null, "is_diffusers": true}));
     for id in ["no/such", "no", "../x"] {
-        assert!(matches!(asked(id), Err(Error::BadRequest(text)) if text == "No HuggingFace repository found"), "{id}");
+        assert!(
+            matches!(asked(id), Err(Error::BadRequest(text)) if text == "No HuggingFace repository found"),
+            "{id}"
+        );
     }
     let link = |id: &str| kit.models.install_by_link(&admin, id).unwrap();
     assert_eq!((link("no/such"), link("ann/two")), (LinkOutcome::Unknown, LinkOutcome::Several));
@@ -139,7 +179,10 @@ fn a_token_of_the_hub_is_kept_if_the_hub_knows_it_and_sent_to_the_hub() {
     assert_eq!(kit.models.set_hub_token(&admin, "hf_unknown").unwrap(), TokenStatus::Invalid);
     kit.server.put("/api/whoami-v2", Page::of("{}"));
     assert_eq!(kit.models.set_hub_token(&admin, "hf_known").unwrap(), TokenStatus::Valid);
-    assert_eq!(kit.server.asked("/api/whoami-v2").last().unwrap().headers["authorization"], "Bearer hf_known");
+    assert_eq!(
+        kit.server.asked("/api/whoami-v2").last().unwrap().headers["authorization"],
+        "Bearer hf_known"
+    );
 
     repository(&kit, "ann/turbo", &vae());
     let job = kit.wait(kit.install("ann/turbo::vae"), "completed");

@@ -63,6 +63,7 @@ impl Kit {
             layout: Arc::new(config.layout()),
             images: Arc::new(MemoryStore::new(Arc::clone(&config), env)),
             config,
+            maintenance: crate::service::image_moves::Maintenance::default(),
         });
         let events = Arc::<Mutex<Vec<(String, Value)>>>::default();
         let (teller, told) = mpsc::channel();
@@ -108,7 +109,10 @@ impl Kit {
     }
 
     fn install_with(&self, source: &str, token: Option<&str>) -> u64 {
-        let job = self.models.install(&Actor::local_operator(), source, false, token, Map::new()).unwrap();
+        let job = self
+            .models
+            .install(&Actor::local_operator(), source, false, token, Map::new())
+            .unwrap();
         job["id"].as_u64().unwrap()
     }
 

@@ -45,8 +45,22 @@ fn a_model_is_installed_from_an_address_and_its_way_is_told() {
     );
     let record = kit.record(&job);
     assert_eq!(
-        (&record["name"], &record["type"], &record["base"], &record["source"], &record["source_type"], &record["file_size"]),
-        (&json!("brush"), &json!("lora"), &json!("sd-1"), &json!(url), &json!("url"), &json!(lora().len()))
+        (
+            &record["name"],
+            &record["type"],
+            &record["base"],
+            &record["source"],
+            &record["source_type"],
+            &record["file_size"]
+        ),
+        (
+            &json!("brush"),
+            &json!("lora"),
+            &json!("sd-1"),
+            &json!(url),
+            &json!("url"),
+            &json!(lora().len())
+        )
     );
     let file = kit.models.shared.layout.models_dir().join(record["path"].as_str().unwrap());
     assert_eq!(std::fs::read(file).unwrap(), lora());
@@ -63,7 +77,14 @@ fn a_model_is_installed_from_an_address_and_its_way_is_told() {
             "model_install_complete"
         ]
     );
-    let last = kit.events.lock().iter().rfind(|(name, _)| name == "model_install_download_progress").unwrap().1.clone();
+    let last = kit
+        .events
+        .lock()
+        .iter()
+        .rfind(|(name, _)| name == "model_install_download_progress")
+        .unwrap()
+        .1
+        .clone();
     assert_eq!((&last["bytes"], &last["total_bytes"]), (&json!(lora().len()), &json!(lora().len())));
     assert_eq!(last["parts"][0]["url"], json!(url));
 }
@@ -89,7 +110,10 @@ fn what_breaks_off_is_gone_on_with_where_it_broke_off() {
     let id = kit.install(&kit.server.url("/x.safetensors"));
     let job = kit.wait(id, "paused");
     let part = &job["download_parts"][0];
-    assert_eq!((&part["status"], &part["resume_required"], &part["bytes"]), (&json!("paused"), &json!(true), &json!(150_000)));
+    assert_eq!(
+        (&part["status"], &part["resume_required"], &part["bytes"]),
+        (&json!("paused"), &json!(true), &json!(150_000))
+    );
     kit.server.put("/x.safetensors", Page::of(lora()));
     kit.models.resume_install(&Actor::local_operator(), id).unwrap();
     let job = kit.wait(id, "completed");
@@ -116,7 +140,10 @@ fn what_cannot_be_gone_on_with_begins_anew_when_somebody_says_so() {
         kit.models.resume_install(&admin, id).unwrap();
         kit.until(|| (kit.server.asked("/x.safetensors").len() == 2).then_some(()));
         let job = kit.wait(id, "paused");
-        assert!(job["download_parts"][0]["resume_message"].as_str().unwrap().contains("begin anew"), "{job:#}");
+        assert!(
+            job["download_parts"][0]["resume_message"].as_str().unwrap().contains("begin anew"),
+            "{job:#}"
+        );
         if one_file {
             kit.models.restart_install_file(&admin, id, &url).unwrap();
         } else {
@@ -180,7 +207,10 @@ fn a_paused_download_waits_over_a_restart_and_one_that_ran_goes_on_by_itself() {
     let job = kit.wait(0, "completed");
     assert_eq!(kit.record(&job)["name"], json!("Kept name"));
     let asked = &kit.server.asked("/y.safetensors")[0];
-    assert_eq!((&*asked.headers["range"], &*asked.headers["authorization"]), ("bytes=5000-", "Bearer mine"));
+    assert_eq!(
+        (&*asked.headers["range"], &*asked.headers["authorization"]),
+        ("bytes=5000-", "Bearer mine")
+    );
     assert_eq!(kit.folders(), 0);
 }
 
@@ -233,7 +263,10 @@ fn tokens_come_from_the_request_or_the_configuration_and_those_are_shown_to_nobo
     let job = kit.wait(kit.install(&kit.server.url("/members/a.safetensors")), "completed");
     assert_eq!(sent("/members/a.safetensors").as_deref(), Some("Bearer configured"));
     assert!(!job.to_string().contains("configured") && !format!("{:?}", kit.events.lock()).contains("configured"));
-    let job = kit.wait(kit.install_with(&kit.server.url("/members/b.safetensors"), Some("given")), "completed");
+    let job = kit.wait(
+        kit.install_with(&kit.server.url("/members/b.safetensors"), Some("given")),
+        "completed",
+    );
     assert_eq!(sent("/members/b.safetensors").as_deref(), Some("Bearer given"));
     assert_eq!(job["source"]["access_token"], json!("given"));
     kit.wait(kit.install(&kit.server.url("/c.safetensors")), "completed");

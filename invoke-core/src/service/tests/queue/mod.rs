@@ -70,6 +70,7 @@ impl World {
             layout: Arc::new(config.layout()),
             images: Arc::new(MemoryStore::new(Arc::clone(&config), env.clone())),
             config,
+            maintenance: crate::service::image_moves::Maintenance::default(),
         });
         let registry = Arc::new(nodes::registry(None, None));
         let queue = Queue {
@@ -119,7 +120,7 @@ impl World {
         let shared = Arc::clone(&self.shared);
         let models = Models {
             shared: Arc::clone(&shared),
-            installer: Arc::new(Installer::new()),
+            installer: Arc::new(Installer::new(Arc::clone(&shared))),
         };
         Runs::new(self.queue.clone(), Images::new(shared), models)
     }

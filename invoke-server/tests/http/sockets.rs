@@ -1,0 +1,132 @@
+//! What sockets hear, over a real connection.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use invoke_server::serve;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::testkit::TestApp;
+
+/// A client of Engine.IO over plain requests.
+struct Polling {
+    address: SocketAddr,
+    session: String,
+}
+
+impl Polling {
+    fn exchange(address: SocketAddr, method: &str, query: &str, body: &str) -> String {
+        let mut connection = TcpStream::connect(address).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let length = body.len();
+        let request = format!(
+            "{method} /ws/socket.io/?EIO=4&transport=polling{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            // A line with a length, then a line of content, and so on; what is sent has no line breaks.
+            return body.split("\r\n").skip(1).step_by(2).collect();
+        }
+        body.to_owned()
+    }
+
+    /// Connects, greets with a token, and returns what the server answers to that.
+    fn open(address: SocketAddr, token: &str) -> (Self, String) {
+        let opened = Self::exchange(address, "GET", "", "");
+        let found: serde_json::Value = serde_json::from_str(&opened[opened.find('{').unwrap()..=opened.rfind('}').unwrap()]).unwrap();
+        let client = Self {
+            address,
+            session: found["sid"].as_str().unwrap().to_owned(),
+        };
+        client.say(&format!("40{}", json!({ "token": token })));
+        let heard = client.hear();
+        (client, heard)
+    }
+
+    fn say(&self, text: &str) {
+        Self::exchange(self.address, "POST", &format!("&sid={}", self.session), text);
+    }
+
+    fn hear(&self) -> String {
+        Self::exchange(self.address, "GET", &format!("&sid={}", self.session), "")
+    }
+}
+
+async fn listening(app: &TestApp) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(Arc::clone(&app.server), listener, std::future::pending()));
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leak_9018_a_stranger_is_not_let_in() {
+    let app = TestApp::with_accounts();
+    let address = listening(&app).await;
+    for token in ["", "no token", "null"] {
+        let heard = tokio::task::spawn_blocking(move || Polling::open(address, token).1).await.unwrap();
+        assert!(heard.starts_with("44"), "{token:?}: {heard}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leak_9018_the_socket_of_a_deactivated_user_ends() {
+    let app = TestApp::with_accounts();
+    let address = listening(&app).await;
+    let token = app.token("bob").to_owned();
+    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &token)).await.unwrap();
+    assert!(heard.starts_with("40"), "{heard}");
+    let path = format!("/api/v1/auth/users/{}", app.user_id("bob").await);
+    let off = app.ask_json("root", "PATCH", &path, &json!({"is_active": false})).await;
+    assert_eq!(off.status, 200);
+    let heard = tokio::task::spawn_blocking(move || client.hear()).await.unwrap();
+    assert!(heard.starts_with("41") || heard.starts_with('1'), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leak_9358_rooms_are_the_servers_and_no_name_opens_one() {
+    let app = TestApp::with_accounts();
+    let address = listening(&app).await;
+    let (alice, bob) = (app.user_id("alice").await, app.token("bob").to_owned());
+    let client = tokio::task::spawn_blocking(move || {
+        let (client, heard) = Polling::open(address, &bob);
+        assert!(heard.starts_with("40"), "{heard}");
+        for room in [alice.as_str(), &format!("user:{alice}"), "admin", "default"] {
+            for ask in ["subscribe_queue", "join", "subscribe", "subscribe_bulk_download"] {
+                let names = json!({"queue_id": room, "room": room, "bulk_download_id": room, "user_id": room});
+                client.say(&format!("42{}", json!([ask, names])));
+            }
+        }
+        client
+    })
+    .await
+    .unwrap();
+    // Something of Alice's: a workflow, and an archive, of which only she and administrators hear.
+    let name = app.upload("alice", None).await;
+    app.ask_json("alice", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "hers"}))
+        .await;
+    app.ask_json("alice", "POST", "/api/v1/images/download", &json!({"image_names": [name]}))
+        .await;
+    // Then something of Bob's, which he hears.
+    app.ask_json("bob", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "his"}))
+        .await;
+    let heard = tokio::task::spawn_blocking(move || {
+        let mut heard = String::new();
+        while !heard.contains("\"his\"") {
+            heard.push_str(&client.hear());
+        }
+        heard
+    })
+    .await
+    .unwrap();
+    assert!(!heard.contains("hers") && !heard.contains("bulk_download"), "{heard}");
+}
