@@ -410,12 +410,12 @@ fn eight_write_and_eight_read_and_a_kill_loses_nothing_that_was_acknowledged() {
                 assert_eq!(status, 200);
                 std::thread::park_timeout(Duration::from_millis(50));
             }
-            if !killed {
-                stop.store(true, Ordering::Relaxed);
-            } else {
+            if killed {
                 // SIGKILL, with every client in the midst of something.
                 let id = server.process.id().to_string();
                 assert!(Command::new("kill").args(["-9", &id]).status().unwrap().success());
+            } else {
+                stop.store(true, Ordering::Relaxed);
             }
         });
         if !killed {

@@ -29,28 +29,34 @@ impl CustomNodes {
         self.shared.layout.root().join(&self.shared.config.settings().custom_nodes_dir)
     }
 
+    /// Names and folders of the packs that lie there.
+    fn packs(&self) -> Result<Vec<(String, PathBuf)>> {
+        let entries = match fs::read_dir(self.folder()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut packs: Vec<(String, PathBuf)> = entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let name = entry.file_name().into_string().ok()?;
+                let is_pack = is_pack_name(&name) && entry.path().join("__init__.py").is_file();
+                is_pack.then(|| (name, entry.path()))
+            })
+            .collect();
+        packs.sort();
+        Ok(packs)
+    }
+
     /// The packs in the folder. None of their nodes is known here.
     pub fn list(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::ManageServer>(actor)?;
-        let folder = self.folder();
-        let mut packs: Vec<(String, PathBuf)> = match fs::read_dir(&folder) {
-            Ok(entries) => entries
-                .filter_map(|entry| {
-                    let entry = entry.ok()?;
-                    let name = entry.file_name().into_string().ok()?;
-                    let is_pack = is_pack_name(&name) && entry.path().join("__init__.py").is_file();
-                    is_pack.then(|| (name, entry.path()))
-                })
-                .collect(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        packs.sort();
-        let packs: Vec<Value> = packs
+        let packs: Vec<Value> = self
+            .packs()?
             .into_iter()
             .map(|(name, path)| json!({"name": name, "path": path, "node_count": 0, "node_types": []}))
             .collect();
-        Ok(json!({"node_packs": packs, "custom_nodes_path": folder}))
+        Ok(json!({"node_packs": packs, "custom_nodes_path": self.folder()}))
     }
 
     /// Says why nothing is installed.
@@ -95,13 +101,13 @@ impl CustomNodes {
         Ok(json!({"name": name, "success": success, "message": message}))
     }
 
-    /// Says that nothing is loaded.
+    /// Looks for packs again. If there are some, says that they are not loaded.
     pub fn reload(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::ManageServer>(actor)?;
-        let status = if self.folder().exists() {
-            "No custom nodes are loaded: this server runs no code that is installed."
+        let status = if self.packs()?.is_empty() {
+            "Custom nodes reloaded successfully."
         } else {
-            "No custom nodes directory found."
+            "No custom nodes are loaded: this server runs no code that is installed."
         };
         Ok(json!({ "status": status }))
     }

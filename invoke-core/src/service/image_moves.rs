@@ -103,23 +103,23 @@ impl ImageMoves {
     pub fn status(&self, actor: &Actor) -> Result<Value> {
         let leave = authorize_global::<acts::ManageServer>(actor)?;
         self.reap();
-        let (operation, last_error) = {
-            let state = self.state.lock();
-            (
-                state.running.as_ref().map(|(operation, _)| operation.as_str()),
-                state.last_error.clone(),
-            )
-        };
+        let running = self.state.lock().running.as_ref().map(|(operation, _)| *operation);
+        self.report(&leave, running)
+    }
+
+    fn report(&self, leave: &Leave, running: Option<Operation>) -> Result<Value> {
+        let last_error = self.state.lock().last_error.clone();
+        let operation = running.map(Operation::as_str);
         let strategy = self.shared.config.image_subfolder_strategy();
         self.shared.db.read(|tx| {
-            let latest = repo::latest(tx, &leave)?;
+            let latest = repo::latest(tx, leave)?;
             Ok(json!({
                 "is_running": operation.is_some(),
                 "operation": operation,
                 "active_job_id": repo::unfinished(tx)?.first(),
                 "latest_job": latest.map(|job| json!({"id": job.id, "state": job.state, "error_message": job.error_message})),
                 "last_error": last_error,
-                "needs_move_count": repo::misplaced_count(tx, &leave, strategy)?,
+                "needs_move_count": repo::misplaced_count(tx, leave, strategy)?,
             }))
         })
     }
@@ -129,9 +129,9 @@ impl ImageMoves {
     /// # Errors
     /// [`Error::Conflict`] if a move goes on or waits to be finished, or the queue has work.
     pub fn start(&self, actor: &Actor) -> Result<Value> {
-        let leave = authorize_global::<acts::ManageServer>(actor)?;
-        self.begin(Operation::MoveAll, leave)?;
-        self.status(actor)
+        self.begin(Operation::MoveAll, authorize_global::<acts::ManageServer>(actor)?)?;
+        // It has begun, even if there was so little to do that it has ended.
+        self.report(&authorize_global::<acts::ManageServer>(actor)?, Some(Operation::MoveAll))
     }
 
     /// Begins to finish moves that were cut off, and tells how things stand.
@@ -139,9 +139,8 @@ impl ImageMoves {
     /// # Errors
     /// [`Error::Conflict`] if a move goes on.
     pub fn start_recovery(&self, actor: &Actor) -> Result<Value> {
-        let leave = authorize_global::<acts::ManageServer>(actor)?;
-        self.begin(Operation::Recovery, leave)?;
-        self.status(actor)
+        self.begin(Operation::Recovery, authorize_global::<acts::ManageServer>(actor)?)?;
+        self.report(&authorize_global::<acts::ManageServer>(actor)?, Some(Operation::Recovery))
     }
 
     /// Ends after the lot that is being moved; the next move goes on where this one stops.

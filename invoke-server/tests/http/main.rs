@@ -10,3 +10,4 @@ mod names;
 mod sockets;
 mod testkit;
 mod tls;
+mod upkeep;

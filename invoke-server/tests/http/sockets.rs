@@ -56,8 +56,15 @@ impl Polling {
         Self::exchange(self.address, "POST", &format!("&sid={}", self.session), text);
     }
 
+    /// What the server says next, besides asking whether the client is there.
     fn hear(&self) -> String {
-        Self::exchange(self.address, "GET", &format!("&sid={}", self.session), "")
+        loop {
+            let heard = Self::exchange(self.address, "GET", &format!("&sid={}", self.session), "");
+            match heard.as_str() {
+                "2" => self.say("3"),
+                _ => return heard.trim_start_matches("2\u{1e}").to_owned(),
+            }
+        }
     }
 }
 
