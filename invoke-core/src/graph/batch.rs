@@ -179,8 +179,14 @@ impl Batch {
         self.data.as_deref().unwrap_or_default()
     }
 
-    /// The values of each session, in order: runs outermost, then the first group, the last group changing fastest.
-    pub fn sessions(&self) -> impl Iterator<Item = Vec<FieldValue>> + '_ {
+    /// Node and field of each value of a session.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let data = self.groups().iter().flatten();
+        data.map(|datum| (datum.node_path.as_str(), datum.field_name.as_str()))
+    }
+
+    /// The values of each session, one for each of [`Self::fields`], in order: runs outermost, then the first group, the last group changing fastest.
+    pub fn values(&self) -> impl Iterator<Item = Vec<&Value>> {
         let sizes: Vec<u64> = self
             .groups()
             .iter()
@@ -194,19 +200,28 @@ impl Batch {
                 *place = rest % size;
                 rest /= size;
             }
-            let chosen = self
-                .groups()
-                .iter()
-                .zip(places)
-                .flat_map(|(group, place)| group.iter().map(move |datum| (datum, place as usize)));
-            chosen
-                .map(|(datum, place)| FieldValue {
-                    node_path: datum.node_path.clone(),
-                    field_name: datum.field_name.clone(),
-                    value: datum.items[place].clone(),
-                })
+            let groups = self.groups().iter().zip(places);
+            groups
+                .flat_map(|(group, place)| group.iter().map(move |datum| &datum.items[place as usize]))
                 .collect()
         })
+    }
+
+    /// [`Self::values`] with their names.
+    pub fn sessions(&self) -> impl Iterator<Item = Vec<FieldValue>> {
+        self.values().map(|values| self.named(&values))
+    }
+
+    /// A session's values with their names.
+    pub fn named(&self, values: &[&Value]) -> Vec<FieldValue> {
+        let named = self.fields().zip(values);
+        named
+            .map(|((node_path, field_name), value)| FieldValue {
+                node_path: node_path.to_owned(),
+                field_name: field_name.to_owned(),
+                value: (*value).clone(),
+            })
+            .collect()
     }
 }
 

@@ -25,11 +25,9 @@ impl Queue {
         let (graph, workflow) = (batch.stored_graph(), batch.workflow.as_ref().map(Value::to_string));
         let batch_id = BatchId::new(batch.batch_id.clone());
         let models = cost::models(&batch.graph);
-        let first = batch.sessions().next().unwrap_or_default();
-        let whole = cost::of(&batch.graph, &first);
-        let (fields, _) = repo::taken_apart(Some(&first));
-        let fields = fields.unwrap_or_else(|| "[]".into());
-        let varies = cost::varies(&batch.graph, first.iter().map(|v| (v.node_path.as_str(), v.field_name.as_str())));
+        let whole = cost::of(&batch.graph, &batch.sessions().next().unwrap_or_default());
+        let varies = cost::varies(&batch.graph, batch.fields());
+        let fields = serde_json::to_string(&batch.fields().collect::<Vec<_>>())?;
         let (enqueued, priority, item_ids) = self.shared.db.write(|tx| -> Result<_> {
             self.shared.maintenance.refuse_if_active()?;
             let room = repo::capacity_left(tx, queue_id, self.shared.config.max_queue_size())?;
@@ -48,15 +46,13 @@ impl Queue {
                 workflow: workflow.as_deref(),
                 now: env.now(),
             };
-            let items = batch
-                .sessions()
-                .take(usize::try_from(room).unwrap_or(usize::MAX))
-                .map(|values| repo::NewItem {
-                    session_id: Some(SessionId::new(env.uuid())),
-                    cost: varies.then(|| cost::of(&batch.graph, &values)),
-                    values: repo::taken_apart(Some(&values)).1,
-                    ..repo::NewItem::default()
-                });
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            let items = batch.values().take(room).map(|values| repo::NewItem {
+                session_id: Some(SessionId::new(env.uuid())),
+                cost: varies.then(|| cost::of(&batch.graph, &batch.named(&values))),
+                values: (!values.is_empty()).then(|| serde_json::to_string(&values).expect("a list of values is JSON")),
+                ..repo::NewItem::default()
+            });
             let enqueued = repo::insert_batch(tx, &leave, &new, items)?.count();
             Ok((enqueued, priority, repo::ids_of_batch(tx, queue_id, &batch_id)?))
         })?;
