@@ -46,6 +46,8 @@ pub enum Claim {
     Skipped,
     /// Nothing waits.
     Nothing,
+    /// The books could not be read or written; ask again in a while.
+    Failed,
 }
 
 /// All workers of one core.
@@ -153,6 +155,8 @@ impl Default for Processor {
     }
 }
 
+/// How long a worker waits before it asks again when a claim failed.
+const A_WHILE: Duration = Duration::from_secs(1);
 /// How long a worker that broke down stays down, so that one that breaks down again and again does nothing else.
 const DOWN: Duration = Duration::from_millis(100);
 
@@ -199,6 +203,12 @@ fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
                 let mut state = shared.state.lock();
                 while state.calls == calls && !state.stopping {
                     shared.changed.wait(&mut state);
+                }
+            }
+            Claim::Failed => {
+                let mut state = shared.state.lock();
+                if !state.stopping {
+                    shared.changed.wait_for(&mut state, A_WHILE);
                 }
             }
         }
@@ -321,6 +331,9 @@ mod tests {
         }
     }
 
+    /// Stands for a claim that fails.
+    const FAILS: ItemId = -1;
+
     #[derive(Default)]
     struct Book {
         waiting: Mutex<Vec<ItemId>>,
@@ -334,6 +347,9 @@ mod tests {
             let Some(item_id) = self.waiting.lock().pop() else {
                 return Claim::Nothing;
             };
+            if item_id == FAILS {
+                return Claim::Failed;
+            }
             let job = Job {
                 item_id,
                 session_id: SessionId::new("s"),
@@ -403,6 +419,16 @@ mod tests {
         let claims = book.claims.load(Ordering::SeqCst);
         processor.stop();
         assert!(book.claims.load(Ordering::SeqCst) <= claims + 1);
+    }
+
+    #[test]
+    fn a_claim_that_failed_is_made_again() {
+        let book = Arc::new(Book::default());
+        *book.waiting.lock() = vec![8, FAILS];
+        let (processor, ledger) = (Processor::new(), Arc::clone(&book) as Arc<dyn Ledger>);
+        processor.start(&[engine("cpu")], &ledger).unwrap();
+        assert_eq!(book.wait_for(1), [(8, Ending::Completed)]);
+        processor.stop();
     }
 
     fn engine(id: &str) -> Arc<dyn Engine> {

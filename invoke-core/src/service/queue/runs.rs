@@ -98,7 +98,12 @@ impl Runs {
             Ok(Some((item, event)))
         })?;
         let Some((item, event)) = claimed else { return Ok(Claim::Nothing) };
-        let Some(owner) = auth::owner_of_job(shared, &item.user_id)? else {
+        // An account that cannot be looked up counts as one that may not run anything; the item must not be left running with nobody to run it.
+        let owner = auth::owner_of_job(shared, &item.user_id).unwrap_or_else(|error| {
+            tracing::error!(item_id = item.item_id, "the owner's account could not be read: {error}");
+            None
+        });
+        let Some(owner) = owner else {
             tracing::info!(item_id = item.item_id, "canceled: its owner's account is inactive or gone");
             self.queue.end_run(item.item_id, &Ending::Canceled, None)?;
             return Ok(Claim::Skipped);
@@ -214,7 +219,7 @@ impl Ledger for Runs {
     fn claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Claim {
         self.try_claim(device, loaded, cancel).unwrap_or_else(|error| {
             tracing::error!("an item could not be claimed: {error}");
-            Claim::Nothing
+            Claim::Failed
         })
     }
 
@@ -231,7 +236,7 @@ impl Ledger for Runs {
 
     fn finish(&self, item_id: ItemId, finished: Finished, stopping: bool) {
         let written = match &finished.outcome {
-            Outcome::Ended(Ending::Canceled) if stopping => self.queue.requeue(item_id),
+            Outcome::Ended(Ending::Canceled) | Outcome::Calls { .. } if stopping => self.queue.requeue(item_id),
             Outcome::Ended(ending) => self.queue.end_run(item_id, ending, Some(&finished.session.to_string())),
             Outcome::Calls { exec_id } => self.queue.call(item_id, &finished.session, exec_id),
         };
