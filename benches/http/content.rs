@@ -13,6 +13,8 @@ pub(crate) struct Content {
 }
 
 const BOARDS: u64 = 20;
+/// Items of one batch.
+const BATCH: u64 = 100;
 
 /// A number that looks random.
 fn mixed(n: u64) -> u64 {
@@ -37,6 +39,10 @@ fn time(n: u64) -> String {
         seconds % 60,
         n % 1000
     )
+}
+
+fn session(n: u64) -> String {
+    format!("{{\"id\": \"{}\", \"graph\": {{\"nodes\": {{}}, \"edges\": []}}}}", name(n))
 }
 
 impl Content {
@@ -70,16 +76,57 @@ impl Content {
                     .execute((format!("board-{}", mixed(n) % BOARDS), &name))?;
             }
         }
+        if transaction
+            .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'queue_batches'")?
+            .exists([])?
+        {
+            self.write_batches(&transaction, user)?;
+        } else {
+            self.write_items(&transaction, user)?;
+        }
+        transaction.commit()
+    }
+
+    /// The queue as InvokeAI keeps it.
+    fn write_items(&self, transaction: &Connection, user: &str) -> rusqlite::Result<()> {
         for n in 0..self.items {
-            let session = format!("{{\"id\": \"{}\", \"graph\": {{\"nodes\": {{}}, \"edges\": []}}}}", name(n));
             transaction
                 .prepare_cached(
                     "INSERT INTO session_queue (batch_id, queue_id, session_id, session, status, user_id, created_at, updated_at, started_at,
                                                 completed_at)
                      VALUES (?1, 'default', ?2, ?3, 'completed', ?4, ?5, ?5, ?5, ?5)",
                 )?
-                .execute((format!("batch-{}", n / 100), name(n), session, user, time(n)))?;
+                .execute((format!("batch-{}", n / BATCH), name(n), session(n), user, time(n)))?;
         }
-        transaction.commit()
+        Ok(())
+    }
+
+    /// The queue as this program keeps it.
+    fn write_batches(&self, transaction: &Connection, user: &str) -> rusqlite::Result<()> {
+        for n in 0..self.items {
+            let row = n - n % BATCH + 1;
+            if n % BATCH == 0 {
+                let last = (n + BATCH).min(self.items);
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO queue_batches (batch_row, last_item, batch_id, queue_id, user_id, priority, created_at, cost, models, completed)
+                         VALUES (?1, ?2, ?3, 'default', ?4, 0, ?5, 1, '[]', ?2 - ?1 + 1)",
+                    )?
+                    .execute((row, last, format!("batch-{}", n / BATCH), user, time(n)))?;
+            }
+            transaction
+                .prepare_cached(
+                    "INSERT INTO session_queue (item_id, batch_row, queue_id, session_id, session, status, user_id, updated_at, started_at, completed_at)
+                     VALUES (?1, ?2, 'default', ?3, ?4, 'completed', ?5, ?6, ?6, ?6)",
+                )?
+                .execute((n + 1, row, name(n), session(n), user, time(n)))?;
+        }
+        for whose in [user, ""] {
+            transaction.execute(
+                "INSERT INTO queue_counts (queue_id, user_id, completed) VALUES ('default', ?1, ?2)",
+                (whose, self.items),
+            )?;
+        }
+        Ok(())
     }
 }

@@ -184,11 +184,6 @@ impl Config {
         }
     }
 
-    /// Whether `session_queue_mode` is `round_robin`.
-    pub fn session_queue_mode_is_round_robin(&self) -> bool {
-        self.state.read().settings.session_queue_mode == QueueMode::RoundRobin
-    }
-
     /// Items that may wait in the queue, at least 1.
     pub fn max_queue_size(&self) -> i64 {
         self.state.read().settings.max_queue_size

@@ -46,8 +46,8 @@ pub enum Claim {
     Skipped,
     /// Nothing waits.
     Nothing,
-    /// The books could not be read or written; ask again in a while.
-    Failed,
+    /// The books cannot be read, or nothing may begin at present; ask again in a while.
+    Later,
 }
 
 /// All workers of one core.
@@ -155,7 +155,7 @@ impl Default for Processor {
     }
 }
 
-/// How long a worker waits before it asks again when a claim failed.
+/// How long a worker waits before it asks again when it was told to ask later.
 const A_WHILE: Duration = Duration::from_secs(1);
 /// How long a worker that broke down stays down, so that one that breaks down again and again does nothing else.
 const DOWN: Duration = Duration::from_millis(100);
@@ -205,7 +205,7 @@ fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
                     shared.changed.wait(&mut state);
                 }
             }
-            Claim::Failed => {
+            Claim::Later => {
                 let mut state = shared.state.lock();
                 if !state.stopping {
                     shared.changed.wait_for(&mut state, A_WHILE);
@@ -348,7 +348,7 @@ mod tests {
                 return Claim::Nothing;
             };
             if item_id == FAILS {
-                return Claim::Failed;
+                return Claim::Later;
             }
             let job = Job {
                 item_id,

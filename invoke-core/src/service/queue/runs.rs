@@ -85,6 +85,9 @@ impl Runs {
 
     fn try_claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Result<Claim> {
         let shared = &self.queue.shared;
+        if shared.maintenance.refuse_if_active().is_err() {
+            return Ok(Claim::Later);
+        }
         let mode = shared.config.queue_mode();
         let claimed = shared.db.write(|tx| -> Result<_> {
             let Some((batch_row, pick)) = self.pick(tx, mode, device, loaded)? else {
@@ -219,7 +222,7 @@ impl Ledger for Runs {
     fn claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Claim {
         self.try_claim(device, loaded, cancel).unwrap_or_else(|error| {
             tracing::error!("an item could not be claimed: {error}");
-            Claim::Failed
+            Claim::Later
         })
     }
 
