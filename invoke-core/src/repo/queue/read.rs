@@ -149,14 +149,25 @@ pub fn sealed_many(tx: &ReadTx<'_>, queue_id: &QueueId, ids: &[ItemId]) -> rusql
     Ok(items)
 }
 
-/// Numbers of a queue's items by time of creation; items of one moment in the order of insertion.
+/// Numbers of a queue's items by time of creation; items of one moment in the order of insertion. The items of a batch are of one moment and follow
+/// each other, so that only batches are put in order.
 pub fn ids_by_creation(tx: &ReadTx<'_>, queue_id: &QueueId, direction: Direction) -> rusqlite::Result<Vec<ItemId>> {
-    let mut statement = tx.sql().prepare_cached(&format!(
-        "SELECT q.item_id FROM queue_batches b CROSS JOIN session_queue q ON q.item_id BETWEEN b.batch_row AND b.last_item AND q.batch_row = b.batch_row
-         WHERE b.queue_id = ?1 ORDER BY b.created_at {}, q.item_id ASC",
+    let mut batches = tx.sql().prepare_cached(&format!(
+        "SELECT batch_row, last_item FROM queue_batches WHERE queue_id = ?1 ORDER BY created_at {}, batch_row ASC",
         direction.sql()
     ))?;
-    statement.query_map([queue_id], |row| row.get(0))?.collect()
+    let mut items = tx
+        .sql()
+        .prepare_cached("SELECT item_id FROM session_queue WHERE item_id BETWEEN ?1 AND ?2 AND batch_row = ?1")?;
+    let mut ids = Vec::new();
+    let mut rows = batches.query([queue_id])?;
+    while let Some(row) = rows.next()? {
+        let range: (ItemId, ItemId) = (row.get(0)?, row.get(1)?);
+        for id in items.query_map(range, |row| row.get(0))? {
+            ids.push(id?);
+        }
+    }
+    Ok(ids)
 }
 
 /// Numbers of a batch's items, descending.
