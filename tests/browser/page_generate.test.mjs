@@ -72,15 +72,32 @@ test("g20_a_regular_user_generates_with_all_the_settings", async () => {
   noTroubles(page);
 });
 
-/** Installs one of the recorded add-ons; its record. */
-async function install(name, type) {
-  const source = fileURLToPath(new URL(`../contract/pictures/addons/${name}`, import.meta.url));
-  await server.call("POST", `/api/v2/models/install?inplace=true&source=${encodeURIComponent(source)}`, { token: ada.token, body: {} });
-  return await until(name, async () => (await server.call("GET", `/api/v2/models/?model_type=${type}`, { token: ada.token })).models[0]);
+/** Installs a model of this repository, in place; its record. */
+async function install(path) {
+  const source = fileURLToPath(new URL(path, import.meta.url)).replace(/\/$/, "");
+  const { id } = await server.call("POST", `/api/v2/models/install?inplace=true&source=${encodeURIComponent(source)}`, { token: ada.token, body: {} });
+  const job = await until(path, async () => {
+    const now = await server.call("GET", `/api/v2/models/install/${id}`, { token: ada.token });
+    return ["completed", "error"].includes(now.status) && now;
+  });
+  assert.equal(job.status, "completed", job.error);
+  return job.config_out;
 }
 
+test("a_chosen_model_brings_its_size_and_settings", async () => {
+  const second = await install("../models/invoke-tiny/");
+  await server.call("PATCH", `/api/v2/models/i/${second.key}`, { token: ada.token, body: { name: "second", default_settings: { width: 128, height: 192, steps: 7 } } });
+  const user = await someone("Chooser");
+  const page = await enter(browser, server, user);
+  await page.getByLabel("Guidance", { exact: true }).fill("9");
+  await page.getByLabel("Model", { exact: true }).selectOption(second.key);
+  const value = async name => page.getByLabel(name, { exact: true }).inputValue();
+  assert.deepEqual([await value("Width"), await value("Height"), await value("Steps"), await value("Guidance")], ["128", "192", "7", "9"]);
+  await server.call("DELETE", `/api/v2/models/i/${second.key}`, { token: ada.token });
+});
+
 test("g20_loras_are_used", async () => {
-  const lora = await install("tiny-lora.safetensors", "lora");
+  const lora = await install("../contract/pictures/addons/tiny-lora.safetensors");
   const user = await someone("Lora");
   const page = await enter(browser, server, user);
   await fill(page);
@@ -97,7 +114,7 @@ test("g20_loras_are_used", async () => {
 });
 
 test("g20_a_picture_guides_the_next_through_controlnet", async () => {
-  const control = await install("tiny-control", "controlnet");
+  const control = await install("../contract/pictures/addons/tiny-control");
   const user = await someone("Guided");
   const source = await server.picture({ token: user.token, width: 256, height: 256 });
   const page = await enter(browser, server, user);

@@ -77,8 +77,8 @@ function invokeSection() {
 }
 
 function modelSection() {
-  const model = bind("model", select([], ""), {});
-  model.addEventListener("change", () => chooseModel(model.value, model));
+  const model = select([], "", { onchange: () => chooseModel(model.value, model) });
+  controls.set("model", () => { model.value = values.model ?? ""; });
   const vae = bind("vae", select([], ""), { read: () => vae.value || null });
   const fill = () => {
     model.replaceChildren(...usableModels().map(one => h("option", { value: one.key }, one.name)));

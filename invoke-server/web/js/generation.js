@@ -43,16 +43,18 @@ export function nativeSize(model) {
   return [settings?.width ?? side, settings?.height ?? side];
 }
 
-/** What a model says of good values, over the account's own defaults. */
-export function defaultsFor(model) {
-  const own = preferences.defaults;
+/** What a model itself says of good values, and its size unless the account has one of its own. */
+function saidBy(model) {
   const settings = model?.default_settings ?? {};
   const [width, height] = nativeSize(model);
-  return {
-    width: own.width ?? width, height: own.height ?? height,
-    steps: settings.steps ?? own.steps, cfg: settings.cfg_scale ?? own.cfg, scheduler: settings.scheduler ?? own.scheduler,
-    cfgRescale: settings.cfg_rescale_multiplier ?? 0,
-  };
+  const said = { width: preferences.defaults.width ?? width, height: preferences.defaults.height ?? height, steps: settings.steps, cfg: settings.cfg_scale, scheduler: settings.scheduler, cfgRescale: settings.cfg_rescale_multiplier };
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== null && value !== undefined));
+}
+
+/** The account's own defaults, where the model says nothing. */
+export function defaultsFor(model) {
+  const { steps, cfg, scheduler } = preferences.defaults;
+  return { steps, cfg, scheduler, cfgRescale: 0, ...saidBy(model) };
 }
 
 /** Chooses a model, and the values that go with it. */
@@ -65,7 +67,7 @@ export function chooseModel(key, by = null) {
     changes.guides = values.guides.filter(guide => modelOf(guide.key)?.base === model.base);
     changes.vae = modelOf(values.vae)?.base === model.base ? values.vae : null;
   }
-  change({ ...changes, ...defaultsFor(model) }, by);
+  change({ ...changes, ...saidBy(model) }, by);
 }
 
 /** Reads what the account used last; without that, the defaults of the first model. */

@@ -71,7 +71,7 @@ function foundation(values, model, mode, width, height) {
     vae = [g.add("vae", "vae_loader", { vae_model: identifier(vaeModel) }), "vae"];
     g.nodes[facts].vae = identifier(vaeModel);
   }
-  const loras = values.loras.filter(lora => lora.on && modelOf(lora.key));
+  const loras = values.loras.filter(lora => lora.on && modelOf(lora.key)?.base === model.base);
   if (loras.length) {
     const collect = g.add("lora_collector", "collect");
     const apply = g.add("lora_collection_loader", xl ? "sdxl_lora_collection_loader" : "lora_collection_loader");

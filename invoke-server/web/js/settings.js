@@ -46,7 +46,7 @@ function defaults() {
     for (const [key, input] of Object.entries(inputs)) input.value = values[key];
     scheduler.value = values.scheduler;
   } });
-  return [h("p", { class: "hint" }, "They hold for “Reset to defaults” and when a model is chosen, where the model itself says nothing."),
+  return [h("p", { class: "hint" }, "They hold for “Reset to defaults” where the model itself says nothing; the size also when a model is chosen."),
     h("div", { class: "pair" }, field("Default width", inputs.width), field("Default height", inputs.height)), h("div", { class: "pair" }, field("Default steps", inputs.steps), field("Default guidance", inputs.cfg)),
     field("Default scheduler", scheduler), take];
 }
