@@ -14,7 +14,7 @@ const program = process.env.INVOKE_TEST_SERVER;
 const shots = process.env.INVOKE_TEST_SHOTS ?? "target/browser";
 
 /** Waits until `condition` gives something else than undefined, null or false, and returns that. */
-export async function until(what, condition, limitMs = 20_000) {
+export async function until(what, condition, limitMs = 60_000) {
   const end = Date.now() + limitMs;
   for (;;) {
     const found = await condition();
@@ -166,7 +166,8 @@ export async function launchBrowser() {
 export async function openPage(browser, address, { width = 1200, height = 800, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  // Long enough for a machine that is busy with a build besides.
+  page.setDefaultTimeout(60_000);
   page.troubles = [];
   page.on("pageerror", error => page.troubles.push(String(error)));
   page.on("console", message => { if (message.type() === "error" && !/status of (4|5)\d\d/.test(message.text())) page.troubles.push(message.text()); });

@@ -35,4 +35,4 @@ fi
 export INVOKE_TEST_SERVER=$server INVOKE_TEST_CHROMIUM=$chromium
 export INVOKE_TEST_SHOTS=${INVOKE_TEST_SHOTS:-$(cd ../.. && pwd)/target/browser}
 [ ${#files[@]} -gt 0 ] || files=(*.test.mjs)
-exec node --test --test-concurrency=1 --test-timeout=180000 "${files[@]}"
+exec node --test --test-concurrency=1 --test-timeout=300000 "${files[@]}"
