@@ -99,7 +99,7 @@ def g10_user_management_is_for_administrators(people):
 
 def g11_an_inactive_account_is_out_at_once(people):
     root, alice = people.root, people.alice
-    running, waiting = alice.enqueue(drawing(alice.model(), steps=900))[0], alice.enqueue(adding(1, 2))[0]
+    running, waiting = alice.enqueue(drawing(alice.model(), steps=900, size=256))[0], alice.enqueue(adding(1, 2))[0]
     until(lambda: root.item(running)["status"] == "in_progress", "the start of the job")
     root.patch(f"{USERS}/{alice.user_id}", {"is_active": False}).ok()
     refused(alice.get(ME), 401)

@@ -92,7 +92,7 @@ def g35_first_come_first_served(paused):
 
 def g36_one_sees_that_anothers_job_runs_and_counts(people):
     alice, bob = people.alice, people.bob
-    running = alice.enqueue(drawing(alice.model(), steps=LONG))[0]
+    running = alice.enqueue(drawing(alice.model(), steps=LONG, size=256))[0]
     until(lambda: alice.item(running)["status"] == "in_progress", "the start of the job")
     bob.enqueue(adding(1, 2))
     alice.enqueue(adding(3, 4))
@@ -221,7 +221,7 @@ def g61_generations_do_not_interfere(people):
 
 def g68_waiting_paused_and_stuck_are_told_apart(people):
     root, alice, bob = people.root, people.alice, people.bob
-    running = alice.enqueue(drawing(alice.model(), steps=LONG))[0]
+    running = alice.enqueue(drawing(alice.model(), steps=LONG, size=256))[0]
     until(lambda: alice.item(running)["status"] == "in_progress", "the start of the job")
     bob.enqueue(adding(1, 2))
     others = bob.status()
