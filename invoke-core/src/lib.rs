@@ -19,5 +19,6 @@ pub mod prompts;
 pub mod queue;
 pub mod repo;
 pub mod service;
+pub mod vision;
 
 pub use core::{Core, OpenError};

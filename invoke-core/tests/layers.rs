@@ -24,6 +24,7 @@ const LAYERS: &[&str] = &[
     "imaging",
     "models",
     "diffusion",
+    "vision",
     "nodes",
     "engine",
     "queue",
@@ -33,7 +34,7 @@ const LAYERS: &[&str] = &[
 
 /// Crates, and the modules that may know them.
 const CRATES: &[(&str, &[&str])] = &[
-    ("candle_core", &["diffusion", "nodes", "engine"]),
+    ("candle_core", &["diffusion", "vision", "nodes", "engine"]),
     ("jsonwebtoken", &["authn"]),
     ("argon2", &["authn"]),
     ("ureq", &["models"]),

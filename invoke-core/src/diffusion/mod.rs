@@ -21,6 +21,7 @@ pub mod vae;
 pub mod weights;
 
 pub use blocks::Seamless;
+pub(crate) use error::read_json;
 pub use error::{ModelError, Result};
 pub use known::Base;
 pub use open::{Opened, open_control_net, open_text_encoder, open_unet, open_vae};

@@ -301,6 +301,10 @@ impl NodeCx for Cx<'_> {
         Ok(self.host.model(key)?)
     }
 
+    fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, NodeError> {
+        Ok(self.host.downloaded(source)?)
+    }
+
     fn find_models(&self, query: ModelQuery<'_>) -> Result<Vec<Value>, NodeError> {
         Ok(self.host.find_models(query)?)
     }

@@ -68,6 +68,10 @@ pub trait Host: Send + Sync {
     /// The record of an installed model, with the absolute folder or file of its weights; `None` if there is no such model.
     fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError>;
 
+    /// The file or folder that was downloaded from `source`: an address, or a repository of Hugging Face. An error that names it and the place to put
+    /// it if it is not there.
+    fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, HostError>;
+
     /// What was recorded with a stored picture that the owner may see.
     fn image_metadata(&self, image_name: &str) -> Result<Option<Value>, HostError>;
 

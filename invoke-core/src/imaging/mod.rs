@@ -25,6 +25,7 @@ pub mod layout;
 pub mod lightness;
 pub mod masks;
 pub mod noise;
+pub mod outline;
 mod paste;
 mod patchmatch;
 mod picture;

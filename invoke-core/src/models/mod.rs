@@ -1,6 +1,7 @@
 //! Models on disk: what they are, told from their content; their hashes; their records.
 //!
-//! Nothing here loads weights, and nothing is executed: safetensors headers and JSON files are read within bounds, pickles are refused.
+//! Nothing here loads weights, and nothing is executed: safetensors headers, JSON files and torch's files are read within bounds; a pickle that calls what is no
+//! part of a file of tensors is refused.
 
 mod cache;
 mod hash;
@@ -11,6 +12,7 @@ mod scan;
 mod shipped;
 #[cfg(test)]
 mod tests;
+pub mod torch_file;
 
 pub use cache::{CacheStats, ModelCache, PartKey};
 pub use hash::{HashError, hash_path};

@@ -146,6 +146,10 @@ pub trait NodeCx: Sync {
     /// An installed model.
     fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, NodeError>;
 
+    /// The file or folder that was downloaded from `source`: an address, or a repository of Hugging Face. An error that names it and the place to put
+    /// it if it is not there.
+    fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, NodeError>;
+
     /// Records of the installed models that match.
     fn find_models(&self, query: ModelQuery<'_>) -> Result<Vec<Value>, NodeError>;
 

@@ -21,6 +21,7 @@ pub(crate) struct TestCx {
     pub(crate) images: Mutex<Vec<(String, Arc<DynamicImage>, Option<Value>)>>,
     pub(crate) exported: Mutex<Vec<(String, Vec<u8>)>>,
     pub(crate) models: Vec<Value>,
+    pub(crate) downloads: Vec<(String, std::path::PathBuf)>,
     pub(crate) progress: Mutex<Vec<String>>,
     pub(crate) workbench: TestBench,
     pub(crate) names: Mutex<u32>,
@@ -76,8 +77,16 @@ impl NodeCx for TestCx {
         let found = self.models.iter().find(|record| record["key"] == key);
         Ok(found.map(|record| ModelOnDisk {
             record: record.clone(),
-            path: "model".into(),
+            path: record["path"].as_str().unwrap_or("model").into(),
         }))
+    }
+
+    fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, NodeError> {
+        self.downloads
+            .iter()
+            .find(|(known, _)| known == source)
+            .map(|(_, path)| path.clone())
+            .ok_or_else(|| NodeError::new("FileNotFoundError", source))
     }
 
     fn find_models(&self, query: ModelQuery<'_>) -> Result<Vec<Value>, NodeError> {

@@ -285,6 +285,12 @@ mod tests {
         fn model(&self, _: &str) -> Result<Option<ModelOnDisk>, HostError> {
             Ok(None)
         }
+        fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, HostError> {
+            Err(HostError {
+                error_type: "FileNotFoundError".into(),
+                message: source.into(),
+            })
+        }
         fn image_metadata(&self, _: &str) -> Result<Option<serde_json::Value>, HostError> {
             Ok(None)
         }

@@ -11,6 +11,7 @@ pub mod shapes;
 mod text;
 mod unet;
 mod vae;
+mod vision;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

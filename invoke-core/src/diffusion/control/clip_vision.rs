@@ -59,23 +59,28 @@ pub struct ClipVisionModel {
 impl ClipVisionModel {
     /// Reads a folder with `config.json` and safetensors weights, in `dtype`, onto `device`.
     pub fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
-        let path = folder.join("config.json");
-        let config: Config = read_json(&path)?;
+        let config = read_json(&folder.join("config.json"))?;
+        Self::load(&config, &Weights::new(open_weights(folder)?, dtype, device))
+    }
+
+    /// From the JSON of a config and weights under transformers' names, in their data type.
+    pub fn load(config: &serde_json::Value, weights: &Weights) -> Result<Self> {
+        let path = Path::new("config.json");
+        let config: Config = serde_json::from_value(config.clone()).map_err(|e| config_error(path, e))?;
         let heads_fit = config.num_attention_heads > 0 && config.hidden_size.is_multiple_of(config.num_attention_heads);
         let patches_fit = config.patch_size > 0 && config.image_size.is_multiple_of(config.patch_size) && config.image_size <= 4096;
         if !heads_fit || !patches_fit || !(1..=256).contains(&config.num_hidden_layers) {
             return Err(config_error(
-                &path,
+                path,
                 "heads must divide the width and patches the image, with 1 to 256 layers",
             ));
         }
         if config.hidden_act != "quick_gelu" && config.hidden_act != "gelu" {
             return Err(config_error(
-                &path,
+                path,
                 format!("`hidden_act` must be `quick_gelu` or `gelu`, not `{}`", config.hidden_act),
             ));
         }
-        let weights = &Weights::new(open_weights(folder)?, dtype, device);
         let inner = weights.at("vision_model");
         let width = config.hidden_size;
         let shape = LayerShape {
@@ -99,7 +104,7 @@ impl ClipVisionModel {
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?,
             norm_out: inner.at("post_layernorm").layer_norm(width, config.layer_norm_eps)?,
             projection: weights.at("visual_projection").linear(width, config.projection_dim)?,
-            dtype,
+            dtype: weights.dtype(),
             bytes: weights.bytes_loaded(),
             config,
         })

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-use super::{SafetensorsFile, Source, TensorInfo};
+use super::{SafetensorsFile, Source, TensorInfo, TorchWeights};
 use crate::diffusion::error::{ModelError, Result, read_json, short};
+use crate::models::torch_file::is_torch_file;
 
 /// The most shards an index may name.
 const MAX_SHARDS: usize = 256;
@@ -110,7 +111,8 @@ pub fn find_weights(folder: &Path) -> Option<PathBuf> {
     None
 }
 
-/// Opens the weights of a model: a folder in diffusers' layout, a safetensors file, or a shard index.
+/// Opens the weights of a model: a folder in diffusers' layout, a safetensors file, a file that torch saved, or a shard index. A file's beginning
+/// tells which it is.
 pub fn open_weights(path: &Path) -> Result<Arc<dyn Source>> {
     let file = if path.is_dir() {
         find_weights(path).ok_or_else(|| ModelError::Corrupt {
@@ -122,6 +124,11 @@ pub fn open_weights(path: &Path) -> Result<Arc<dyn Source>> {
     };
     if file.extension().is_some_and(|e| e == "json") {
         Ok(Arc::new(ShardedFiles::open(&file)?))
+    } else if is_torch_file(&file).map_err(|source| ModelError::Io {
+        file: short(&file),
+        source,
+    })? {
+        Ok(Arc::new(TorchWeights::open(&file)?))
     } else {
         Ok(Arc::new(SafetensorsFile::open(&file)?))
     }

@@ -1,4 +1,4 @@
-//! Where a model's weights come from: safetensors files, under whatever names, checked and converted as they are read.
+//! Where a model's weights come from: safetensors files and those that torch saves, under whatever names, checked and converted as they are read.
 //!
 //! A [`Source`] knows names, shapes and bytes. [`Weights`] is a view on a source below a prefix, with the data type and device
 //! the model shall have; layers ask it for tensors by name and expected shape. Sources can be stacked: one that renames a
@@ -13,6 +13,7 @@ mod folder;
 mod layers;
 pub(crate) mod ldm;
 mod renamed;
+mod torch;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use checkpoint::{Checkpoint, TextPart};
 pub use file::SafetensorsFile;
 pub use folder::{ShardedFiles, find_weights, open_weights};
 pub use renamed::{Change, Renamed};
+pub use torch::TorchWeights;
 
 use super::error::{ModelError, Result};
 

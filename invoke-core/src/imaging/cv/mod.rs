@@ -3,12 +3,16 @@
 mod canny;
 mod distance;
 mod inpaint;
+mod line;
 mod morphology;
 mod resize;
+mod soft;
 pub mod yuv;
 
 pub use canny::canny;
 pub use distance::distance_to_black;
 pub use inpaint::inpaint_telea;
+pub use line::draw_line;
 pub use morphology::{Extreme, ellipse, square};
-pub use resize::{resize_area, resize_cubic, resize_nearest};
+pub use resize::{resize_area, resize_cubic, resize_linear, resize_nearest};
+pub use soft::{gaussian_blur, scribble};

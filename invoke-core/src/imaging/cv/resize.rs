@@ -1,4 +1,4 @@
-//! `cv2.resize` with `INTER_NEAREST`, `INTER_CUBIC` and `INTER_AREA`. Cubic and area results may differ from OpenCV's by one level, since
+//! `cv2.resize` with `INTER_NEAREST`, `INTER_LINEAR`, `INTER_CUBIC` and `INTER_AREA`. All results but the nearest may differ from OpenCV's by one level, since
 //! OpenCV's own depend on the processor.
 
 use crate::imaging::Picture;
@@ -38,6 +38,17 @@ fn cubic_taps(from: usize, to: usize) -> Vec<Taps> {
             let weights = [w0, w1, w2, 1.0 - w0 - w1 - w2];
             let place = |k: i64| (base as i64 + k - 1).clamp(0, from as i64 - 1) as usize;
             (0..4).map(|k| (place(k), weights[k as usize])).collect()
+        })
+        .collect()
+}
+
+fn linear_taps(from: usize, to: usize) -> Vec<Taps> {
+    let scale = from as f64 / to as f64;
+    (0..to)
+        .map(|i| {
+            let at = (((i as f64 + 0.5) * scale - 0.5) as f32).clamp(0.0, from as f32 - 1.0);
+            let base = at as usize;
+            vec![(base, 1.0 - at.fract()), ((base + 1).min(from - 1), at.fract())]
         })
         .collect()
 }
@@ -88,6 +99,18 @@ fn separable(picture: &Picture, across: &[Taps], down: &[Taps]) -> Picture {
         }
     }
     Picture::trusted(picture.mode(), width, height, data)
+}
+
+/// Linear interpolation without widening when shrinking; edge pixels are repeated outwards.
+pub fn resize_linear(picture: &Picture, width: usize, height: usize) -> Picture {
+    if (width, height) == picture.size() {
+        return picture.clone();
+    }
+    separable(
+        picture,
+        &linear_taps(picture.width(), width),
+        &linear_taps(picture.height(), height),
+    )
 }
 
 /// Cubic interpolation with a = -0.75 and no widening when shrinking; edge pixels are repeated outwards.

@@ -147,8 +147,11 @@ pub fn even_split(width: usize, height: usize, across: usize, down: usize, overl
 pub fn min_overlap(width: usize, height: usize, tile_width: usize, tile_height: usize, overlap: usize) -> Result<Vec<Tile>, TileError> {
     let spans = |picture: usize, tile: usize| {
         let tile_cut = tile.min(picture);
-        if overlap >= tile || (overlap >= tile_cut) {
+        if overlap >= tile || overlap == tile_cut {
             return Err(TileError::Overlap { overlap, tile: tile_cut });
+        }
+        if picture < overlap {
+            return Ok(vec![(0, picture)]);
         }
         let count = (picture - overlap).div_ceil(tile_cut - overlap);
         let place = |i: usize| {

@@ -1,9 +1,10 @@
 //! Filling holes.
 
+use candle_core::DType;
 use invoke_macros::Node;
 use serde::Deserialize;
 
-use super::{ResampleMode, color_bytes, load, load_as, pass, store};
+use super::{ResampleMode, color_bytes, load, load_as, loading, pass, store};
 use crate::{
     imaging::{Mode, Picture, chops, cv, infill},
     nodes::{
@@ -11,6 +12,7 @@ use crate::{
         fields::{ColorField, ImageField},
         outputs::ImageOutput,
     },
+    vision::{lama::Lama, to_samples, to_tensor},
 };
 
 /// Fills a picture that has opacity in colour; any other is passed on as it is, without a copy.
@@ -27,6 +29,7 @@ pub(in crate::nodes) const NODES: &[NodeEntry] = &[
     entry::<InfillTile>(),
     entry::<CV2Infill>(),
     entry::<InfillPatchMatch>(),
+    entry::<LaMaInfill>(),
     entry::<CvInpaint>(),
 ];
 
@@ -112,5 +115,38 @@ impl Invoke for CvInpaint {
         let image = load_as(cx, &self.image, Mode::Rgb)?;
         let hole = chops::invert(&load_as(cx, &self.mask, Mode::L)?);
         store(cx, cv::inpaint_telea(&image, &hole, 3)?)
+    }
+}
+
+/// The transparent parts of a picture filled by the LaMa model. The result is RGB.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "infill_lama", title = "LaMa Infill", version = "1.2.2", category = "inpaint", tags("image", "inpaint"), output = ImageOutput, board, metadata)]
+struct LaMaInfill {
+    image: ImageField,
+}
+
+/// Where the original has the model from: TorchScript, of which the weights are read.
+const LAMA: &str = "https://github.com/Sanster/models/releases/download/add_big_lama/big-lama.pt";
+
+impl Invoke for LaMaInfill {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
+        infill(cx, self.image, |image| {
+            let device = &cx.workbench().device;
+            // Frequencies need full precision.
+            let model = loading::fetched(cx, LAMA, "lama", |path| {
+                let model = Lama::open(path, DType::F32, device)?;
+                let bytes = model.bytes();
+                Ok((model, bytes))
+            })?;
+            cx.check_canceled()?;
+            let hole = image.band(3).map(|alpha| u8::from(alpha < 255));
+            let (picture, hole) = (
+                to_tensor(&image.convert(Mode::Rgb), DType::F32, device, |v| v / 255.0)?,
+                to_tensor(&hole, DType::F32, device, |v| v)?,
+            );
+            let filled = to_samples(&model.fill(&picture, &hole)?)?;
+            let bytes = filled.into_iter().map(|v| (v * 255.0).clamp(0.0, 255.0) as u8).collect();
+            Ok(Picture::from_samples(Mode::Rgb, image.width(), image.height(), bytes)?)
+        })
     }
 }

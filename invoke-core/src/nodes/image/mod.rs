@@ -3,6 +3,7 @@
 //! Each reads its pictures, hands them to `imaging`, and stores the result: what is computed stands there, what people can set stands here.
 
 mod css_color;
+mod loading;
 mod pixels;
 #[cfg(test)]
 mod tests;
@@ -15,9 +16,14 @@ pub(super) mod control;
 pub(super) mod effects;
 pub(super) mod infill;
 pub(super) mod masks;
+pub(super) mod material;
 pub(super) mod panels;
+pub(super) mod preprocess;
+pub(super) mod safety;
 pub(super) mod save;
+pub(super) mod segment;
 pub(super) mod tiles;
+pub(super) mod upscale;
 
 pub use pixels::{from_dynamic, into_dynamic};
 

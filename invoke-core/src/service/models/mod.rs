@@ -2,6 +2,7 @@
 
 mod cover;
 mod download;
+mod downloaded;
 mod edit;
 mod hub;
 mod install;

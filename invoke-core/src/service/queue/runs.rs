@@ -2,7 +2,12 @@
 //!
 //! A running session acts under its owner's rights as their account has them at that moment, never under the server's.
 
-use std::{collections::HashMap, io::Read, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -429,6 +434,16 @@ impl Host for SessionHost {
 
     fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError> {
         self.models.on_disk(&self.owner, &ModelKey::new(key)).map_err(|error| fault(&error))
+    }
+
+    fn downloaded(&self, source: &str) -> Result<PathBuf, HostError> {
+        self.models.downloaded(&self.owner, source).map_err(|error| match error {
+            Error::NotFound(message) => HostError {
+                error_type: "FileNotFoundError".into(),
+                message,
+            },
+            other => fault(&other),
+        })
     }
 
     fn image_metadata(&self, image_name: &str) -> Result<Option<Value>, HostError> {

@@ -1,0 +1,37 @@
+//! Models of pictures that are not diffusion: upscalers, fillers of holes, detectors of edges and depth.
+//!
+//! One file an architecture. Each reads its weights under the names that the published files have, takes its shapes from them, and computes with
+//! [`ops`](crate::diffusion::ops). Pictures are `[1, c, h, w]`; which values they hold is said where a model takes them.
+
+pub mod depth;
+pub mod edges;
+pub mod lama;
+mod layers;
+pub mod lines;
+pub mod normals;
+pub mod safety;
+pub mod segment;
+pub mod upscale;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::imaging::Picture;
+
+/// A picture's samples, each made a number by `number` (from 0 to 255), as `[1, bands, h, w]`.
+pub fn to_tensor(picture: &Picture, dtype: DType, device: &Device, number: impl Fn(f32) -> f32) -> Result<Tensor> {
+    let samples: Vec<f32> = picture.data().iter().map(|v| number(f32::from(*v))).collect();
+    Tensor::from_vec(samples, (1, picture.height(), picture.width(), picture.bands()), &Device::Cpu)?
+        .permute((0, 3, 1, 2))?
+        .to_dtype(dtype)?
+        .to_device(device)
+}
+
+/// The samples of `[1, c, h, w]`, pixel by pixel, in single floats.
+pub fn to_samples(x: &Tensor) -> Result<Vec<f32>> {
+    x.to_dtype(DType::F32)?
+        .to_device(&Device::Cpu)?
+        .squeeze(0)?
+        .permute((1, 2, 0))?
+        .flatten_all()?
+        .to_vec1()
+}

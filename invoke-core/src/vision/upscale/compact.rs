@@ -1,0 +1,92 @@
+//! `SRVGGNetCompact` of Real-ESRGAN: convolutions at the picture's size, pixels from channels at the end, added to the enlarged picture.
+
+use candle_core::Tensor;
+
+use super::{Network, Shape};
+use crate::{
+    diffusion::{
+        Result,
+        ops::{Conv2d, add, enlarge_nearest, pixel_shuffle, prelu},
+        weights::Weights,
+    },
+    vision::layers::conv,
+};
+
+/// The network.
+#[derive(Debug)]
+pub(super) struct Compact {
+    /// Convolutions with the slopes that follow them.
+    body: Vec<(Conv2d, Tensor)>,
+    last: Conv2d,
+    shape: Shape,
+}
+
+/// Side of the squares and number of channels that `wide` channels divide into, the picture's own number before others.
+pub(super) fn scale_and_channels(wide: usize, channels: usize) -> Option<(usize, usize)> {
+    [channels, 3, 4, 1].into_iter().find_map(|c| {
+        let squares = (c > 0 && wide.is_multiple_of(c)).then(|| wide / c)?;
+        let side = squares.isqrt();
+        (side > 0 && side * side == squares).then_some((side, c))
+    })
+}
+
+impl Compact {
+    pub(super) fn load(weights: &Weights) -> Result<Self> {
+        let body = weights.at("body");
+        let channels = body.require("0.weight")?.get(1).copied().unwrap_or_default();
+        let mut layers = Vec::new();
+        let mut index = 0;
+        while body.has(&format!("{}.weight", index + 1)) {
+            layers.push((conv(&body.at(index))?, body.read(&format!("{}.weight", index + 1))?));
+            index += 2;
+        }
+        let last = conv(&body.at(index))?;
+        let (scale, out) = scale_and_channels(last.out_channels(), channels)
+            .filter(|(_, out)| *out == channels)
+            .ok_or_else(|| {
+                weights.corrupt(format!(
+                    "its last layer gives {} channels, no square of pixels",
+                    last.out_channels()
+                ))
+            })?;
+        Ok(Self {
+            body: layers,
+            last,
+            shape: Shape {
+                scale,
+                channels: out,
+                minimum: 0,
+                multiple: 1,
+            },
+        })
+    }
+}
+
+impl Network for Compact {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut out = x.clone();
+        for (conv, slopes) in &self.body {
+            out = prelu(&conv.forward(&out)?, slopes)?;
+        }
+        let out = pixel_shuffle(&self.last.forward(&out)?, self.shape.scale)?;
+        Ok(add(&out, &enlarge_nearest(x, self.shape.scale)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_divide_into_squares() {
+        assert_eq!(scale_and_channels(48, 3), Some((4, 3)));
+        assert_eq!(scale_and_channels(12, 3), Some((2, 3)));
+        assert_eq!(scale_and_channels(3, 3), Some((1, 3)));
+        assert_eq!(scale_and_channels(4, 1), Some((2, 1)));
+        assert_eq!(scale_and_channels(7, 3), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! Models from picture to picture, most of them upscalers: told apart by their weights' names, as spandrel does.
+
+mod compact;
+mod hat;
+mod plksr;
+mod rrdb;
+mod span;
+mod swin;
+mod windows;
+
+use std::{path::Path, sync::Arc};
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::diffusion::{
+    ModelError, Result,
+    ops::{Border, crop, pad},
+    weights::{Change, Renamed, Source, Weights, open_weights},
+};
+
+use compact::Compact;
+use hat::Hat;
+use plksr::Plksr;
+use rrdb::Rrdb;
+use span::Span;
+use swin::SwinIr;
+
+/// What sizes a network takes and gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    /// Pixels of the result for each one of the picture, along a side.
+    scale: usize,
+    /// Channels of the picture.
+    channels: usize,
+    /// Smallest side.
+    minimum: usize,
+    /// What the sides must be multiples of.
+    multiple: usize,
+}
+
+/// A network from picture to picture.
+trait Network: Send + Sync + std::fmt::Debug {
+    /// What sizes it takes and gives.
+    fn shape(&self) -> Shape;
+    /// The result for `x [1, channels, h, w]` in 0 to 1.
+    fn forward(&self, x: &Tensor) -> Result<Tensor>;
+}
+
+/// A model from picture to picture.
+#[derive(Debug)]
+pub struct Upscaler {
+    network: Box<dyn Network>,
+    bytes: u64,
+}
+
+/// Prefixes of training frameworks, taken off where all names have them.
+const PREFIXES: &[&str] = &["module.", "netG."];
+
+/// The same tensors without the prefixes that training frameworks put before all names.
+pub(super) fn without_prefixes(mut source: Arc<dyn Source>) -> Arc<dyn Source> {
+    for prefix in PREFIXES {
+        let names = source.names();
+        if !names.is_empty() && names.iter().all(|name| name.starts_with(prefix)) {
+            source = Arc::new(Renamed::new(source, |name| vec![(name[prefix.len()..].to_owned(), Change::None)]));
+        }
+    }
+    source
+}
+
+impl Upscaler {
+    /// Opens a file of weights.
+    pub fn open(path: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        Self::load(open_weights(path)?, dtype, device)
+    }
+
+    /// From weights under the names of one of the known architectures.
+    pub fn load(source: Arc<dyn Source>, dtype: DType, device: &Device) -> Result<Self> {
+        let weights = Weights::new(without_prefixes(source), dtype, device);
+        let network: Box<dyn Network> = if weights.has("body.0.weight") && weights.has("body.1.weight") {
+            Box::new(Compact::load(&weights)?)
+        } else if let Some(names) = rrdb::Names::of(&weights) {
+            Box::new(Rrdb::load(&weights, &names)?)
+        } else if plksr::matches(&weights) {
+            Box::new(Plksr::load(&weights)?)
+        } else if span::matches(&weights) {
+            Box::new(Span::load(&weights)?)
+        } else if hat::matches(&weights) {
+            Box::new(Hat::load(&weights)?)
+        } else if swin::matches(&weights) {
+            Box::new(SwinIr::load(&weights)?)
+        } else {
+            return Err(
+                weights.corrupt("its weights are of none of the known upscalers (ESRGAN, HAT, PLKSR, Real-ESRGAN Compact, SPAN, SwinIR)")
+            );
+        };
+        Ok(Self {
+            network,
+            bytes: weights.bytes_loaded(),
+        })
+    }
+
+    /// Bytes of its weights.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Pixels of the result for each one of the picture, along a side.
+    pub fn scale(&self) -> usize {
+        self.network.shape().scale
+    }
+
+    /// The result for `x [1, 3, h, w]` in 0 to 1, before it is brought into that range.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let Shape { channels, .. } = self.network.shape();
+        if x.dim(1)? != channels {
+            return Err(ModelError::Input(format!(
+                "the model takes pictures of {channels} channels, this one has {}",
+                x.dim(1)?
+            )));
+        }
+        self.network.forward(x)
+    }
+
+    /// The result for `x [1, 3, h, w]` in 0 to 1: in that range, `scale` times as large. A picture of a size that the network does not take is
+    /// enlarged to the right and below, and the result cut.
+    pub fn run(&self, x: &Tensor) -> Result<Tensor> {
+        let Shape {
+            scale, minimum, multiple, ..
+        } = self.network.shape();
+        let (_, _, h, w) = x.dims4()?;
+        let wanted = |n: usize| n.max(minimum.next_multiple_of(multiple)).next_multiple_of(multiple);
+        let (tall, broad) = (wanted(h), wanted(w));
+        if (tall, broad) == (h, w) {
+            return Ok(self.forward(x)?.clamp(0f32, 1f32)?);
+        }
+        let mirrored = [(tall - h).min(h - 1), (broad - w).min(w - 1)];
+        let x = pad(x, [0, mirrored[0], 0, mirrored[1]], Border::Reflect)?;
+        let x = pad(&x, [0, tall - h - mirrored[0], 0, broad - w - mirrored[1]], Border::Replicate)?;
+        Ok(crop(&self.forward(&x)?, h * scale, w * scale)?.clamp(0f32, 1f32)?)
+    }
+}

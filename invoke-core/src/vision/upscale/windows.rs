@@ -1,0 +1,225 @@
+//! Attention within square windows of a picture, as Swin transformers and those after them have it.
+
+use candle_core::{Device, Tensor};
+
+use crate::diffusion::{
+    Result,
+    ops::{AttentionMask, Linear, attention},
+    weights::Weights,
+};
+
+/// Windows that are computed at a time: their biases are made for each head and would not fit into memory for all.
+const AT_A_TIME: usize = 64;
+
+/// How a picture is cut into windows.
+#[derive(Debug)]
+pub(super) struct Cut {
+    /// Pixels along a window's side.
+    side: usize,
+    /// The picture's height and width.
+    size: [usize; 2],
+    /// For each pixel of each window its place in the picture.
+    order: Tensor,
+    /// The other way round.
+    back: Tensor,
+    /// For each pixel of each window which part of the picture it is from: pixels of different parts do not see each other.
+    parts: Option<Vec<u8>>,
+}
+
+impl Cut {
+    /// Of a picture whose sides are multiples of `side`, after it was pushed `shift` pixels up and to the left, around its edges.
+    pub(super) fn new(h: usize, w: usize, side: usize, shift: usize, device: &Device) -> Result<Self> {
+        if side == 0 || h % side != 0 || w % side != 0 || shift >= side.max(1) {
+            return Err(candle_core::Error::Msg(format!("{h}x{w} pixels do not divide into windows of {side}")).into());
+        }
+        let (mut order, mut back, mut parts) = (Vec::new(), vec![0_u32; h * w], Vec::new());
+        // What was pushed around an edge is a part of its own, as is the last window before it.
+        let part = |at: usize, n: usize| u8::from(at >= n - side) + u8::from(at >= n - shift);
+        for window in 0..(h / side) * (w / side) {
+            let (top, left) = (window / (w / side) * side, window % (w / side) * side);
+            for pixel in 0..side * side {
+                let (y, x) = (top + pixel / side, left + pixel % side);
+                let place = (y + shift) % h * w + (x + shift) % w;
+                back[place] = order.len() as u32;
+                order.push(place as u32);
+                parts.push(3 * part(y, h) + part(x, w));
+            }
+        }
+        let count = h * w;
+        Ok(Self {
+            side,
+            size: [h, w],
+            order: Tensor::from_vec(order, count, device)?,
+            back: Tensor::from_vec(back, count, device)?,
+            parts: (shift > 0).then_some(parts),
+        })
+    }
+
+    /// Pixels `[1, h * w, c]` by windows `[windows, side², c]`.
+    pub(super) fn windows(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, _, c) = x.dims3()?;
+        let pixels = self.side * self.side;
+        Ok(x.contiguous()?.index_select(&self.order, 1)?.reshape(((), pixels, c))?)
+    }
+
+    /// Pixels `[1, h * w, c]` by larger windows around those of a cut without a shift, zeros beyond the picture: `[windows, larger², c]`.
+    pub(super) fn around(&self, x: &Tensor, larger: usize) -> Result<Tensor> {
+        let ([h, w], (_, _, c)) = (self.size, x.dims3()?);
+        let margin = (larger - self.side) / 2;
+        let mut order = Vec::new();
+        for window in 0..(h / self.side) * (w / self.side) {
+            let (top, left) = (window / (w / self.side) * self.side, window % (w / self.side) * self.side);
+            for pixel in 0..larger * larger {
+                let (y, x) = (top + pixel / larger, left + pixel % larger);
+                let inside = (margin..h + margin).contains(&y) && (margin..w + margin).contains(&x);
+                // The last row is of zeros.
+                order.push(if inside { (y - margin) * w + x - margin } else { h * w } as u32);
+            }
+        }
+        let count = order.len();
+        let order = Tensor::from_vec(order, count, x.device())?;
+        let zeros = Tensor::zeros((1, 1, c), x.dtype(), x.device())?;
+        let all = Tensor::cat(&[&x.contiguous()?, &zeros], 1)?;
+        Ok(all.index_select(&order, 1)?.reshape(((), larger * larger, c))?)
+    }
+
+    /// The other way round.
+    pub(super) fn pixels(&self, x: &Tensor) -> Result<Tensor> {
+        let (n, pixels, c) = x.dims3()?;
+        Ok(x.reshape((1, n * pixels, c))?.index_select(&self.back, 1)?)
+    }
+
+    /// Which pixels of windows `from..from + count` do not see each other: `[count, 1, side², side²]` of 0 and -100.
+    fn mask(&self, from: usize, count: usize, device: &Device) -> Result<Option<Tensor>> {
+        let Some(parts) = &self.parts else { return Ok(None) };
+        let pixels = self.side * self.side;
+        let mut mask = Vec::with_capacity(count * pixels * pixels);
+        for window in parts[from * pixels..(from + count) * pixels].chunks_exact(pixels) {
+            for a in window {
+                mask.extend(window.iter().map(|b| if a == b { 0.0_f32 } else { -100.0 }));
+            }
+        }
+        Ok(Some(Tensor::from_vec(mask, (count, 1, pixels, pixels), device)?))
+    }
+}
+
+/// Attention with a bias for each head and distance.
+#[derive(Debug)]
+pub(super) struct WindowAttention {
+    qkv: Linear,
+    out: Linear,
+    /// `[heads, side², side²]`
+    bias: Tensor,
+    heads: usize,
+}
+
+/// Side of the windows that a table of biases is for.
+pub(super) fn side_of_table(rows: usize) -> Option<usize> {
+    let all = rows.isqrt();
+    (all * all == rows && all % 2 == 1 && all <= 127).then(|| all.div_ceil(2))
+}
+
+impl WindowAttention {
+    /// `weights` has `qkv`, `proj` and `relative_position_bias_table [(2 side - 1)², heads]`.
+    pub(super) fn load(weights: &Weights, width: usize) -> Result<(Self, usize)> {
+        const TABLE: &str = "relative_position_bias_table";
+        let (rows, heads) = match weights.require(TABLE)?.as_slice() {
+            [rows, heads] if *heads > 0 && width.is_multiple_of(*heads) => (*rows, *heads),
+            other => return Err(weights.corrupt(format!("`{}.{TABLE}` has shape {other:?}", weights.path()))),
+        };
+        let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{}.{TABLE}` is of no square window", weights.path())))?;
+        let pixels = side * side;
+        let distances: Vec<u32> = (0..pixels * pixels)
+            .map(|i| {
+                let (a, b) = (i / pixels, i % pixels);
+                let apart = |a: usize, b: usize| a + side - 1 - b;
+                (apart(a / side, b / side) * (2 * side - 1) + apart(a % side, b % side)) as u32
+            })
+            .collect();
+        let distances = Tensor::from_vec(distances, pixels * pixels, weights.device())?;
+        let bias = weights.read(TABLE)?.index_select(&distances, 0)?;
+        let attention = Self {
+            qkv: weights.at("qkv").linear(width, 3 * width)?,
+            out: weights.at("proj").linear(width, width)?,
+            bias: bias.t()?.contiguous()?.reshape((heads, pixels, pixels))?,
+            heads,
+        };
+        Ok((attention, side))
+    }
+
+    /// Pixels `[1, h * w, width]` after attention within the windows of `cut`.
+    pub(super) fn forward(&self, x: &Tensor, cut: &Cut) -> Result<Tensor> {
+        let qkv = cut.windows(&self.qkv.forward(x)?)?;
+        let width = qkv.dim(2)? / 3;
+        let part = |i: usize| qkv.narrow(2, i * width, width);
+        let parts = [part(0)?, part(1)?, part(2)?];
+        let seen = wide_attention([&parts[0], &parts[1], &parts[2]], self.heads, &self.bias, |from, count| {
+            cut.mask(from, count, x.device())
+        })?;
+        Ok(self.out.forward(&cut.pixels(&seen)?)?)
+    }
+}
+
+/// Attention within each window, `q [windows, n, c]`, `k, v [windows, m, c]`, with a bias for each head `[heads, n, m]` and what `mask` adds for windows
+/// from one on, so many, `[count, 1, n, m]`.
+pub(super) fn wide_attention(
+    all: [&Tensor; 3],
+    heads: usize,
+    bias: &Tensor,
+    mask: impl Fn(usize, usize) -> Result<Option<Tensor>>,
+) -> Result<Tensor> {
+    let ((windows, n, width), m) = (all[0].dims3()?, all[1].dim(1)?);
+    let each = width / heads;
+    let mut done = Vec::new();
+    for from in (0..windows).step_by(AT_A_TIME) {
+        let count = AT_A_TIME.min(windows - from);
+        let split = |x: &Tensor, pixels: usize| -> Result<Tensor> {
+            let part = x.narrow(0, from, count)?.contiguous()?.reshape((count, pixels, heads, each))?;
+            Ok(part.permute((0, 2, 1, 3))?.contiguous()?.reshape((count * heads, pixels, each))?)
+        };
+        let (q, k, v) = (split(all[0], n)?, split(all[1], m)?, split(all[2], m)?);
+        let bias = match mask(from, count)? {
+            Some(mask) => bias.unsqueeze(0)?.broadcast_add(&mask.to_dtype(bias.dtype())?)?,
+            None => bias.unsqueeze(0)?.broadcast_as((count, heads, n, m))?.contiguous()?,
+        };
+        let bias = bias.reshape((count * heads, n, m))?;
+        let seen = attention(&q, &k, &v, 1, AttentionMask::Bias(&bias))?;
+        let seen = seen.reshape((count, heads, n, each))?.permute((0, 2, 1, 3))?.contiguous()?;
+        done.push(seen.reshape((count, n, width))?);
+    }
+    Ok(Tensor::cat(&done, 0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_and_back() -> Result<()> {
+        let x = Tensor::arange(0_f32, 4.0 * 6.0, &Device::Cpu)?.reshape((1, 24, 1))?;
+        for shift in [0, 1] {
+            let cut = Cut::new(4, 6, 2, shift, &Device::Cpu)?;
+            let windows = cut.windows(&x)?;
+            assert_eq!(windows.dims(), [6, 4, 1]);
+            let first: Vec<f32> = windows.get(0)?.flatten_all()?.to_vec1()?;
+            let expected = if shift == 0 { [0.0, 1.0, 6.0, 7.0] } else { [7.0, 8.0, 13.0, 14.0] };
+            assert_eq!(first, expected);
+            let back: Vec<f32> = cut.pixels(&windows)?.flatten_all()?.to_vec1()?;
+            assert_eq!(back, x.flatten_all()?.to_vec1::<f32>()?);
+        }
+        // The last window of a shifted cut holds pixels from all four corners; none sees another.
+        let cut = Cut::new(4, 6, 2, 1, &Device::Cpu)?;
+        let mask: Vec<f32> = cut
+            .mask(5, 1, &Device::Cpu)?
+            .expect("a shifted cut has a mask")
+            .flatten_all()?
+            .to_vec1()?;
+        assert_eq!(mask.iter().filter(|v| **v == 0.0).count(), 4);
+        assert!(Cut::new(4, 6, 4, 0, &Device::Cpu).is_err());
+        assert_eq!(
+            (side_of_table(225), side_of_table(169), side_of_table(16)),
+            (Some(8), Some(7), None)
+        );
+        Ok(())
+    }
+}

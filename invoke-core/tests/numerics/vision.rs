@@ -1,0 +1,293 @@
+//! The models of pictures held to what they are in Python, by `tests/numerics/record_vision.py`. Weights and inputs are numbers drawn from their names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use invoke_core::{
+    diffusion::{
+        ModelError,
+        weights::{Source, TensorInfo},
+    },
+    imaging::{Mode, Picture, cv},
+    vision::{
+        depth::DepthAnything,
+        edges::{AnimeLines, Hed, Lineart, PidiNet},
+        lama::Lama,
+        lines::LineDetector,
+        normals::NormalMap,
+        segment::{Label, Prompt, SegmentAnything},
+        upscale::Upscaler,
+    },
+};
+
+use crate::{Recorded, recordings};
+
+/// The script's `noise`.
+fn noise(name: &str, shape: &[usize]) -> Tensor {
+    let seed = name
+        .bytes()
+        .fold(2_166_136_261_u32, |h, byte| (h ^ u32::from(byte)).wrapping_mul(16_777_619));
+    let count: usize = shape.iter().product();
+    let number = |i: usize| {
+        let mut h = seed.wrapping_add(i as u32);
+        h = (h ^ (h >> 16)).wrapping_mul(0x7feb_352d);
+        h = (h ^ (h >> 15)).wrapping_mul(0x846c_a68b);
+        h ^= h >> 16;
+        (h >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    Tensor::from_vec((0..count).map(number).collect(), shape, &Device::Cpu).unwrap()
+}
+
+/// The script's `weight`.
+fn weight(name: &str, shape: &[usize]) -> Tensor {
+    let values = noise(name, shape);
+    if shape.len() >= 2 {
+        let inputs: usize = shape[1..].iter().product();
+        let scale = (6.0 / inputs as f64).sqrt() as f32;
+        let values: Vec<f32> = values.flatten_all().unwrap().to_vec1().unwrap();
+        return Tensor::from_vec(values.into_iter().map(|v| v * scale).collect(), shape, &Device::Cpu).unwrap();
+    }
+    if shape.is_empty() {
+        return Tensor::new(0.5_f32, &Device::Cpu).unwrap();
+    }
+    let near_one = ["weight", "running_var", "gamma", "lambda1"].iter().any(|end| name.ends_with(end));
+    if near_one {
+        ((values * 0.25).unwrap() + 1.0).unwrap()
+    } else {
+        (values * 0.1).unwrap()
+    }
+}
+
+/// Weights drawn from their names.
+#[derive(Debug)]
+struct Drawn(HashMap<String, Vec<usize>>);
+
+impl Drawn {
+    /// The weights whose shapes were recorded for `model`.
+    fn of(model: &str) -> Arc<dyn Source> {
+        let text = std::fs::read_to_string(recordings().join("vision/shapes.json")).unwrap();
+        let mut all: HashMap<String, HashMap<String, Vec<usize>>> = serde_json::from_str(&text).unwrap();
+        Arc::new(Self(all.remove(model).unwrap_or_else(|| panic!("no shapes of {model}"))))
+    }
+}
+
+impl Source for Drawn {
+    fn label(&self) -> String {
+        "drawn".into()
+    }
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+    fn info(&self, name: &str) -> Option<TensorInfo> {
+        let shape = self.0.get(name)?.clone();
+        Some(TensorInfo { shape, dtype: DType::F32 })
+    }
+    fn read(&self, name: &str) -> Result<Tensor, ModelError> {
+        Ok(weight(name, &self.0[name]))
+    }
+}
+
+/// The script's picture of some channels in 0 to 1.
+fn picture(channels: usize, h: usize, w: usize) -> Tensor {
+    ((noise("picture", &[1, channels, h, w]) * 0.5).unwrap() + 0.5).unwrap()
+}
+
+#[test]
+fn upscalers_agree_with_spandrel() {
+    let recorded = Recorded::open("vision/vision");
+    let cases = [
+        ("compact_x4", 4, (20, 24)),
+        ("compact_x1", 1, (20, 24)),
+        ("rrdb_x4", 4, (20, 24)),
+        ("rrdb_x2", 2, (20, 24)),
+        ("rrdb_x1", 1, (20, 24)),
+        ("rrdb_plus", 2, (20, 24)),
+        ("real_x4", 4, (20, 24)),
+        ("real_x2", 2, (22, 27)),
+        ("real_x1", 1, (22, 27)),
+        ("trunk_x4", 4, (20, 24)),
+        ("span", 2, (20, 24)),
+        ("span_plain", 2, (20, 24)),
+        ("plksr", 2, (20, 24)),
+        ("plksr_real", 3, (20, 24)),
+        ("plksr_sampled", 2, (20, 24)),
+    ];
+    for (name, scale, (h, w)) in cases {
+        let name = format!("upscalers/{name}");
+        let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(model.scale(), scale, "{name}");
+        let x = picture(3, h, w);
+        recorded.check(&name, &model.forward(&x).unwrap());
+        if h % 4 != 0 {
+            recorded.check(&format!("{name}.run"), &model.run(&x).unwrap());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_upscaler_is_refused() {
+    let source = Arc::new(Drawn(HashMap::from([("down.weight".to_owned(), vec![4, 4, 3, 3])])));
+    let error = Upscaler::load(source, DType::F32, &Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("none of the known upscalers"), "{error}");
+}
+
+#[test]
+fn lama_agrees_with_spandrel() {
+    let model = Lama::load(Drawn::of("lama/small"), DType::F32, &Device::Cpu).unwrap();
+    let (h, w) = (48, 40);
+    let inside = |i: usize| (10..30).contains(&(i / w)) && (8..33).contains(&(i % w));
+    let hole = (0..h * w).map(|i| if inside(i) { 1.0_f32 } else { 0.0 }).collect();
+    let hole = Tensor::from_vec(hole, (1, 1, h, w), &Device::Cpu).unwrap();
+    let filled = model.fill(&picture(3, h, w), &hole).unwrap();
+    Recorded::open("vision/vision").check("lama/small", &filled);
+    assert_eq!(
+        model
+            .fill(&picture(3, 21, 17), &hole.narrow(2, 0, 21).unwrap().narrow(3, 0, 17).unwrap())
+            .unwrap()
+            .dims(),
+        [1, 3, 21, 17]
+    );
+}
+
+#[test]
+fn edges_agree_with_the_original() {
+    let recorded = Recorded::open("vision/vision");
+    let (dtype, device) = (DType::F32, &Device::Cpu);
+    let hed = Hed::load(Drawn::of("edges/hed"), dtype, device).unwrap();
+    recorded.check("edges/hed", &hed.forward(&(picture(3, 36, 50) * 255.0).unwrap()).unwrap());
+    let lineart = Lineart::load(Drawn::of("edges/lineart"), dtype, device).unwrap();
+    recorded.check("edges/lineart", &lineart.forward(&picture(3, 24, 32)).unwrap());
+    let anime = AnimeLines::load(Drawn::of("edges/anime"), dtype, device).unwrap();
+    assert_eq!(anime.multiple(), 64);
+    let x = ((picture(3, 128, 64) * 2.0).unwrap() - 1.0).unwrap();
+    recorded.check("edges/anime", &anime.forward(&x).unwrap());
+    let pidi = PidiNet::load(Drawn::of("edges/pidi"), dtype, device).unwrap();
+    recorded.check("edges/pidi", &pidi.forward(&picture(3, 36, 50)).unwrap());
+}
+
+#[test]
+fn lines_agree_with_the_original() {
+    let mlsd = LineDetector::load(Drawn::of("lines/mlsd"), DType::F32, &Device::Cpu).unwrap();
+    let x = ((picture(4, 64, 128) * 2.0).unwrap() - 1.0).unwrap();
+    Recorded::open("vision/vision").check("lines/mlsd", &mlsd.forward(&x).unwrap());
+}
+
+#[test]
+fn depths_agree_with_transformers() {
+    let recorded = Recorded::open("vision/vision");
+    let config = serde_json::json!({
+        "backbone_config": {"hidden_size": 24, "num_hidden_layers": 4, "num_attention_heads": 3, "out_features": ["stage1", "stage2", "stage3", "stage4"]},
+        "head_hidden_size": 6, "neck_hidden_sizes": [8, 12, 16, 16], "patch_size": 14, "reassemble_factors": [4, 2, 1, 0.5],
+    });
+    for (name, h, w) in [("depth", 42, 56), ("depth_square", 42, 42)] {
+        let source = Drawn::of(&format!("depth/{name}"));
+        let model = DepthAnything::load(&config, &serde_json::Value::Null, source, DType::F32, &Device::Cpu).unwrap();
+        let x = ((picture(3, h, w) * 2.0).unwrap() - 1.0).unwrap();
+        recorded.check(&format!("depth/{name}"), &model.forward(&x).unwrap());
+    }
+}
+
+#[test]
+fn filters_agree_with_opencv() {
+    let recorded = Recorded::open("vision/vision");
+    let bytes = |name: &str| -> Vec<u8> { recorded.values(&format!("cv/{name}")).into_iter().map(|v| v as u8).collect() };
+    let grey = |data| Picture::from_samples(Mode::L, 56, 40, data).unwrap();
+    let apart = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max();
+    let noise = noise("picture", &[40, 56]).flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let image = grey(noise.into_iter().map(|v| (v * 127.5 + 127.5) as u8).collect());
+    assert_eq!(cv::gaussian_blur(&image, 3.0).data(), bytes("blur"));
+    assert_eq!(cv::gaussian_blur(&image, 1.5).data(), bytes("smooth"));
+    assert_eq!(cv::scribble(&grey(bytes("scribble_from"))).data(), bytes("scribble"));
+    assert!(apart(cv::resize_linear(&image, 75, 61).data(), &bytes("linear")) <= Some(1));
+    let mut canvas = Picture::new(Mode::L, 56, 40);
+    for line in recorded.values("cv/segments").chunks_exact(4) {
+        let [x0, y0, x1, y1] = [line[0] as i32, line[1] as i32, line[2] as i32, line[3] as i32];
+        cv::draw_line(&mut canvas, (x0, y0), (x1, y1), &[255]);
+    }
+    assert_eq!(canvas.data(), bytes("lines"));
+}
+
+#[test]
+fn transformers_that_enlarge_agree_with_spandrel() {
+    let recorded = Recorded::open("vision/vision");
+    for (name, scale) in [("shuffle", 2), ("direct", 3), ("nearest", 4), ("jpeg", 1), ("hat", 2)] {
+        let name = format!("swin/{name}");
+        let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(model.scale(), scale, "{name}");
+        recorded.check(&name, &model.forward(&picture(3, 26, 37)).unwrap());
+    }
+}
+
+#[test]
+fn normals_agree_with_the_original() {
+    let model = NormalMap::load(Drawn::of("normals/bae"), DType::F32, &Device::Cpu).unwrap();
+    Recorded::open("vision/vision").check("normals/bae", &model.forward(&picture(3, 40, 72)).unwrap());
+}
+
+#[test]
+fn segments_agree_with_transformers() {
+    let recorded = Recorded::open("vision/vision");
+    let model = SegmentAnything::load(&serde_json::Value::Null, Drawn::of("segment/sam"), 0, DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(model.resized(128, 96), (64, 48));
+    let seen = model.look(&(picture(3, 48, 64) * 255.0).unwrap(), (128, 96)).unwrap();
+    let points = vec![
+        ((20.0, 11.0), Label::Inside),
+        ((40.5, 30.0), Label::Outside),
+        ((3.0, 4.0), Label::Filler),
+    ];
+    let corners = Some([(5.0, 6.0), (50.0, 33.0)]);
+    let cases = [
+        (
+            "points",
+            Prompt {
+                points: points.clone(),
+                corners: None,
+            },
+        ),
+        ("box", Prompt { points: vec![], corners }),
+        (
+            "both",
+            Prompt {
+                points: points.clone(),
+                corners,
+            },
+        ),
+    ];
+    for (name, prompt) in cases {
+        let scores = model.scores(&seen, &prompt).unwrap();
+        recorded.check(&format!("segment/{name}"), &scores);
+        // In the picture's own pixels, twice as large.
+        let twice = Prompt {
+            points: prompt.points.iter().map(|((x, y), label)| ((x * 2.0, y * 2.0), *label)).collect(),
+            corners: prompt.corners.map(|corners| corners.map(|(x, y)| (x * 2.0, y * 2.0))),
+        };
+        assert_eq!(model.segment(&seen, &twice).unwrap().len(), 128 * 96);
+    }
+}
+
+#[test]
+fn segments_of_the_second_model_agree_with_transformers() {
+    let recorded = Recorded::open("vision/vision");
+    let backbone = serde_json::json!({
+        "blocks_per_stage": [1, 2, 2, 1], "num_attention_heads_per_stage": [1, 2, 4, 8], "window_size_per_stage": [4, 2, 6, 3],
+        "global_attention_blocks": [4],
+    });
+    let config = serde_json::json!({"vision_config": {"backbone_config": backbone}});
+    let model = SegmentAnything::load(&config, Drawn::of("segment/sam2"), 128, DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(model.resized(200, 100), (128, 128));
+    let seen = model.look(&(picture(3, 128, 128) * 255.0).unwrap(), (200, 100)).unwrap();
+    let points = vec![
+        ((20.0, 11.0), Label::Inside),
+        ((40.5, 30.0), Label::Outside),
+        ((3.0, 4.0), Label::Filler),
+    ];
+    for (name, corners) in [("second_points", None), ("second_both", Some([(5.0, 6.0), (50.0, 33.0)]))] {
+        let prompt = Prompt {
+            points: points.clone(),
+            corners,
+        };
+        recorded.check(&format!("segment/{name}"), &model.scores(&seen, &prompt).unwrap());
+        assert_eq!(model.segment(&seen, &prompt).unwrap().len(), 200 * 100);
+    }
+}
