@@ -157,6 +157,9 @@ fn response(answer: &Answer, definitions: &mut Definitions) -> Value {
             let schema = json_schema(&answer.shape, definitions);
             json!({"description": "Successful Response", "content": {"application/json": {"schema": schema}}})
         }
+        media @ "text/html" => {
+            json!({"description": "Successful Response", "content": {media: {"schema": {"type": "string"}}}})
+        }
         media => json!({"description": "Successful Response", "content": {media: {}}}),
     }
 }

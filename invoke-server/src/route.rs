@@ -304,6 +304,15 @@ impl Route {
         })
     }
 
+    /// It answers a file or text of this type, by this status.
+    pub const fn returns_media_as(self, status: u16, media: &'static str) -> Self {
+        self.answer(Answer {
+            status,
+            media,
+            shape: Shape::Binary,
+        })
+    }
+
     const fn answer(self, answer: Answer) -> Self {
         let answers = if self.answers[0].is_none() {
             [Some(answer), None]

@@ -1,6 +1,6 @@
 //! The configs of Stable Diffusion's bases, which single-file checkpoints do not carry.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::Result;
 use super::text::ClipConfig;
@@ -35,6 +35,11 @@ impl Base {
 
     /// Shapes of the denoiser, for latents of `channels`.
     pub fn unet(self, channels: usize) -> Result<UNetConfig> {
+        UNetConfig::parse(&self.unet_json(channels).to_string())
+    }
+
+    /// The denoiser's config in diffusers' form.
+    pub(super) fn unet_json(self, channels: usize) -> Value {
         let (down, up) = (["DownBlock2D", "CrossAttnDownBlock2D"], ["UpBlock2D", "CrossAttnUpBlock2D"]);
         let kinds = |names: [&str; 2], attention: &[usize]| attention.iter().map(|a| names[*a].to_owned()).collect::<Vec<_>>();
         let (widths, attention, context): (&[usize], &[usize], usize) = match self {
@@ -60,39 +65,47 @@ impl Base {
             config["projection_class_embeddings_input_dim"] = (1280 + ids * 256).into();
             config["transformer_layers_per_block"] = if self == Self::Sdxl { json!([1, 2, 10]) } else { json!(4) };
         }
-        UNetConfig::parse(&config.to_string())
+        config
     }
 
     /// Shapes of the autoencoder.
     pub fn vae(self) -> Result<VaeConfig> {
+        VaeConfig::parse(&self.vae_json().to_string())
+    }
+
+    /// The autoencoder's config in diffusers' form.
+    pub(super) fn vae_json(self) -> Value {
         let (size, scaling) = match self {
             Self::Sd1 => (512, 0.18215),
             Self::Sd2 => (768, 0.18215),
             Self::Sdxl | Self::SdxlRefiner => (1024, 0.13025),
         };
-        let config = json!({
+        json!({
             "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "norm_num_groups": 32, "latent_channels": 4,
             "sample_size": size, "scaling_factor": scaling, "force_upcast": true,
-        });
-        VaeConfig::parse(&config.to_string())
+        })
     }
 
     /// Shapes of a text encoder. Stable Diffusion 2 leaves out its last layer, which is why it has 23.
     pub fn text(self, part: TextPart) -> Result<ClipConfig> {
+        ClipConfig::parse(&self.text_json(part).to_string())
+    }
+
+    /// A text encoder's config in transformers' form.
+    pub(super) fn text_json(self, part: TextPart) -> Value {
         let (width, layers, heads, act) = match (self, part) {
             (Self::Sd1, _) | (Self::Sdxl, TextPart::First) => (768, 12, 12, "quick_gelu"),
             (Self::Sd2, _) => (1024, 23, 16, "gelu"),
             (Self::Sdxl | Self::SdxlRefiner, _) => (1280, 32, 20, "gelu"),
         };
-        let config = json!({
+        json!({
             "hidden_size": width, "intermediate_size": width * 4, "num_hidden_layers": layers, "num_attention_heads": heads,
             "vocab_size": 49408, "hidden_act": act, "eos_token_id": 49407,
-        });
-        ClipConfig::parse(&config.to_string())
+        })
     }
 
     /// The scheduler's config, in diffusers' form. A model made for v-prediction says so in its record.
-    pub fn scheduler(self) -> serde_json::Value {
+    pub fn scheduler(self) -> Value {
         let mut config = json!({
             "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000, "steps_offset": 1,
             "set_alpha_to_one": false, "skip_prk_steps": true, "clip_sample": false, "prediction_type": "epsilon", "trained_betas": null,

@@ -5,6 +5,7 @@
 
 mod blocks;
 pub mod control;
+mod convert;
 pub mod denoise;
 mod error;
 mod known;
@@ -21,6 +22,7 @@ pub mod vae;
 pub mod weights;
 
 pub use blocks::Seamless;
+pub use convert::{convert_checkpoint, tokenizers_of};
 pub(crate) use error::read_json;
 pub use error::{ModelError, Result};
 pub use known::Base;

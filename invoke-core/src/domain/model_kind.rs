@@ -1,4 +1,4 @@
-//! Words by which the wire, the records and the nodes tell models apart: the only lists of them.
+//! Words by which the wire, the records and the nodes tell models, and what is used with them, apart: the only lists of them.
 
 /// Families of models that share a latent space.
 pub const BASES: &[&str] = &[
@@ -77,6 +77,41 @@ pub const FORMATS: &[&str] = &[
     "external_api",
     "sdnq_quantized",
     "unknown",
+];
+
+/// Names of the schedulers of the Stable Diffusion families.
+pub const SCHEDULERS: &[&str] = &[
+    "ddim",
+    "ddpm",
+    "deis",
+    "deis_k",
+    "lms",
+    "lms_k",
+    "pndm",
+    "heun",
+    "heun_k",
+    "euler",
+    "euler_k",
+    "euler_a",
+    "kdpm_2",
+    "kdpm_2_k",
+    "kdpm_2_a",
+    "kdpm_2_a_k",
+    "dpmpp_2s",
+    "dpmpp_2s_k",
+    "dpmpp_2m",
+    "dpmpp_2m_k",
+    "dpmpp_2m_sde",
+    "dpmpp_2m_sde_k",
+    "dpmpp_3m",
+    "dpmpp_3m_k",
+    "dpmpp_sde",
+    "dpmpp_sde_k",
+    "er_sde",
+    "unipc",
+    "unipc_k",
+    "lcm",
+    "tcd",
 ];
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! part of a file of tensors is refused.
 
 mod cache;
+pub mod classes;
 mod hash;
 mod probe;
 mod record;
 pub mod remote;
 mod scan;
 mod shipped;
+mod starters;
 #[cfg(test)]
 mod tests;
 pub mod torch_file;
@@ -18,5 +20,6 @@ pub use cache::{CacheStats, ModelCache, PartKey};
 pub use hash::{HashError, hash_path};
 pub use probe::{Identified, ProbeError, identify};
 pub use record::{ModelRecord, Origin};
-pub use scan::{ScanError, find_models, size_of};
+pub use scan::{ScanError, find_models, size_of, weight_files};
 pub use shipped::{MODEL_DESCRIPTION, MODEL_NAME, MODEL_SIDE, write_shipped};
+pub use starters::starters;

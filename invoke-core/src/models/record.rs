@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::probe::Identified;
+use super::{classes::classified, probe::Identified};
 use crate::domain::{
     model_kind::{BASES, FORMATS, TYPES},
     validation::Issue,
@@ -104,11 +104,15 @@ impl ModelRecord {
         self.0.insert("path".into(), json!(path));
     }
 
-    /// The record with other fields of its class, as a second identification found them.
+    /// The record with the fields of the class that a second identification found. Trigger phrases stay, if the class has such.
     pub fn reidentified(&self, found: &Identified) -> Self {
         const SHARED: usize = 11;
+        const PHRASES: &str = "trigger_phrases";
         let mut map: Map<String, Value> = self.0.iter().take(SHARED).map(|(k, v)| (k.clone(), v.clone())).collect();
         map.extend(found.class.clone());
+        if let (Some(slot), Some(phrases)) = (map.get_mut(PHRASES), self.0.get(PHRASES)) {
+            slot.clone_from(phrases);
+        }
         Self(map)
     }
 
@@ -117,13 +121,12 @@ impl ModelRecord {
         &self.0
     }
 
-    /// Takes over changes: keys that the record's class has, and nothing else. A nested object (default settings) replaces the old one, absent keys of it
-    /// becoming null.
+    /// The record with changes, as the class that it then is of has it: keys that the class does not have are left out.
     ///
     /// # Errors
     /// Issues with values that no such record may have.
-    pub fn apply(&mut self, changes: &Map<String, Value>) -> Result<(), Vec<Issue>> {
-        let mut issues = Vec::new();
+    pub fn changed(&self, changes: &Map<String, Value>) -> Result<Self, Vec<Issue>> {
+        let mut map = self.0.clone();
         for (key, value) in changes {
             let allowed: Option<&[&str]> = match key.as_str() {
                 "base" => Some(BASES),
@@ -131,29 +134,15 @@ impl ModelRecord {
                 "format" => Some(FORMATS),
                 _ => None,
             };
-            let fits = allowed.is_none_or(|texts| value.as_str().is_some_and(|text| texts.contains(&text)));
-            if !fits {
-                let expected = allowed.unwrap_or_default().join(", ");
-                issues.push(Issue::new(
-                    "enum",
-                    vec!["body".into(), key.as_str().into()],
-                    format!("Input should be one of {expected}"),
-                    value.clone(),
-                ));
-                continue;
+            if let Some(words) = allowed.filter(|words| !value.as_str().is_some_and(|text| words.contains(&text))) {
+                let message = format!("Input should be one of {}", words.join(", "));
+                let loc = vec!["body".into(), key.as_str().into()];
+                return Err(vec![Issue::new("enum", loc, message, value.clone())]);
             }
-            let Some(old) = self.0.get_mut(key) else { continue };
-            match (old.as_object(), value) {
-                (Some(shape), Value::Object(new)) => {
-                    *old = shape
-                        .keys()
-                        .map(|k| (k.clone(), new.get(k).cloned().unwrap_or(Value::Null)))
-                        .collect();
-                }
-                _ => *old = value.clone(),
-            }
+            map.insert(key.clone(), value.clone());
         }
-        if issues.is_empty() { Ok(()) } else { Err(issues) }
+        let retyped = changes.get("type").is_some_and(|new| Some(new) != self.0.get("type"));
+        classified(&map, retyped).map(Self)
     }
 }
 
@@ -163,15 +152,16 @@ mod tests {
 
     #[test]
     fn a_record_takes_every_word_of_the_lists_and_no_other() {
-        let mut record = ModelRecord::parse(r#"{"key": "k", "base": "sd-1", "type": "main", "format": "diffusers"}"#).unwrap();
+        let record = ModelRecord::parse(r#"{"key": "k", "base": "sd-1", "type": "main", "format": "diffusers"}"#).unwrap();
         for (field, words) in [("base", BASES), ("type", TYPES), ("format", FORMATS)] {
+            let wrong = |word: &str| {
+                let outcome = record.changed(&Map::from_iter([(field.to_owned(), json!(word))]));
+                outcome.err().is_some_and(|issues| issues[0].kind == "enum")
+            };
             for word in words {
-                let changes = Map::from_iter([(field.to_owned(), json!(word))]);
-                assert_eq!(record.apply(&changes), Ok(()), "{field} {word}");
-                assert_eq!(record.as_map()[field], json!(word));
+                assert!(!wrong(word), "{field} {word}");
             }
-            let issues = record.apply(&Map::from_iter([(field.to_owned(), json!("toaster"))])).unwrap_err();
-            assert_eq!(issues[0].loc, ["body".into(), field.into()], "{issues:?}");
+            assert!(wrong("toaster"), "{field}");
         }
     }
 }

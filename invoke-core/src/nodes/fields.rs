@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    model_kind::{BASES, TYPES},
+    model_kind::{BASES, SCHEDULERS as SCHEDULER_NAMES, TYPES},
     shape::{Extra, HasShape, ObjectShape, Shape, choices},
 };
 
@@ -36,39 +36,7 @@ pub const SUBMODEL_TYPES: Shape = Shape::Enum(&[
 ]);
 
 /// Schedulers of the Stable Diffusion families.
-pub const SCHEDULERS: Shape = Shape::Enum(&[
-    "ddim",
-    "ddpm",
-    "deis",
-    "deis_k",
-    "lms",
-    "lms_k",
-    "pndm",
-    "heun",
-    "heun_k",
-    "euler",
-    "euler_k",
-    "euler_a",
-    "kdpm_2",
-    "kdpm_2_k",
-    "kdpm_2_a",
-    "kdpm_2_a_k",
-    "dpmpp_2s",
-    "dpmpp_2s_k",
-    "dpmpp_2m",
-    "dpmpp_2m_k",
-    "dpmpp_2m_sde",
-    "dpmpp_2m_sde_k",
-    "dpmpp_3m",
-    "dpmpp_3m_k",
-    "dpmpp_sde",
-    "dpmpp_sde_k",
-    "er_sde",
-    "unipc",
-    "unipc_k",
-    "lcm",
-    "tcd",
-]);
+pub const SCHEDULERS: Shape = Shape::Enum(SCHEDULER_NAMES);
 
 /// A value, or a list of such values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

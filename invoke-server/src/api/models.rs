@@ -1,13 +1,15 @@
 //! Models: everybody sees them, administrators change them.
 
+mod shapes;
+
 use http::StatusCode;
 use invoke_core::{
     domain::{
         Error, ModelKey,
-        model_kind::FORMATS,
         page::Direction,
-        shape::{Field, Length, Shape},
+        shape::{Length, Shape},
     },
+    models::classes::RECORD,
     nodes::fields::{MODEL_BASES, MODEL_TYPES},
     repo::models::ModelFilter,
     service::models::LinkOutcome,
@@ -15,130 +17,20 @@ use invoke_core::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::shapes::{BOOL, BOOL_OR_NULL, DIRECTION, INT, INT_OR_NULL, STR, STR_OR_NULL, STRINGS, def, object, opt, req};
+use super::shapes::{BOOL_OR_NULL, STR, STR_OR_NULL, STRINGS, def, opt, req};
 use crate::{
     call::Call,
     error::{Fault, Result},
     reply::Reply,
     route::{Access, Route},
 };
+use shapes::{
+    CHANGES, DELETED, FOUND_MODELS, HUB_REPOSITORY, HUB_TOKEN, ID, JOB_SHAPE, JOBS, KEYS, KEYS_TO_DELETE, KEYS_TO_LOOK_AT, LIST_QUERY,
+    LOOKED_AT, MODELS, ORPHANS, ORPHANS_DELETED, ORPHANS_TO_DELETE, PAIR, STARTERS, STATS_SHAPE, TOKEN_STATUS,
+};
 
 /// Bytes of a form with a picture.
 const FORM_LIMIT: usize = 64 << 20;
-
-const FORMAT: Shape = Shape::Enum(FORMATS);
-const SOURCE_TYPE: Shape = Shape::Enum(&["path", "url", "hf_repo_id", "external"]);
-const ORDER: Shape = Shape::Enum(&[
-    "default",
-    "type",
-    "base",
-    "name",
-    "format",
-    "size",
-    "created_at",
-    "updated_at",
-    "path",
-]);
-const STATUS: Shape = Shape::Enum(&[
-    "waiting",
-    "downloading",
-    "downloads_done",
-    "running",
-    "paused",
-    "completed",
-    "error",
-    "cancelled",
-]);
-const TOKEN_STATUS: Shape = Shape::Enum(&["valid", "invalid", "unknown"]);
-
-/// A record; its keys depend on what kind of model it is.
-const RECORD: Shape = Shape::Map(&Shape::Any);
-const RECORDS: Shape = Shape::list(&RECORD);
-
-object!(MODELS = "ModelsList" { req("models", RECORDS) });
-object!(CHANGES = "ModelRecordChanges" {
-    opt("source", STR_OR_NULL),
-    opt("source_type", Shape::Nullable(&SOURCE_TYPE)),
-    opt("source_api_response", STR_OR_NULL),
-    opt("source_url", STR_OR_NULL),
-    opt("name", STR_OR_NULL),
-    opt("path", STR_OR_NULL),
-    opt("description", STR_OR_NULL),
-    opt("base", Shape::Nullable(&MODEL_BASES)),
-    opt("type", Shape::Nullable(&MODEL_TYPES)),
-    opt("key", STR_OR_NULL),
-    opt("hash", STR_OR_NULL),
-    opt("file_size", INT_OR_NULL),
-    opt("format", STR_OR_NULL),
-    opt("trigger_phrases", Shape::Nullable(&STRINGS)),
-    opt("default_settings", Shape::Nullable(&RECORD)),
-    opt("provider_id", STR_OR_NULL),
-    opt("provider_model_id", STR_OR_NULL),
-    opt("capabilities", Shape::Nullable(&RECORD)),
-    opt("cpu_only", BOOL_OR_NULL),
-    opt("variant", STR_OR_NULL),
-    opt("prediction_type", Shape::Nullable(&Shape::Enum(&["epsilon", "v_prediction", "sample"]))),
-    opt("upcast_attention", BOOL_OR_NULL),
-    opt("config_path", STR_OR_NULL),
-});
-object!(JOB = "ModelInstallJob" {
-    req("id", INT),
-    def("status", STATUS, "\"waiting\""),
-    opt("error_reason", STR_OR_NULL),
-    opt("config_in", Shape::Object(&CHANGES)),
-    opt("config_out", Shape::Nullable(&RECORD)),
-    def("inplace", BOOL, "false"),
-    req("source", RECORD),
-    req("local_path", STR),
-    def("bytes", INT, "0"),
-    def("total_bytes", INT, "0"),
-    opt("source_metadata", Shape::Nullable(&RECORD)),
-    opt("download_parts", RECORDS),
-    opt("error", STR_OR_NULL),
-    opt("error_traceback", STR_OR_NULL),
-});
-object!(KEYS_TO_DELETE = "BulkDeleteModelsRequest" { req("keys", STRINGS) });
-object!(DELETED = "BulkDeleteModelsResponse" { req("deleted", STRINGS), req("failed", RECORDS) });
-object!(KEYS_TO_LOOK_AT = "BulkReidentifyModelsRequest" { req("keys", STRINGS) });
-object!(LOOKED_AT = "BulkReidentifyModelsResponse" { req("succeeded", STRINGS), req("failed", RECORDS) });
-object!(FOUND = "FoundModel" { req("path", STR), req("is_installed", BOOL) });
-object!(ORPHAN = "OrphanedModelInfo" { req("path", STR), req("absolute_path", STR), req("files", STRINGS), req("size_bytes", INT) });
-object!(ORPHANS_TO_DELETE = "DeleteOrphanedModelsRequest" { req("paths", STRINGS) });
-object!(ORPHANS_DELETED = "DeleteOrphanedModelsResponse" { req("deleted", STRINGS), req("errors", Shape::Map(&STR)) });
-object!(STATS = "CacheStats" {
-    def("hits", INT, "0"),
-    def("misses", INT, "0"),
-    def("high_watermark", INT, "0"),
-    def("in_cache", INT, "0"),
-    def("cleared", INT, "0"),
-    def("cache_size", INT, "0"),
-    opt("loaded_model_sizes", Shape::Map(&INT)),
-});
-object!(HUB_TOKEN = "Body_do_hf_login" { req("token", STR) });
-object!(PAIR = "ModelRelationshipCreateRequest" { req("model_key_1", STR), req("model_key_2", STR) });
-object!(KEYS = "ModelRelationshipBatchRequest" { req("model_keys", STRINGS) });
-
-const JOB_SHAPE: Shape = Shape::Object(&JOB);
-const JOBS: Shape = Shape::list(&JOB_SHAPE);
-const FOUND_SHAPE: Shape = Shape::Object(&FOUND);
-const FOUND_MODELS: Shape = Shape::list(&FOUND_SHAPE);
-const ORPHAN_SHAPE: Shape = Shape::Object(&ORPHAN);
-const ORPHANS: Shape = Shape::list(&ORPHAN_SHAPE);
-const STATS_SHAPE: Shape = Shape::Object(&STATS);
-object!(STARTER_MODELS = "StarterModelResponse" { req("starter_models", RECORDS), req("starter_bundles", RECORD) });
-const STARTERS: Shape = Shape::Object(&STARTER_MODELS);
-object!(HUB = "HuggingFaceModels" { req("urls", Shape::Nullable(&STRINGS)), req("is_diffusers", BOOL) });
-const HUB_REPOSITORY: Shape = Shape::Object(&HUB);
-const ID: &[Field] = &[req("id", INT)];
-const BASES: Shape = Shape::list(&MODEL_BASES);
-const LIST_QUERY: &[Field] = &[
-    opt("base_models", Shape::Nullable(&BASES)),
-    opt("model_type", Shape::Nullable(&MODEL_TYPES)),
-    opt("model_name", STR_OR_NULL),
-    opt("model_format", Shape::Nullable(&FORMAT)),
-    def("order_by", ORDER, "\"name\""),
-    def("direction", DIRECTION, "\"ASC\""),
-];
 
 #[expect(clippy::large_types_passed_by_value, reason = "done once, by the compiler")]
 const fn models(route: Route, name: &'static str, summary: &'static str) -> Route {
@@ -306,7 +198,9 @@ pub(super) const ROUTES: &[Route] = &[
         "Begins one download of an install job again",
     ),
     models(
-        Route::put("/api/v2/models/convert/{key}", Access::Admin, convert).returns(200, RECORD),
+        Route::put("/api/v2/models/convert/{key}", Access::Admin, convert)
+            .returns(200, RECORD)
+            .heavy(),
         "convert_model",
         "Converts a single-file model to a folder",
     ),
@@ -358,7 +252,7 @@ pub(super) const ROUTES: &[Route] = &[
     models(
         Route::get("/api/v2/models/install/huggingface", Access::Admin, install_by_link)
             .query(&[req("source", STR)])
-            .returns(201, Shape::Any)
+            .returns_media_as(201, "text/html")
             .heavy(),
         "install_hugging_face_model",
         "Installs a repository of the hub, for a link",
@@ -503,7 +397,7 @@ fn install(call: &mut Call<'_>) -> Result<Reply> {
     let inplace = call.query_bool("inplace").unwrap_or(false);
     let token = call.query_text("access_token");
     let models = &call.core().models;
-    Ok(Reply::created(&models.install(
+    Ok(Reply::created(&models.install_with_token(
         &call.actor,
         text(call, "source"),
         inplace,

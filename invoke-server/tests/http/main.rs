@@ -6,6 +6,7 @@ mod access;
 mod errors;
 mod files;
 mod leaks;
+mod models;
 mod names;
 mod sockets;
 mod testkit;

@@ -54,12 +54,17 @@ pub(crate) fn password(name: &str) -> String {
 impl TestApp {
     /// A server with accounts: `root`, an administrator, and the users `alice` and `bob`.
     pub(crate) fn with_accounts() -> Self {
-        Self::new(true, true).populated()
+        Self::new(true, true, |_| {}).populated()
+    }
+
+    /// The same, with other settings.
+    pub(crate) fn with_accounts_and(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::new(true, true, change).populated()
     }
 
     /// The same, with its database and pictures on the disk.
     pub(crate) fn on_disk() -> Self {
-        Self::new(true, false).populated()
+        Self::new(true, false, |_| {}).populated()
     }
 
     fn populated(mut self) -> Self {
@@ -99,16 +104,17 @@ impl TestApp {
 
     /// A server without accounts.
     pub(crate) fn single_user() -> Self {
-        Self::new(false, true)
+        Self::new(false, true, |_| {})
     }
 
-    fn new(multiuser: bool, in_memory: bool) -> Self {
+    fn new(multiuser: bool, in_memory: bool, change: impl FnOnce(&mut Settings)) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             multiuser,
             use_memory_db: in_memory,
             ..Settings::default()
         };
+        change(&mut settings);
         let core = Core::of_config(Config::from_settings(root.path(), settings), Env::system(), Door::Library).unwrap();
         let options = Options::of(core.config());
         let server = Arc::new(Server::new(core, options).unwrap());

@@ -17,7 +17,7 @@ pub fn json_schema(shape: &Shape, definitions: &mut Definitions) -> Value {
         Shape::Int(bounds) => number("integer", bounds),
         Shape::Float(bounds) => number("number", bounds),
         Shape::Str(length) => sized(json!({"type": "string"}), *length, "minLength", "maxLength"),
-        Shape::Binary => json!({"type": "string", "format": "binary"}),
+        Shape::Binary => json!({"type": "string", "contentMediaType": "application/octet-stream"}),
         Shape::DateTime => json!({"type": "string", "format": "date-time"}),
         Shape::Enum(texts) => json!({"type": "string", "enum": texts}),
         Shape::IntEnum(numbers) => json!({"type": "integer", "enum": numbers}),

@@ -19,53 +19,87 @@ fn vae(header: &Header, name: &str) -> Option<Map<String, Value>> {
         return None;
     }
     let lower = name.to_lowercase();
+    // Three families share a shape; their names tell.
+    let by_name = [("xl", "sdxl"), ("sd2", "sd-2"), ("vae", "sd-1")]
+        .into_iter()
+        .find(|(part, _)| lower.contains(part))
+        .map(|(_, base)| base);
     let base = match header.shape("decoder.conv_in.weight").and_then(|shape| shape.get(1).copied()) {
         Some(16) => "flux",
-        _ if lower.contains("xl") => "sdxl",
-        _ if lower.contains("sd2") => "sd-2",
-        _ => "sd-1",
+        Some(4) => by_name.unwrap_or("sd-1"),
+        _ => by_name?,
     };
     Some(class(
         json!({"config_path": null, "type": "vae", "format": "checkpoint", "cpu_only": null, "base": base}),
     ))
 }
 
-/// The width of the text embeddings that a LoRA's cross-attention or text encoder was trained against.
-fn token_width(header: &Header) -> Option<usize> {
-    let down = |name: &str| {
-        ["lora_down.weight", "lora_A.weight", "lora.down.weight", "hada_w1_b", "hada_w2_b"]
-            .iter()
-            .any(|s| name.ends_with(s))
-    };
-    for (name, shape) in header.iter() {
-        let flat = name.replace('.', "_");
-        let last = shape.last().copied();
-        if down(name) && shape.len() == 2 && (flat.contains("attn2_to_k") || flat.contains("attn2_to_v")) {
-            return last;
+/// The width of what a layer of a LoRA takes in, by whichever way it is decomposed.
+fn width_of(header: &Header, name: &str, shape: &[usize]) -> Option<usize> {
+    let (module, part) = name.split_once('.')?;
+    match part {
+        "lora_down.weight" | "hada_w1_b" | "hada_w2_b" | "diff" => shape.get(1).copied(),
+        "weight" if !module.contains("lora_unet_") => shape.first().copied(),
+        _ if part.contains("lokr_") => {
+            let side = |part: &str| header.shape(&format!("{module}.{part}")).and_then(|shape| shape.get(1).copied());
+            Some(side("lokr_w1")? * side("lokr_w2")?)
         }
-    }
-    let mut widths = [None, None];
-    for (name, shape) in header.iter() {
-        let flat = name.replace('.', "_");
-        if down(name) && shape.len() == 2 && (flat.contains("self_attn_q_proj") || flat.contains("self_attn_k_proj")) {
-            let second = flat.starts_with("lora_te2_") || flat.starts_with("text_encoder_2_");
-            widths[usize::from(second)] = shape.last().copied();
-        }
-    }
-    match widths {
-        [Some(a), Some(b)] => Some(a + b),
-        [a, b] => a.or(b),
+        _ => None,
     }
 }
 
-fn deep_blocks_only(header: &Header) -> bool {
+/// The width of the text embeddings that a LoRA's cross-attention or text encoder was trained against.
+fn token_width(header: &Header) -> Option<usize> {
+    let mut encoders = [None, None];
+    for (name, shape) in header.iter() {
+        let unet = name.starts_with("lora_unet_");
+        if unet && (name.contains("_attn2_to_k.") || name.contains("_attn2_to_v.") || name.contains("time_emb_proj.lora_down")) {
+            if let Some(width) = width_of(header, name, shape) {
+                return Some(width);
+            }
+        } else if name.contains("_self_attn_") {
+            let width = width_of(header, name, shape);
+            if name.starts_with("lora_te_") && width.is_some() {
+                return width;
+            }
+            for (encoder, prefix) in encoders.iter_mut().zip(["lora_te1_", "lora_te2_"]) {
+                if name.starts_with(prefix) {
+                    *encoder = width;
+                }
+            }
+            if let [Some(one), Some(other)] = encoders {
+                return Some(one + other);
+            }
+        }
+    }
+    // Names of diffusers and of PEFT.
+    header.iter().find_map(|(name, shape)| {
+        let down = ["lora_A.weight", "lora.down.weight"].iter().any(|end| name.ends_with(end));
+        let cross = ["attn2.to_k.", "attn2.to_v.", "attn2.processor.to_k_", "attn2.processor.to_v_"];
+        (down && cross.iter().any(|part| name.contains(part)))
+            .then(|| shape.last().copied())
+            .flatten()
+    })
+}
+
+/// Whether a LoRA reaches into the third transformer block or a later one of some attention, which only SDXL's denoiser has.
+fn reaches_deep(header: &Header) -> bool {
     header.iter().any(|(name, _)| {
-        let flat = name.replace('.', "_");
-        flat.split("transformer_blocks_")
-            .nth(1)
-            .and_then(|rest| rest.split('_').next())
-            .and_then(|n| n.parse::<usize>().ok())
-            .is_some_and(|n| n >= 2)
+        let unet = [
+            "down_blocks_",
+            "up_blocks_",
+            "mid_block_",
+            "input_blocks_",
+            "output_blocks_",
+            "middle_block_",
+        ];
+        let inner = name
+            .strip_prefix("lora_unet_")
+            .filter(|rest| unet.iter().any(|block| rest.starts_with(block)));
+        inner
+            .and_then(|rest| rest.split_once("_transformer_blocks_"))
+            .and_then(|(_, rest)| rest.split('_').next()?.parse::<usize>().ok())
+            .is_some_and(|block| block >= 2)
     })
 }
 
@@ -75,12 +109,28 @@ pub(super) fn lora_base(header: &Header) -> Option<&'static str> {
         Some(768) => Some("sd-1"),
         Some(1024) => Some("sd-2"),
         Some(1280 | 2048) => Some("sdxl"),
-        _ if deep_blocks_only(header) => Some("sdxl"),
+        _ if reaches_deep(header) => Some("sdxl"),
         _ => None,
     }
 }
 
+/// Whether a file says of itself that it is a LoRA of the Open Model Initiative's format for SDXL.
+fn is_omi(header: &Header) -> bool {
+    header.note("modelspec.sai_model_spec").is_some_and(|text| !text.is_empty())
+        && header.note("ot_branch") == Some("omi_format")
+        && header.note("modelspec.architecture") == Some("stable-diffusion-xl-v1-base/lora")
+}
+
 fn lora(header: &Header) -> Option<Map<String, Value>> {
+    let record = |format: &str, base: &str| {
+        class(json!({
+            "type": "lora", "trigger_phrases": null, "default_settings": {"weight": null, "weight_min": null, "weight_max": null},
+            "format": format, "base": base,
+        }))
+    };
+    if is_omi(header) {
+        return Some(record("omi", "sdxl"));
+    }
     let is_one = header.any_starts(&["lora_te_", "lora_unet_", "lora_te1_", "lora_te2_", "lora_transformer_"])
         || header.any_ends(&[
             "to_k_lora.up.weight",
@@ -92,14 +142,7 @@ fn lora(header: &Header) -> Option<Map<String, Value>> {
             "hada_w1_a",
             "hada_w2_a",
         ]);
-    if !is_one {
-        return None;
-    }
-    let base = lora_base(header)?;
-    Some(class(json!({
-        "type": "lora", "trigger_phrases": null, "default_settings": {"weight": null, "weight_min": null, "weight_max": null},
-        "format": "lycoris", "base": base,
-    })))
+    is_one.then(|| lora_base(header)).flatten().map(|base| record("lycoris", base))
 }
 
 /// Which preprocessor a control model is made for, guessed from its name as the original does.
@@ -112,9 +155,10 @@ pub(super) fn preprocessor(name: &str) -> Option<&'static str> {
         ("normal", "normalbae_image_processor"),
         ("sketch", "pidi_image_processor"),
         ("scribble", "lineart_image_processor"),
+        ("lineart anime", "lineart_anime_image_processor"),
         ("lineart_anime", "lineart_anime_image_processor"),
         ("lineart", "lineart_image_processor"),
-        ("softedge", "hed_image_processor"),
+        ("soft", "hed_image_processor"),
         ("hed", "hed_image_processor"),
         ("shuffle", "content_shuffle_image_processor"),
         ("pose", "dw_openpose_image_processor"),
@@ -134,24 +178,22 @@ fn controlnet(header: &Header, name: &str) -> Option<Map<String, Value>> {
     if !header.any_starts(&["controlnet", "control_model", "input_blocks", "controlnet_blocks"]) {
         return None;
     }
+    // The middle's bias comes last: it is as wide in all families, and decides only where nothing else is left of the model.
     const PROBES: &[&str] = &[
         "control_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight",
         "control_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight",
-        "controlnet_mid_block.bias",
         "input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight",
         "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight",
         "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight",
+        "controlnet_mid_block.bias",
     ];
-    let width = PROBES
-        .iter()
-        .find_map(|probe| header.shape(probe))
-        .and_then(|shape| shape.last().copied());
-    let base = match width {
-        Some(768) => "sd-1",
-        Some(1024) => "sd-2",
-        Some(1280 | 2048) => "sdxl",
-        _ => return None,
+    let base_of = |probe: &&str| match header.shape(probe).and_then(|shape| shape.last().copied()) {
+        Some(768) => Some("sd-1"),
+        Some(1024) => Some("sd-2"),
+        Some(1280 | 2048) => Some("sdxl"),
+        _ => None,
     };
+    let base = PROBES.iter().find_map(base_of)?;
     Some(class(json!({
         "config_path": null, "type": "controlnet", "format": "checkpoint",
         "default_settings": {"preprocessor": preprocessor(name), "fp8_storage": null}, "base": base,
@@ -171,31 +213,40 @@ fn ip_adapter(header: &Header) -> Option<Map<String, Value>> {
     Some(class(json!({"type": "ip_adapter", "format": "checkpoint", "base": base})))
 }
 
-fn embedding(header: &Header) -> Option<Map<String, Value>> {
-    let named = header.any_starts(&["string_to_param", "emb_params", "clip_g"]);
-    let vectors = header.len() < 10
-        && header
-            .iter()
-            .all(|(_, shape)| matches!(shape.len(), 1 | 2) && matches!(shape.last(), Some(768 | 1024 | 1280)));
-    if header.len() == 0 || !(named || vectors) {
-        return None;
-    }
-    let widths: Vec<usize> = header.iter().filter_map(|(_, shape)| shape.last().copied()).collect();
-    let base = match widths.iter().max() {
-        Some(768) => "sd-1",
-        Some(1024) => "sd-2",
-        Some(1280) => "sdxl",
-        _ => return None,
+/// The base of a textual inversion, by the length of its vectors.
+pub(super) fn embedding_base(header: &Header) -> Option<&'static str> {
+    let named = ["string_to_param", "emb_params", "clip_g"]
+        .iter()
+        .find_map(|name| header.shape(name));
+    let length = match named {
+        Some(shape) => shape.last().copied(),
+        None if header.len() < 10 => header.iter().next().and_then(|(_, shape)| shape.first().copied()),
+        None => None,
     };
+    match length {
+        Some(768) => Some("sd-1"),
+        Some(1024) => Some("sd-2"),
+        Some(1280) => Some("sdxl"),
+        _ => None,
+    }
+}
+
+fn embedding(header: &Header) -> Option<Map<String, Value>> {
+    let base = embedding_base(header)?;
     Some(class(json!({"type": "embedding", "format": "embedding_file", "base": base})))
 }
 
+/// An upscaler, by names that only its family has.
 fn upscaler(header: &Header) -> Option<Map<String, Value>> {
-    let esrgan_old = header.shape("model.0.weight").is_some() && header.any_starts(&["model.1.sub."]);
-    let esrgan_new = header.shape("conv_first.weight").is_some()
-        && header.any_starts(&["body.0.rdb1.", "body.0."])
-        && header.shape("conv_last.weight").is_some();
-    (esrgan_old || esrgan_new).then(|| class(json!({"base": "any", "type": "spandrel_image_to_image", "format": "checkpoint"})))
+    let has = |name: &str| header.shape(name).is_some();
+    let axes = |name: &str| header.shape(name).map(<[usize]>::len);
+    let esrgan = has("model.0.weight") && header.any_starts(&["model.1.sub."])
+        || has("conv_first.weight") && has("conv_last.weight") && header.any_starts(&["body.0.rdb1.", "body.0."]);
+    // Convolutions and the slopes between them, in one list.
+    let compact = axes("body.0.weight") == Some(4) && axes("body.1.weight") == Some(1) && axes("body.2.weight") == Some(4);
+    // Windows of attention: SwinIR, Swin2SR and HAT; DAT.
+    let windows = has("conv_first.weight") && header.any_starts(&["layers.0.residual_group.blocks.0.", "layers.0.blocks.0."]);
+    (esrgan || compact || windows).then(|| class(json!({"base": "any", "type": "spandrel_image_to_image", "format": "checkpoint"})))
 }
 
 #[cfg(test)]

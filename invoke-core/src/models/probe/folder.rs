@@ -1,6 +1,6 @@
 //! Models in folders, by the configs that diffusers and transformers put there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -61,72 +61,149 @@ fn repo_variant(folder: &Path) -> &'static str {
     if any_fp16(folder, 1) { "fp16" } else { "" }
 }
 
+/// Whether a name says that its model is one of SDXL: `xl` at the end of a word.
+fn names_xl(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    lower.match_indices("xl").any(|(at, found)| {
+        let next = lower[at + found.len()..].chars().next();
+        next.is_none_or(|c| !(c.is_alphanumeric() || c == '_'))
+    })
+}
+
+/// Files of weights in a folder, some levels deep.
+fn weights(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            if depth > 0 {
+                weights(&path, depth - 1, found);
+            }
+        } else if path.extension().is_some_and(|e| e == "safetensors") && found.len() < 1000 {
+            found.push(path);
+        }
+    }
+}
+
 /// The class of the model in a folder.
 pub(super) fn class_of(folder: &Path) -> Result<Map<String, Value>, ProbeError> {
     let unknown = || ProbeError::Unknown(folder.display().to_string());
-    for lora in ["pytorch_lora_weights.safetensors"] {
-        if folder.join(lora).is_file() {
-            let header = Header::read(&folder.join(lora))?;
-            let base = adapter::lora_base(&header).ok_or_else(unknown)?;
-            return Ok(class(json!({
-                "type": "lora", "trigger_phrases": null, "default_settings": {"weight": null, "weight_min": null, "weight_max": null},
-                "format": "diffusers", "base": base,
-            })));
-        }
+    let lora = folder.join("pytorch_lora_weights.safetensors");
+    if lora.is_file() {
+        let base = adapter::lora_base(&Header::read(&lora)?).ok_or_else(unknown)?;
+        return Ok(class(json!({
+            "type": "lora", "trigger_phrases": null, "default_settings": {"weight": null, "weight_min": null, "weight_max": null},
+            "format": "diffusers", "base": base,
+        })));
     }
     if folder.join("image_encoder.txt").is_file() {
         return ip_adapter(folder).ok_or_else(unknown);
     }
     let root = match config(&folder.join("model_index.json"))? {
-        Some(index) => index,
-        None => config(&folder.join("config.json"))?.ok_or_else(unknown)?,
+        Some(index) => Some(index),
+        None => config(&folder.join("config.json"))?,
     };
-    let kind = root
+    if let Some(found) = root.as_ref().map(|root| by_config(folder, root)).transpose()?.flatten() {
+        return Ok(found);
+    }
+    if let Some(nested) = config(&folder.join("text_encoder").join("config.json"))?
+        && let Some(found) = text_encoder(folder, &nested)
+    {
+        return Ok(found);
+    }
+    let mut files = Vec::new();
+    weights(folder, 3, &mut files);
+    files.sort();
+    let base = files.iter().find_map(|file| adapter::embedding_base(&Header::read(file).ok()?));
+    match base {
+        Some(base) => Ok(class(json!({"type": "embedding", "format": "embedding_folder", "base": base}))),
+        None if root.is_none() && files.is_empty() && !holds_models(folder, 2) => Err(ProbeError::NoModel {
+            path: folder.display().to_string(),
+            reason: "it holds neither a config nor a file of weights",
+        }),
+        None => Err(unknown()),
+    }
+}
+
+/// Whether there is a file in a folder, some levels deep, that could be a model's.
+fn holds_models(folder: &Path, depth: usize) -> bool {
+    const FILES: &[&str] = &["safetensors", "ckpt", "pt", "pth", "bin", "gguf", "onnx"];
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().map(|entry| entry.path()).any(|path| {
+        if path.is_dir() {
+            depth > 0 && holds_models(&path, depth - 1)
+        } else {
+            path.extension()
+                .and_then(|e| e.to_str())
+                .is_some_and(|e| FILES.contains(&&*e.to_ascii_lowercase()))
+        }
+    })
+}
+
+/// The name by which diffusers and transformers know what a config describes.
+fn class_name(config: &Map<String, Value>) -> &str {
+    config
         .get("_class_name")
-        .or_else(|| root.get("architectures").and_then(|a| a.get(0)))
+        .or_else(|| config.get("architectures").and_then(|a| a.get(0)))
         .and_then(Value::as_str)
-        .unwrap_or_default();
+        .unwrap_or_default()
+}
+
+/// A text encoder by itself.
+fn text_encoder(folder: &Path, config: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let variant = match config.get("hidden_size").and_then(Value::as_u64) {
+        Some(768) => "large",
+        Some(1280) => "gigantic",
+        _ => return None,
+    };
+    let known = matches!(class_name(config), "CLIPModel" | "CLIPTextModel" | "CLIPTextModelWithProjection");
+    known.then(|| {
+        class(json!({
+            "format": "diffusers", "repo_variant": repo_variant(folder), "base": "any", "type": "clip_embed", "cpu_only": null, "variant": variant,
+        }))
+    })
+}
+
+/// The class by the config of a folder's root; `None` if it is of none that is known.
+fn by_config(folder: &Path, root: &Map<String, Value>) -> Result<Option<Map<String, Value>>, ProbeError> {
     let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let number = |key: &str| root.get(key).and_then(Value::as_u64);
-    match kind {
+    let control = |kind: &str, base: &str| {
+        class(json!({
+            "format": "diffusers", "repo_variant": repo_variant(folder), "type": kind,
+            "default_settings": {"preprocessor": adapter::preprocessor(&name), "fp8_storage": null}, "base": base,
+        }))
+    };
+    Ok(match class_name(root) {
         "StableDiffusionPipeline"
         | "StableDiffusionInpaintPipeline"
         | "StableDiffusionXLPipeline"
         | "StableDiffusionXLInpaintPipeline"
         | "StableDiffusionXLImg2ImgPipeline"
-        | "LatentConsistencyModelPipeline" => main(folder)?.ok_or_else(unknown),
+        | "LatentConsistencyModelPipeline" => main(folder)?,
         "AutoencoderKL" | "AutoencoderTiny" => {
             let scaling = root.get("scaling_factor").and_then(Value::as_f64);
-            let size = number("sample_size");
-            let looks_xl = scaling == Some(0.13025) && matches!(size, Some(512 | 1024)) || name.to_lowercase().ends_with("xl");
-            let base = if looks_xl { "sdxl" } else { "sd-1" };
-            Ok(class(
+            let by_config = scaling == Some(0.13025) && matches!(number("sample_size"), Some(512 | 1024));
+            let base = if by_config || names_xl(&name) { "sdxl" } else { "sd-1" };
+            Some(class(
                 json!({"format": "diffusers", "repo_variant": repo_variant(folder), "type": "vae", "cpu_only": null, "base": base}),
             ))
         }
-        "ControlNetModel" => {
-            let base = base_of_width(number("cross_attention_dim")).ok_or_else(unknown)?;
-            Ok(class(json!({
-                "format": "diffusers", "repo_variant": repo_variant(folder), "type": "controlnet",
-                "default_settings": {"preprocessor": adapter::preprocessor(&name), "fp8_storage": null}, "base": base,
-            })))
-        }
-        "T2IAdapter" => {
-            let base = if root.get("adapter_type").and_then(Value::as_str) == Some("full_adapter_xl") {
-                "sdxl"
-            } else {
-                "sd-1"
-            };
-            Ok(class(json!({
-                "format": "diffusers", "repo_variant": repo_variant(folder), "type": "t2i_adapter",
-                "default_settings": {"preprocessor": adapter::preprocessor(&name), "fp8_storage": null}, "base": base,
-            })))
-        }
-        "CLIPVisionModelWithProjection" => Ok(class(
-            json!({"format": "diffusers", "repo_variant": repo_variant(folder), "base": "any", "type": "clip_vision", "cpu_only": null}),
-        )),
-        _ => Err(unknown()),
-    }
+        "ControlNetModel" => base_of_width(number("cross_attention_dim"))
+            .filter(|base| *base != "sdxl-refiner")
+            .map(|base| control("controlnet", base)),
+        "T2IAdapter" => match root.get("adapter_type").and_then(Value::as_str) {
+            Some("full_adapter_xl") => Some(control("t2i_adapter", "sdxl")),
+            Some("full_adapter" | "light_adapter") => Some(control("t2i_adapter", "sd-1")),
+            _ => None,
+        },
+        "CLIPVisionModelWithProjection" => Some(clip_vision(folder)),
+        "CLIPModel" if root.contains_key("vision_config") => Some(text_encoder(folder, root).unwrap_or_else(|| clip_vision(folder))),
+        _ => text_encoder(folder, root),
+    })
+}
+
+fn clip_vision(folder: &Path) -> Map<String, Value> {
+    class(json!({"format": "diffusers", "repo_variant": repo_variant(folder), "base": "any", "type": "clip_vision", "cpu_only": null}))
 }
 
 fn ip_adapter(folder: &Path) -> Option<Map<String, Value>> {
@@ -151,16 +228,19 @@ fn main(folder: &Path) -> Result<Option<Map<String, Value>>, ProbeError> {
         return Ok(None);
     };
     let variant = match unet.get("in_channels").and_then(Value::as_u64) {
+        Some(4) => "normal",
+        Some(5) if base == "sd-2" => "depth",
         Some(9) => "inpaint",
-        Some(5) => "depth",
-        _ => "normal",
+        _ => return Ok(None),
     };
-    let scheduler = config(&folder.join("scheduler").join("scheduler_config.json"))?;
-    let prediction = scheduler
-        .as_ref()
-        .and_then(|s| s.get("prediction_type"))
-        .and_then(Value::as_str)
-        .unwrap_or("epsilon");
+    let Some(scheduler) = config(&folder.join("scheduler").join("scheduler_config.json"))? else {
+        return Ok(None);
+    };
+    let prediction = match scheduler.get("prediction_type").map(Value::as_str) {
+        None => "epsilon",
+        Some(Some(known @ ("epsilon" | "v_prediction"))) => known,
+        _ => return Ok(None),
+    };
     let settings = match base {
         "sd-1" => main_settings(Some(512)),
         "sd-2" => main_settings(Some(768)),

@@ -22,16 +22,12 @@ pub(super) fn class_of(header: &Header, _name: &str) -> Option<Map<String, Value
         _ => return None,
     };
     let variant = match header.shape(FIRST_CONVOLUTION).and_then(|shape| shape.get(1).copied()) {
+        Some(4) => "normal",
         Some(9) => "inpaint",
         Some(5) if base == "sd-2" => "depth",
-        _ => "normal",
+        _ => return None,
     };
-    let trained_as_epsilon = header.note("global_step") == Some("220000");
-    let prediction = if base == "sd-2" && !trained_as_epsilon {
-        "v_prediction"
-    } else {
-        "epsilon"
-    };
+    let prediction = if base == "sd-2" { "v_prediction" } else { "epsilon" };
     let settings = if base == "sdxl-refiner" { Value::Null } else { main_settings(size) };
     Some(class(json!({
         "type": "main", "trigger_phrases": null, "default_settings": settings, "config_path": null, "format": "checkpoint",
@@ -45,7 +41,9 @@ mod tests {
 
     #[test]
     fn widths_tell_the_base() {
-        let base = |name: &str, width: usize| class_of(&Header::of(&[(name, &[320, width])]), "x").map(|c| c["base"].clone());
+        let base = |name: &str, width: usize| {
+            class_of(&Header::of(&[(name, &[320, width]), (FIRST_CONVOLUTION, &[320, 4, 3, 3])]), "x").map(|c| c["base"].clone())
+        };
         assert_eq!(base(FIRST_ATTENTION, 768), Some(json!("sd-1")));
         assert_eq!(base(FIRST_ATTENTION, 1024), Some(json!("sd-2")));
         assert_eq!(base(DEEPER_ATTENTION, 2048), Some(json!("sdxl")));

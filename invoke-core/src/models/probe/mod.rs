@@ -4,6 +4,8 @@ mod adapter;
 mod folder;
 mod header;
 mod main_model;
+#[cfg(test)]
+mod recorded;
 
 use std::path::Path;
 

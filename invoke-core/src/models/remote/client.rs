@@ -3,7 +3,11 @@
 //! The address is judged where names become addresses, and the connection is opened to the very addresses that were judged, so that a name that
 //! answers differently the second time gains nothing. Redirects are followed here, one by one, each judged the same way.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use ureq::{
     Agent, Body, Proxy,
@@ -14,7 +18,7 @@ use ureq::{
         transport::{DefaultConnector, NextTimeout},
     },
 };
-use url::Url;
+use url::{Host, Url};
 
 use super::address::is_public;
 
@@ -75,6 +79,7 @@ impl HttpError {
 pub struct Client {
     config: Config,
     allow_private: bool,
+    proxied: bool,
     #[cfg(test)]
     pretended: Option<(String, u16)>,
 }
@@ -83,6 +88,7 @@ pub struct Client {
 #[derive(Debug, Clone)]
 pub struct Line {
     agent: Agent,
+    allow_private: bool,
 }
 
 /// A reply whose body is still to be read.
@@ -184,6 +190,7 @@ impl Client {
         Ok(Self {
             config,
             allow_private: policy.allow_private,
+            proxied: policy.proxy.is_some(),
             #[cfg(test)]
             pretended: None,
         })
@@ -202,13 +209,15 @@ impl Client {
     /// Connections for one piece of work.
     pub fn line(&self) -> Line {
         let judge = Judge {
-            allow_private: self.allow_private,
+            // A proxy is the operator's choice, wherever it stands; the names that it resolves are its own business.
+            allow_private: self.allow_private || self.proxied,
             inner: DefaultResolver::default(),
             #[cfg(test)]
             pretended: self.pretended.clone(),
         };
         Line {
             agent: Agent::with_parts(self.config.clone(), DefaultConnector::default(), judge),
+            allow_private: self.allow_private,
         }
     }
 }
@@ -220,6 +229,9 @@ impl Line {
         for _ in 0..=MOST_REDIRECTS {
             if !matches!(at.scheme(), "http" | "https") || !at.has_host() {
                 return Err(HttpError::Scheme(at.to_string()));
+            }
+            if !self.allow_private && literal(&at).is_some_and(|address| !is_public(address)) {
+                return Err(HttpError::Private(at.host_str().unwrap_or_default().to_owned()));
             }
             let mut request = self.agent.get(at.as_str()).header("accept-encoding", "identity");
             for (name, value) in headers {
@@ -252,6 +264,15 @@ impl Line {
     /// Ends every connection at once, whoever waits on it, and opens no more.
     pub fn cut(&self) {
         self.agent.clone().shutdown();
+    }
+}
+
+/// The address that stands in a URL in place of a name, in whichever spelling.
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
     }
 }
 
@@ -306,6 +327,16 @@ mod tests {
             let error = line.get(&text.parse().unwrap(), &[], None).unwrap_err();
             assert!(matches!(error, HttpError::Private(_)), "{text}: {error}");
         }
+        // A proxy may stand on this machine; it is not asked for what is plainly private.
+        let policy = Policy {
+            proxy: Some("http://127.0.0.1:9".into()),
+            ..Policy::default()
+        };
+        let proxied = Client::new(&policy).unwrap().line();
+        let error = proxied.get(&"http://10.0.0.1/x".parse().unwrap(), &[], None).unwrap_err();
+        assert!(matches!(error, HttpError::Private(_)), "{error}");
+        let error = proxied.get(&"http://example.com/x".parse().unwrap(), &[], None).unwrap_err();
+        assert!(matches!(error, HttpError::Failed { .. }), "{error}");
         let error = line.get(&"ftp://example.com/x".parse().unwrap(), &[], None).unwrap_err();
         assert!(matches!(error, HttpError::Scheme(_)), "{error}");
     }

@@ -71,13 +71,16 @@ impl Stop {
 }
 
 /// Why a file is not there.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// Somebody stopped it.
+    #[error("it was stopped")]
     Stopped,
     /// It broke off, or the other side does not go on with it; the part says which. What is there stays.
+    #[error("it broke off")]
     Interrupted,
     /// It failed: class and text.
+    #[error("{0}: {1}")]
     Failed(String, String),
 }
 
@@ -335,7 +338,7 @@ fn finish(part: &mut Part, path: &Path, hasher: Option<Sha256>) -> Result<(), Fe
                 hasher
             }
         };
-        let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = format!("{:x}", hasher.finalize());
         if !found.eq_ignore_ascii_case(expected) {
             std::fs::remove_file(&unfinished)?;
             return Err(FetchError::failed(

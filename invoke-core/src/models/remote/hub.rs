@@ -115,6 +115,14 @@ impl Hub {
         Some(url)
     }
 
+    /// Address of a file of a repository's main revision.
+    pub fn file(&self, id: &str, path: &str) -> Option<Url> {
+        let (owner, name) = id.split_once('/').filter(|_| is_repository_id(id))?;
+        let mut place = vec![owner, name, "resolve", "main"];
+        place.extend(path.split('/'));
+        self.address(&place)
+    }
+
     /// `owner/name` if an address is that of a repository's page.
     pub fn repository_of_page(&self, url: &Url) -> Option<String> {
         let known = url.host_str() == self.base.host_str() || url.host_str() == Some("huggingface.co");

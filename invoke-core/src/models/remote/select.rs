@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_files_are_those_that_the_original_takes() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/models/selection.json");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/probe/selection.json");
         let recorded: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         let texts = |value: &Value| -> Vec<String> { value.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect() };
         for repository in recorded.as_array().unwrap() {

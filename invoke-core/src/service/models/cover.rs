@@ -34,6 +34,7 @@ impl Models {
     /// Sets a model's picture.
     pub fn set_cover(&self, actor: &Actor, key: &str, content_type: Option<&str>, bytes: &[u8]) -> Result<()> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let _claim = self.claim(key)?;
         self.shared
             .db
             .read(|tx| repo::find(tx, &leave, key))?
@@ -66,6 +67,7 @@ impl Models {
     /// Takes a model's picture away.
     pub fn delete_cover(&self, actor: &Actor, key: &str) -> Result<()> {
         authorize_global::<acts::ManageModels>(actor)?;
+        let _claim = self.claim(key)?;
         if self.remove_cover(key)? {
             Ok(())
         } else {

@@ -5,13 +5,62 @@ use serde_json::{Map, Value, json};
 use super::Models;
 use crate::{
     authz::{Actor, Permit, acts, authorize_global},
-    domain::{Error, Result},
-    models::{ModelRecord, identify},
+    domain::{
+        Error, Result,
+        validation::{Issue, Step},
+    },
+    models::{Identified, ModelRecord, ProbeError, hash_path, identify, size_of},
     repo::models as repo,
 };
 
 fn absent() -> Error {
     Error::NotFound("model not found".into())
+}
+
+/// Changes whose page on the web, if they name one, is one; an empty text stands for none.
+pub(super) fn with_page(changes: &Map<String, Value>) -> Result<Map<String, Value>> {
+    const PAGE: &str = "source_url";
+    let mut changes = changes.clone();
+    if let Some(Value::String(page)) = changes.get(PAGE) {
+        if page.is_empty() {
+            changes.insert(PAGE.into(), Value::Null);
+        } else if !page.starts_with("https://") && !page.starts_with("http://") {
+            let text = "Value error, source_url must be an http or https URL";
+            return Err(Error::Invalid(vec![Issue::new(
+                "value_error",
+                vec!["body".into(), PAGE.into()],
+                text,
+                json!(page),
+            )]));
+        }
+    }
+    Ok(changes)
+}
+
+/// What is wrong with a change, in one text: the words are right and do not go together.
+fn not_taken(issues: Vec<Issue>) -> Error {
+    if issues.iter().any(|issue| issue.kind == "enum" && issue.loc.len() == 2) {
+        return Error::Invalid(issues);
+    }
+    let texts: Vec<String> = issues
+        .iter()
+        .map(|issue| {
+            let field: Vec<String> = issue.loc.iter().skip(1).map(step_text).collect();
+            if field.is_empty() {
+                issue.msg.clone()
+            } else {
+                format!("{}: {}", field.join("."), issue.msg)
+            }
+        })
+        .collect();
+    Error::Conflict(texts.join("; "))
+}
+
+fn step_text(step: &Step) -> String {
+    match step {
+        Step::Key(key) => key.clone(),
+        Step::Index(index) => index.to_string(),
+    }
 }
 
 /// Why a key cannot name a model, if it cannot.
@@ -21,7 +70,7 @@ pub(super) fn key_fault(key: &str) -> Option<String> {
 }
 
 impl Models {
-    fn found(&self, leave: &Permit<acts::ManageModels, ()>, key: &str) -> Result<ModelRecord> {
+    pub(super) fn found(&self, leave: &Permit<acts::ManageModels, ()>, key: &str) -> Result<ModelRecord> {
         let text = self.shared.db.read(|tx| repo::find(tx, leave, key))?;
         text.as_deref().and_then(ModelRecord::parse).ok_or_else(absent)
     }
@@ -29,8 +78,10 @@ impl Models {
     /// Changes what a record says. Keys that its class does not have are ignored.
     pub fn update(&self, actor: &Actor, key: &str, changes: &Map<String, Value>) -> Result<Value> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let changes = &with_page(changes)?;
+        let _claim = self.claim(key)?;
         let record = self.shared.db.write(|tx| -> Result<_> {
-            let mut record = repo::find(tx, &leave, key)?
+            let record = repo::find(tx, &leave, key)?
                 .as_deref()
                 .and_then(ModelRecord::parse)
                 .ok_or_else(absent)?;
@@ -42,7 +93,7 @@ impl Models {
             {
                 return Err(Error::Conflict(format!("A model with path '{path}' is already installed")));
             }
-            record.apply(changes).map_err(Error::Invalid)?;
+            let record = record.changed(changes).map_err(not_taken)?;
             repo::replace(tx, &leave, key, &json!(record).to_string(), self.shared.env.now())?;
             Ok(record)
         })?;
@@ -53,15 +104,22 @@ impl Models {
     /// Deletes a model: its record, its picture, and its files where they lie below the models' folder.
     pub fn delete(&self, actor: &Actor, key: &str) -> Result<()> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let _claim = self.claim(key)?;
         let record = self.found(&leave, key)?;
-        if !self.shared.db.write(|tx| repo::delete(tx, &leave, key))? {
+        self.delete_claimed(&leave, &record)
+    }
+
+    /// Deletes a model whose key is claimed.
+    pub(super) fn delete_claimed(&self, leave: &Permit<acts::ManageModels, ()>, record: &ModelRecord) -> Result<()> {
+        let key = record.key();
+        if !self.shared.db.write(|tx| repo::delete(tx, leave, key))? {
             return Err(absent());
         }
         self.installer.forget_loaded(key);
         if let Err(error) = self.remove_cover(key) {
             tracing::warn!("the picture of a deleted model could not be removed: {error}");
         }
-        let place = self.path_of(&record);
+        let place = self.path_of(record);
         if self.shared.layout.is_below_models_dir(&place) {
             let removed = if place.is_dir() {
                 std::fs::remove_dir_all(&place)
@@ -105,9 +163,20 @@ impl Models {
     /// Looks again what a model is. Its name and what people wrote stay.
     pub fn reidentify(&self, actor: &Actor, key: &str) -> Result<Value> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let _claim = self.claim(key)?;
         let record = self.found(&leave, key)?;
-        let found = identify(&self.path_of(&record)).map_err(|error| Error::BadRequest(error.to_string()))?;
-        let record = record.reidentified(&found);
+        let path = self.path_of(&record);
+        let found = match identify(&path) {
+            Err(ProbeError::Unknown(_)) => Identified::unknown(&path),
+            other => other.map_err(|error| Error::BadRequest(error.to_string()))?,
+        };
+        let mut measured = Map::new();
+        measured.insert(
+            "hash".into(),
+            json!(hash_path(&path).map_err(|error| Error::internal("hashing a model", error))?),
+        );
+        measured.insert("file_size".into(), json!(size_of(&path)?));
+        let record = record.reidentified(&found).changed(&measured).map_err(not_taken)?;
         self.shared
             .db
             .write(|tx| repo::replace(tx, &leave, key, &json!(record).to_string(), self.shared.env.now()))?;
@@ -119,21 +188,5 @@ impl Models {
     pub fn bulk_reidentify(&self, actor: &Actor, keys: &[String]) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
         Ok(Self::each(keys, |key| self.reidentify(actor, key).map(|_| ()), "succeeded"))
-    }
-
-    /// Converts a single-file main model to a folder.
-    pub fn convert(&self, actor: &Actor, key: &str) -> Result<Value> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
-        let record = self.found(&leave, key)?;
-        let convertible =
-            record.model_type() == "main" && record.format() == "checkpoint" && matches!(record.base(), "sd-1" | "sd-2" | "sdxl");
-        if !convertible {
-            return Err(Error::BadRequest(format!(
-                "The model with key {key} is not a main SD 1/2/XL checkpoint model."
-            )));
-        }
-        Err(Error::Conflict(
-            "Single-file models are used as they are; there is nothing that a conversion would gain".into(),
-        ))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Fault, InstallJob, InstallSource, Models,
     download::Worker,
-    edit::key_fault,
+    edit::{key_fault, with_page},
     installer::FOLDERS,
     marker,
     plan::{client, plan},
@@ -37,13 +37,25 @@ pub(super) struct Order<'o> {
 }
 
 impl Models {
-    /// Asks for a model to be installed. `wishes` are what its record shall say, `token` is sent along where its files are fetched. Which files those
-    /// are is found out before this returns.
-    pub fn install(&self, actor: &Actor, source: &str, inplace: bool, token: Option<&str>, wishes: Map<String, Value>) -> Result<Value> {
+    /// Asks for a model to be installed: one of this machine, of an address, or of the hub. `wishes` are what its record shall say.
+    pub fn install(&self, actor: &Actor, source: &str, inplace: bool, wishes: Map<String, Value>) -> Result<Value> {
+        self.install_with_token(actor, source, inplace, None, wishes)
+    }
+
+    /// The same with a token, which is sent along where its files are fetched. Which files those are is found out before this returns.
+    pub fn install_with_token(
+        &self,
+        actor: &Actor,
+        source: &str,
+        inplace: bool,
+        token: Option<&str>,
+        wishes: Map<String, Value>,
+    ) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
         if let Some(text) = wishes.get("key").and_then(Value::as_str).and_then(key_fault) {
             return Err(Error::Unprocessable(text));
         }
+        let wishes = with_page(&wishes)?;
         let token = token.filter(|token| !token.is_empty()).map(|token| Token {
             secret: Secret::new(token),
             shown: true,
@@ -65,7 +77,7 @@ impl Models {
                 std::fs::create_dir_all(folder)?;
             }
         } else if let InstallSource::External { .. } = &job.source {
-            job.local_path = self.shared.layout.models_dir().to_owned();
+            self.shared.layout.models_dir().clone_into(&mut job.local_path);
         }
         Ok(self.installer.add(job).to_json())
     }
@@ -86,7 +98,7 @@ impl Models {
     }
 
     /// Does something with a job, and returns the job as it is then.
-    fn with_job(&self, actor: &Actor, id: u64, act: impl FnOnce() -> Option<InstallJob>) -> Result<Value> {
+    fn with_job(actor: &Actor, id: u64, act: impl FnOnce() -> Option<InstallJob>) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
         act()
             .map(|job| job.to_json())
@@ -95,28 +107,28 @@ impl Models {
 
     /// Calls an install job off.
     pub fn cancel_install(&self, actor: &Actor, id: u64) -> Result<Value> {
-        self.with_job(actor, id, || self.installer.cancel(id))
+        Self::with_job(actor, id, || self.installer.cancel(id))
     }
 
     /// Pauses the downloads of an install job; one without downloads goes on.
     pub fn pause_install(&self, actor: &Actor, id: u64) -> Result<Value> {
-        self.with_job(actor, id, || self.installer.pause(id))
+        Self::with_job(actor, id, || self.installer.pause(id))
     }
 
     /// Goes on with a paused install job.
     pub fn resume_install(&self, actor: &Actor, id: u64) -> Result<Value> {
-        self.with_job(actor, id, || self.installer.resume(id))
+        Self::with_job(actor, id, || self.installer.resume(id))
     }
 
     /// Begins those files of an install job anew that failed or that cannot be gone on with.
     pub fn restart_failed_install(&self, actor: &Actor, id: u64) -> Result<Value> {
-        self.with_job(actor, id, || self.installer.restart_failed(id))
+        Self::with_job(actor, id, || self.installer.restart_failed(id))
     }
 
     /// Begins one file of an install job, named by its address, anew.
     pub fn restart_install_file(&self, actor: &Actor, id: u64, url: &str) -> Result<Value> {
         let url = url::Url::parse(url).map_or_else(|_| url.to_owned(), String::from);
-        self.with_job(actor, id, || self.installer.restart_file(id, &url))
+        Self::with_job(actor, id, || self.installer.restart_file(id, &url))
     }
 
     /// Drops the jobs that are over.
@@ -210,13 +222,26 @@ impl Models {
         }
         let hash = hash_path(path).map_err(|e| fault("OSError")(&e))?;
         let size = size_of(path).map_err(|e| fault("OSError")(&e))?;
-        let mut record = ModelRecord::new(&key, &hash, &place, size, &found, &order.origin);
+        let record = ModelRecord::new(&key, &hash, &place, size, &found, &order.origin);
         let mut wishes = wishes.clone();
         for fixed in ["key", "path", "source", "source_type", "source_api_response"] {
             wishes.shift_remove(fixed);
         }
         wishes.retain(|_, value| !value.is_null());
-        record.apply(&wishes).map_err(|issues| {
+        // What it is follows from its content; a wish can agree or make it nothing known, not another thing.
+        let agrees = |name: &str| wishes.get(name).is_none_or(|wish| wish.as_str() == found.class[name].as_str());
+        let record = if ["type", "format", "base"].iter().all(|name| agrees(name)) {
+            record
+        } else if self.shared.config.settings().allow_unknown_models {
+            for name in ["type", "format", "base", "variant"] {
+                wishes.shift_remove(name);
+            }
+            record.reidentified(&Identified::unknown(path))
+        } else {
+            let text = format!("Could not identify model for {}", path.display());
+            return Err(("InvalidModelConfigException".into(), text));
+        };
+        let record = record.changed(&wishes).map_err(|issues| {
             let text = issues.iter().map(|issue| issue.msg.clone()).collect::<Vec<_>>().join("; ");
             ("ValueError".to_owned(), text)
         })?;
@@ -328,7 +353,7 @@ impl Models {
 /// Fields of the class of models that providers run.
 fn external_class(provider: &str, model: &str, capabilities: Option<Value>, settings: Option<Value>) -> Map<String, Value> {
     let Value::Object(mut all) = json!({
-        "modes": ["txt2img"], "supports_reference_images": false, "supports_negative_prompt": false, "supports_seed": false,
+        "modes": ["txt2img"], "supports_reference_images": false, "supports_negative_prompt": true, "supports_seed": false,
         "supports_guidance": false, "supports_steps": false, "max_images_per_request": null, "max_image_size": null,
         "allowed_aspect_ratios": null, "aspect_ratio_sizes": null, "resolution_presets": null, "max_reference_images": null,
         "mask_format": "none", "input_image_required_for": null,

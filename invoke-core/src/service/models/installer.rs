@@ -2,7 +2,7 @@
 //!
 //! Files are fetched by a few threads, a job by one of them; models are installed by one thread, in the order in which their files were there.
 
-use std::{path::Path, sync::Arc, thread::JoinHandle};
+use std::{collections::HashSet, path::Path, sync::Arc, thread::JoinHandle};
 
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
@@ -28,6 +28,10 @@ pub struct Installer {
     pub(super) desk: Arc<Desk>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     forget: Mutex<Option<Forget>>,
+    /// Held while a model is converted.
+    pub(super) converting: Mutex<()>,
+    /// Keys of models with which something is being done.
+    pub(super) claims: Mutex<HashSet<String>>,
 }
 
 /// Where jobs wait and are looked up.
@@ -75,6 +79,8 @@ impl Installer {
             desk: Arc::new(desk),
             threads: Mutex::default(),
             forget: Mutex::default(),
+            converting: Mutex::default(),
+            claims: Mutex::default(),
         }
     }
 
@@ -150,7 +156,7 @@ impl Installer {
             (entry.job.clone(), !entry.busy)
         };
         if idle {
-            self.desk.clean(&job);
+            Desk::clean(&job);
             self.desk.announce(&job, InstallStage::Cancelled);
         }
         Some(job)
@@ -244,7 +250,7 @@ impl Desk {
             let (living, superfluous) = (entry.job.clone(), job);
             drop(state);
             if superfluous.folder != living.folder {
-                self.clean(&superfluous);
+                Self::clean(&superfluous);
             }
             return living;
         }
@@ -303,7 +309,7 @@ impl Desk {
     }
 
     /// Removes the folder of a job's files. Nothing else is ever removed: the folder is one of those that jobs make.
-    pub(super) fn clean(&self, job: &InstallJob) {
+    pub(super) fn clean(job: &InstallJob) {
         let Some(folder) = job.folder.as_deref().filter(|folder| is_ours(folder)) else {
             return;
         };
@@ -317,6 +323,7 @@ impl Desk {
 
     /// Ends a job by an error: its files go, so that all of them are fetched if somebody begins it again.
     pub(super) fn fail(&self, id: u64, (class, text): Fault) {
+        self.read(id, InstallJob::clone).iter().for_each(Self::clean);
         let failed = self.change(id, |job| {
             let fault = if job.got_a_page() {
                 let place = job.local_path.display();
@@ -335,7 +342,6 @@ impl Desk {
             }
         });
         let Some(job) = failed else { return };
-        self.clean(&job);
         let (error_type, error) = job.error.clone().unwrap_or_default();
         tracing::warn!("a model could not be installed from {}: {error_type}: {error}", job.source.kind());
         self.announce(&job, InstallStage::Failed { error_type, error });
@@ -407,7 +413,7 @@ impl Desk {
         let cancelled = (entry.job.status == JobStatus::Cancelled).then(|| entry.job.clone());
         drop(state);
         if let Some(job) = cancelled {
-            self.clean(&job);
+            Self::clean(&job);
             self.announce(&job, InstallStage::Cancelled);
         }
         self.changed.notify_all();
@@ -448,12 +454,12 @@ impl Desk {
     }
 
     fn complete(&self, id: u64, record: Value) {
+        self.read(id, InstallJob::clone).iter().for_each(Self::clean);
         let done = self.change(id, |job| {
             job.record = Some(record.clone());
             job.status = JobStatus::Completed;
         });
         let Some(job) = done else { return };
-        self.clean(&job);
         let stage = InstallStage::Complete {
             key: record["key"].as_str().unwrap_or_default().to_owned(),
             total_bytes: job.total_bytes,

@@ -75,7 +75,7 @@ pub(super) fn read(folder: &Path) -> Option<InstallJob> {
     let mut wishes = marker.get("config_in").and_then(Value::as_object).cloned().unwrap_or_default();
     wishes.retain(|_, value| !value.is_null());
     let mut job = InstallJob::new(source, wishes);
-    job.local_path = folder.to_owned();
+    folder.clone_into(&mut job.local_path);
     job.folder = Some(folder.to_owned());
     // What was whole is looked at again: it takes one question a file, and files may have been touched since.
     job.status = if status == JobStatus::Paused { status } else { JobStatus::Waiting };

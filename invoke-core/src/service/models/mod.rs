@@ -1,5 +1,6 @@
 //! Installed models: everybody sees them, administrators change them.
 
+mod convert;
 mod cover;
 mod download;
 mod downloaded;

@@ -11,7 +11,7 @@ use super::Models;
 use crate::{
     authz::{Actor, acts, authorize_global},
     domain::{Error, Result},
-    models::{find_models, size_of},
+    models::{find_models, weight_files},
     repo::models as repo,
 };
 
@@ -66,16 +66,16 @@ impl Models {
             if known.iter().any(|place| place.starts_with(&path)) {
                 continue;
             }
-            let files: Vec<String> = find_models(&path)
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|f| f.strip_prefix(&path).ok())
-                .map(|f| f.display().to_string())
-                .collect();
-            if files.is_empty() {
+            let found = weight_files(&path).map_err(|error| Error::internal("looking through the models' folder", error))?;
+            if found.is_empty() {
                 continue;
             }
-            let size = size_of(&path)?;
+            let size: u64 = found.iter().map(|(_, bytes)| bytes).sum();
+            let files: Vec<String> = found
+                .iter()
+                .filter_map(|(file, _)| file.strip_prefix(&path).ok())
+                .map(|file| file.display().to_string())
+                .collect();
             let about = json!({"path": name, "absolute_path": path.display().to_string(), "files": files, "size_bytes": size});
             orphans.push((path, about));
         }

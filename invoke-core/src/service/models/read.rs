@@ -7,7 +7,7 @@ use crate::{
     authz::{Actor, acts, authorize_global},
     domain::{Error, ModelKey, Result, page::Direction},
     engine::ModelOnDisk,
-    models::ModelRecord,
+    models::{ModelRecord, starters},
     repo::models::{self as repo, ModelFilter},
 };
 
@@ -88,10 +88,15 @@ impl Models {
         found.ok_or_else(|| Error::NotFound("No model found with this hash".into()))
     }
 
-    /// Models that could be installed by a click, and groups of them. None: this program downloads nothing.
+    /// Models that could be installed by a click, and groups of them; each is marked if a model from its source, or of its name, base and type, is
+    /// installed.
     pub fn starters(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
-        Ok(json!({"starter_models": [], "starter_bundles": {}}))
+        let all = self.records(actor, &ModelFilter::default(), "name", Direction::Asc)?;
+        Ok(starters(&|source, name, base, kind| {
+            let same = |record: &ModelRecord| record.name() == name && record.base() == base && record.model_type() == kind;
+            all.iter().any(|record| record.source() == source || same(record))
+        }))
     }
 
     /// Records whose files are gone.
@@ -99,7 +104,7 @@ impl Models {
         let all = self.records(actor, &ModelFilter::default(), "name", Direction::Asc)?;
         Ok(all
             .iter()
-            .filter(|record| !self.path_of(record).exists())
+            .filter(|record| record.base() != "external" && record.format() != "external_api" && !self.path_of(record).exists())
             .map(|record| self.dressed(record))
             .collect())
     }

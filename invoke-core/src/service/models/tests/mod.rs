@@ -1,5 +1,6 @@
 //! Installing models from addresses and from the hub, against a server in this process.
 
+mod convert;
 mod hub;
 mod remote;
 mod server;
@@ -111,7 +112,7 @@ impl Kit {
     fn install_with(&self, source: &str, token: Option<&str>) -> u64 {
         let job = self
             .models
-            .install(&Actor::local_operator(), source, false, token, Map::new())
+            .install_with_token(&Actor::local_operator(), source, false, token, Map::new())
             .unwrap();
         job["id"].as_u64().unwrap()
     }
@@ -172,6 +173,24 @@ impl Drop for Kit {
         self.server.open();
         self.models.installer.stop();
     }
+}
+
+/// A safetensors file of zeros, single precision.
+fn zeros(tensors: &[(&str, &[usize])]) -> Vec<u8> {
+    let (mut header, mut end) = (Map::new(), 0);
+    for (name, shape) in tensors {
+        let begin = end;
+        end += shape.iter().product::<usize>() * 4;
+        header.insert(
+            (*name).into(),
+            json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}),
+        );
+    }
+    let header = Value::Object(header).to_string();
+    let mut file = u64::try_from(header.len()).unwrap().to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    file.resize(file.len() + end, 0);
+    file
 }
 
 /// A LoRA for SD-1 in a file of some 200 KiB.

@@ -23,8 +23,8 @@ fn open() -> Settings {
 fn a_model_is_installed_from_an_address_and_its_way_is_told() {
     let kit = Kit::new();
     kit.server.put("/files/brush.safetensors", Page::of(lora()));
-    kit.server.put("/d/42", Page::redirect("/files/brush.safetensors"));
-    let url = kit.server.url("/d/42");
+    kit.server.put("/d/42/get", Page::redirect("/files/brush.safetensors"));
+    let url = kit.server.url("/d/42/get");
     kit.server.put(
         "/files/brush.safetensors",
         Page::of(lora()).header("content-disposition", "attachment; filename=\"brush.safetensors\""),
@@ -256,18 +256,18 @@ fn tokens_come_from_the_request_or_the_configuration_and_those_are_shown_to_nobo
         }]),
         ..open()
     });
-    for path in ["/members/a.safetensors", "/members/b.safetensors", "/c.safetensors"] {
+    for path in ["/members/only/a.safetensors", "/members/only/b.safetensors", "/c.safetensors"] {
         kit.server.put(path, Page::of(lora()));
     }
     let sent = |path: &str| kit.server.asked(path)[0].headers.get("authorization").cloned();
-    let job = kit.wait(kit.install(&kit.server.url("/members/a.safetensors")), "completed");
-    assert_eq!(sent("/members/a.safetensors").as_deref(), Some("Bearer configured"));
+    let job = kit.wait(kit.install(&kit.server.url("/members/only/a.safetensors")), "completed");
+    assert_eq!(sent("/members/only/a.safetensors").as_deref(), Some("Bearer configured"));
     assert!(!job.to_string().contains("configured") && !format!("{:?}", kit.events.lock()).contains("configured"));
     let job = kit.wait(
-        kit.install_with(&kit.server.url("/members/b.safetensors"), Some("given")),
+        kit.install_with(&kit.server.url("/members/only/b.safetensors"), Some("given")),
         "completed",
     );
-    assert_eq!(sent("/members/b.safetensors").as_deref(), Some("Bearer given"));
+    assert_eq!(sent("/members/only/b.safetensors").as_deref(), Some("Bearer given"));
     assert_eq!(job["source"]["access_token"], json!("given"));
     kit.wait(kit.install(&kit.server.url("/c.safetensors")), "completed");
     assert_eq!(sent("/c.safetensors"), None);

@@ -1,0 +1,263 @@
+//! Models over HTTP: what an administrator does with them, what a regular user may see, and what is refused.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::testkit::TestApp;
+
+const LORA: &str = "tests/contract/pictures/addons/tiny-lora.safetensors";
+const MAIN: &str = "assets/models/invoke-tiny";
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        std::fs::copy(from, to).unwrap();
+    }
+}
+
+/// Serves one file under every path, to as many as ask.
+fn serve(file: PathBuf) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+                if line.unwrap().is_empty() {
+                    break;
+                }
+            }
+            let body = std::fs::read(&file).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    port
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
+
+async fn until<T>(mut ready: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..2400 {
+        if let Some(found) = ready().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not happen within two minutes");
+}
+
+/// Installs a model as the administrator and returns its record.
+async fn install(app: &TestApp, source: &str, inplace: bool) -> Value {
+    let path = format!("/api/v2/models/install?source={}&inplace={inplace}", encoded(source));
+    let answer = app.ask_json("root", "POST", &path, &json!({})).await;
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    let id = answer.json()["id"].as_u64().unwrap();
+    until(async || {
+        let job = app.ask("root", "GET", &format!("/api/v2/models/install/{id}")).await.json();
+        assert_ne!(job["status"], json!("error"), "{job:#}");
+        (job["status"] == json!("completed")).then(|| job["config_out"].clone())
+    })
+    .await
+}
+
+fn named(record: &Value) -> Value {
+    json!({"key": record["key"], "hash": record["hash"], "name": record["name"], "base": record["base"], "type": record["type"]})
+}
+
+/// A graph that draws with a main model and a LoRA of some weight.
+fn drawing(main: &Value, lora: &Value, weight: f64) -> Value {
+    let edge = |from: (&str, &str), to: (&str, &str)| json!({"source": {"node_id": from.0, "field": from.1}, "destination": {"node_id": to.0, "field": to.1}});
+    let nodes = json!({
+        "main": {"type": "main_model_loader", "id": "main", "model": named(main)},
+        "lora": {"type": "lora_loader", "id": "lora", "lora": named(lora), "weight": weight},
+        "with": {"type": "compel", "id": "with", "prompt": "a red circle"},
+        "without": {"type": "compel", "id": "without", "prompt": ""},
+        "noise": {"type": "noise", "id": "noise", "seed": 7, "width": 64, "height": 64},
+        "draw": {"type": "denoise_latents", "id": "draw", "steps": 2, "cfg_scale": 2.0, "scheduler": "ddim"},
+        "picture": {"type": "l2i", "id": "picture", "is_intermediate": false},
+    });
+    let edges = json!([
+        edge(("main", "unet"), ("lora", "unet")),
+        edge(("main", "clip"), ("lora", "clip")),
+        edge(("lora", "clip"), ("with", "clip")),
+        edge(("lora", "clip"), ("without", "clip")),
+        edge(("lora", "unet"), ("draw", "unet")),
+        edge(("with", "conditioning"), ("draw", "positive_conditioning")),
+        edge(("without", "conditioning"), ("draw", "negative_conditioning")),
+        edge(("noise", "noise"), ("draw", "noise")),
+        edge(("draw", "latents"), ("picture", "latents")),
+        edge(("main", "vae"), ("picture", "vae")),
+    ]);
+    json!({"batch": {"graph": {"nodes": nodes, "edges": edges}, "runs": 1}})
+}
+
+/// Puts a graph into somebody's queue and waits for how it ends.
+async fn run(app: &TestApp, who: &str, graph: &Value) -> Value {
+    let answer = app.ask_json(who, "POST", "/api/v1/queue/default/enqueue_batch", graph).await;
+    assert!(answer.status < 300, "{}", answer.json());
+    let id = answer.json()["item_ids"][0].as_i64().unwrap();
+    until(async || {
+        let item = app.ask(who, "GET", &format!("/api/v1/queue/default/i/{id}")).await.json();
+        let over = ["completed", "failed", "canceled"].contains(&item["status"].as_str().unwrap());
+        over.then_some(item)
+    })
+    .await
+}
+
+fn open() -> TestApp {
+    TestApp::with_accounts_and(|settings| settings.allow_private_download_urls = true)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g38_an_administrator_installs_uses_edits_and_deletes_models() {
+    let app = open();
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("my main model");
+    copy(&repository(MAIN), &place);
+    let main = install(&app, place.to_str().unwrap(), false).await;
+    assert!(!place.join("unet").exists(), "its files are moved");
+    let port = serve(repository(LORA));
+    let lora = install(&app, &format!("http://127.0.0.1:{port}/files/brush.safetensors"), false).await;
+    assert_eq!(
+        (&lora["name"], &lora["type"], &lora["source_type"]),
+        (&json!("brush"), &json!("lora"), &json!("url"))
+    );
+
+    let item = run(&app, "alice", &drawing(&main, &lora, 0.5)).await;
+    assert_eq!(item["status"], json!("completed"), "{item:#}");
+    let pictures = app.ask("alice", "GET", "/api/v1/images/names").await.json();
+    assert_eq!(pictures["image_names"].as_array().map(Vec::len), Some(1), "{pictures}");
+
+    let path = format!("/api/v2/models/i/{}", lora["key"].as_str().unwrap());
+    let changes = json!({"name": "Brush", "trigger_phrases": ["thick"], "default_settings": {"weight": 0.6}});
+    let edited = app.ask_json("root", "PATCH", &path, &changes).await;
+    assert_eq!(edited.status, 200, "{}", edited.json());
+    assert_eq!(app.ask("alice", "GET", &path).await.json(), edited.json());
+    assert_eq!(
+        (&edited.json()["name"], &edited.json()["default_settings"]["weight"]),
+        (&json!("Brush"), &json!(0.6))
+    );
+    let mismatched = app
+        .ask_json("root", "PATCH", &path, &json!({"format": "diffusers", "base": "any"}))
+        .await;
+    assert_eq!(mismatched.status, 409, "{}", mismatched.json());
+
+    let file = app.server.core.config().layout().models_dir().join(lora["path"].as_str().unwrap());
+    assert!(file.is_file());
+    assert_eq!(app.ask("root", "DELETE", &path).await.status, 204);
+    assert_eq!(app.ask("root", "GET", &path).await.status, 404);
+    assert!(!file.exists() && !file.parent().unwrap().exists(), "its files go with it");
+    // Another weight, so that no result of before is taken again.
+    let item = run(&app, "alice", &drawing(&main, &lora, 0.7)).await;
+    assert_eq!(item["status"], json!("failed"), "a model that is gone draws nothing more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g30_a_regular_user_is_refused_every_change_of_models() {
+    let app = open();
+    let lora = install(&app, repository(LORA).to_str().unwrap(), true).await;
+    let key = lora["key"].as_str().unwrap();
+    let one = format!("/api/v2/models/i/{key}");
+    let source = encoded(repository(LORA).to_str().unwrap());
+    let writes: Vec<(&str, String, Value)> = vec![
+        ("POST", format!("/api/v2/models/install?source={source}"), json!({})),
+        ("POST", "/api/v2/models/install?source=owner%2Fname".into(), json!({})),
+        ("GET", "/api/v2/models/install/huggingface?source=owner%2Fname".into(), Value::Null),
+        ("DELETE", "/api/v2/models/install".into(), Value::Null),
+        ("DELETE", "/api/v2/models/install/0".into(), Value::Null),
+        ("POST", "/api/v2/models/install/0/pause".into(), Value::Null),
+        ("POST", "/api/v2/models/install/0/resume".into(), Value::Null),
+        ("POST", "/api/v2/models/install/0/restart_failed".into(), Value::Null),
+        (
+            "POST",
+            "/api/v2/models/install/0/restart_file".into(),
+            json!("http://example.com/x"),
+        ),
+        ("PATCH", one.clone(), json!({"name": "mine"})),
+        ("DELETE", one.clone(), Value::Null),
+        ("POST", "/api/v2/models/i/bulk_delete".into(), json!({"keys": [key]})),
+        ("POST", format!("{one}/reidentify"), Value::Null),
+        ("POST", "/api/v2/models/i/bulk_reidentify".into(), json!({"keys": [key]})),
+        ("DELETE", format!("{one}/image"), Value::Null),
+        ("PUT", format!("/api/v2/models/convert/{key}"), Value::Null),
+        ("POST", "/api/v2/models/hf_login".into(), json!({"token": "hf_x"})),
+        ("DELETE", "/api/v2/models/hf_login".into(), Value::Null),
+        ("POST", "/api/v2/models/empty_model_cache".into(), Value::Null),
+        ("DELETE", "/api/v2/models/sync/orphaned".into(), json!({"paths": ["x"]})),
+        (
+            "POST",
+            "/api/v1/model_relationships/".into(),
+            json!({"model_key_1": key, "model_key_2": "x"}),
+        ),
+        (
+            "DELETE",
+            "/api/v1/model_relationships/".into(),
+            json!({"model_key_1": key, "model_key_2": "x"}),
+        ),
+    ];
+    for (method, path, body) in writes {
+        let answer = if body.is_null() {
+            app.ask("alice", method, &path).await
+        } else {
+            app.ask_json("alice", method, &path, &body).await
+        };
+        assert_eq!(
+            (answer.status, answer.detail().as_str()),
+            (403, "Admin privileges required"),
+            "{method} {path}"
+        );
+    }
+    assert_eq!(app.ask("alice", "GET", &one).await.json(), lora, "nothing changed");
+    let jobs = app.ask("root", "GET", "/api/v2/models/install").await.json();
+    assert_eq!(jobs.as_array().map(Vec::len), Some(1), "no job was added or dropped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g27_a_regular_user_views_the_models() {
+    let app = open();
+    let lora = install(&app, repository(LORA).to_str().unwrap(), true).await;
+    let (key, hash) = (lora["key"].as_str().unwrap(), lora["hash"].as_str().unwrap());
+    let list = app.ask("alice", "GET", "/api/v2/models/?model_type=lora").await;
+    assert_eq!((list.status, list.json()), (200, json!({"models": [lora]})));
+    for path in [
+        format!("/api/v2/models/i/{key}"),
+        format!("/api/v2/models/get_by_hash?hash={}", encoded(hash)),
+        "/api/v2/models/get_by_attrs?name=tiny-lora&type=lora&base=sd-1".into(),
+    ] {
+        let answer = app.ask("alice", "GET", &path).await;
+        assert_eq!((answer.status, answer.json()), (200, lora.clone()), "{path}");
+    }
+    assert_eq!(
+        app.ask("alice", "GET", "/api/v2/models/missing").await.json(),
+        json!({"models": []})
+    );
+    assert_eq!(app.ask("anonymous", "GET", "/api/v2/models/").await.status, 401);
+}
