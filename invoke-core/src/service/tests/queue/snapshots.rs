@@ -273,6 +273,9 @@ impl Host for GatedHost {
     fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError> {
         self.host.model(key)
     }
+    fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, HostError> {
+        self.host.downloaded(source)
+    }
     fn image_metadata(&self, image_name: &str) -> Result<Option<Value>, HostError> {
         self.host.image_metadata(image_name)
     }
