@@ -1,4 +1,5 @@
-//! The model that ships with the program, as bytes. A crate of its own, so that 30 MB are compiled once and not with every change of the core.
+//! The model that ships with the program, and CLIP's vocabulary, as bytes. A crate of its own, so that 30 MB are compiled once and not with every
+//! change of the core.
 
 /// A file of the shipped model.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,7 @@ pub const MODEL_DESCRIPTION: &str = "Ships with the program. Draws simple pictur
 
 /// Every file of the shipped model.
 pub const MODEL_FILES: &[ModelFile] = files![
+    "latent_rgb.json",
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
@@ -41,3 +43,7 @@ pub const MODEL_FILES: &[ModelFile] = files![
     "vae/config.json",
     "vae/diffusion_pytorch_model.safetensors",
 ];
+
+/// The merges of CLIP's tokenizer, from which its vocabulary follows: a line of version, then 48,894 rules. Checkpoints of a single file come without.
+/// Made by OpenAI and published under the MIT licence (`clip/LICENSE`).
+pub const CLIP_MERGES: &str = include_str!("../clip/merges.txt");

@@ -355,15 +355,8 @@ fn model_bytes(config: &Config) -> u64 {
     const WITHOUT_KNOWLEDGE: u64 = 8 << 30;
     match config.settings().max_cache_ram_gb {
         Some(gb) if gb > 0.0 => (gb * f64::from(1 << 30)) as u64,
-        _ => physical_memory().map_or(WITHOUT_KNOWLEDGE, |bytes| bytes / 2),
+        _ => crate::env::memory::total().map_or(WITHOUT_KNOWLEDGE, |bytes| bytes / 2),
     }
-}
-
-/// Bytes of memory that the machine has, where the system tells.
-fn physical_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// What the last process left: items that ran, pictures set aside for deletion, history beyond what is kept.

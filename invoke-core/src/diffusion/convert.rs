@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 use super::{
     error::{ModelError, Result, short},
     known::Base,
+    open::{base_of, text_json, unet_json},
+    unet::UNetConfig,
+    vae::VaeConfig,
     weights::{Checkpoint, Source, TextPart, open_weights},
 };
 
@@ -35,16 +38,11 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError {
 /// A checkpoint of no known base, or one that lacks a part.
 pub fn convert_checkpoint(file: &Path, prediction: &str, folder: &Path) -> Result<Base> {
     let checkpoint = Checkpoint::new(open_weights(file)?);
-    let base = checkpoint
-        .context_width()
-        .and_then(Base::of_context)
-        .ok_or_else(|| ModelError::Corrupt {
-            file: short(file),
-            reason: "its denoiser is of none of the bases Stable Diffusion 1, 2, XL or its refiner".into(),
-        })?;
+    let base = base_of(&checkpoint, file)?;
     let channels = checkpoint.latent_channels().unwrap_or(4);
 
-    let mut unet = base.unet_json(channels);
+    let mut unet = unet_json(&checkpoint, file)?;
+    let shapes = UNetConfig::parse(&unet.to_string())?;
     unet["_class_name"] = json!("UNet2DConditionModel");
     unet["sample_size"] = json!(match base {
         Base::Sd1 => 64,
@@ -52,20 +50,16 @@ pub fn convert_checkpoint(file: &Path, prediction: &str, folder: &Path) -> Resul
         Base::Sdxl | Base::SdxlRefiner => 128,
     });
     unet["use_linear_projection"] = json!(base != Base::Sd1);
-    part(
-        folder,
-        "unet",
-        "diffusion_pytorch_model",
-        &unet,
-        &*checkpoint.unet(&base.unet(channels)?)?,
-    )?;
+    part(folder, "unet", "diffusion_pytorch_model", &unet, &*checkpoint.unet(&shapes)?)?;
 
-    let mut vae = base.vae_json();
+    let widths = checkpoint.vae_widths();
+    let mut vae = base.vae_json(&widths);
+    let shapes = VaeConfig::parse(&vae.to_string())?;
     vae["_class_name"] = json!("AutoencoderKL");
     for (side, kind) in [("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")] {
-        vae[side] = json!(vec![kind; 4]);
+        vae[side] = json!(vec![kind; widths.len()]);
     }
-    part(folder, "vae", "diffusion_pytorch_model", &vae, &*checkpoint.vae(&base.vae()?)?)?;
+    part(folder, "vae", "diffusion_pytorch_model", &vae, &*checkpoint.vae(&shapes)?)?;
 
     let mut encoders = Vec::new();
     if base != Base::SdxlRefiner {
@@ -75,12 +69,13 @@ pub fn convert_checkpoint(file: &Path, prediction: &str, folder: &Path) -> Resul
         encoders.push(("text_encoder_2", TextPart::Second, "CLIPTextModelWithProjection"));
     }
     for (name, which, kind) in &encoders {
-        let mut config = base.text_json(*which);
+        let source = checkpoint.text(*which)?;
+        let mut config = text_json(&checkpoint, &*source, *which, file)?;
         config["architectures"] = json!([kind]);
         config["model_type"] = json!("clip_text_model");
         config["max_position_embeddings"] = json!(77);
         config["projection_dim"] = json!(if *kind == "CLIPTextModel" { 768 } else { 1280 });
-        part(folder, name, "model", &config, &*checkpoint.text(*which)?)?;
+        part(folder, name, "model", &config, &*source)?;
     }
 
     let mut scheduler = base.scheduler();

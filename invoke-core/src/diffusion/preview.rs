@@ -1,18 +1,48 @@
 //! Small pictures of unfinished latents.
 
 use std::io::Cursor;
+use std::path::Path;
 
 use candle_core::{DType, Tensor};
+use serde::Deserialize;
 
-use super::error::{ModelError, Result};
+use super::error::{ModelError, Result, read_text};
 
-/// Which base's latents a preview is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PreviewBase {
-    /// Stable Diffusion 1 and 2.
-    Sd,
-    /// SDXL and its refiner.
-    Sdxl,
+/// What colours latents stand for: a sum over the channels, and for SDXL a smoothing.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct LatentRgb {
+    /// Red, green and blue that one of each latent channel adds, where -1 is black and 1 is white.
+    pub factors: [[f32; 3]; 4],
+    /// Red, green and blue of latents of zero.
+    #[serde(default)]
+    pub bias: [f32; 3],
+    /// Whether the picture is smoothed.
+    #[serde(default)]
+    pub smooth: bool,
+}
+
+impl LatentRgb {
+    /// Of a base, by its name in records: SDXL's (and its refiner's) are one kind, all others count as Stable Diffusion 1's.
+    pub fn of_base(base: &str) -> Self {
+        let xl = base.starts_with("sdxl");
+        Self {
+            factors: if xl { SDXL } else { SD },
+            bias: [0.0; 3],
+            smooth: xl,
+        }
+    }
+
+    /// From a file of a model's own, JSON with these fields; `None` if there is none that can be used.
+    pub fn read(path: &Path) -> Option<Self> {
+        let text = if path.is_file() {
+            read_text(path, 1 << 16).ok()?
+        } else {
+            return None;
+        };
+        let read: Self = serde_json::from_str(&text).ok()?;
+        let finite = read.factors.iter().flatten().chain(&read.bias).all(|v| v.is_finite());
+        finite.then_some(read)
+    }
 }
 
 /// Red, green and blue that each latent channel adds.
@@ -44,21 +74,22 @@ pub struct Preview {
 
 impl Preview {
     /// From the first of `latents [b, 4, h, w]`, as the denoiser has them.
-    pub fn new(latents: &Tensor, base: PreviewBase) -> Result<Self> {
+    pub fn new(latents: &Tensor, colours: &LatentRgb) -> Result<Self> {
         let (_, channels, h, w) = latents.dims4()?;
         if channels != 4 {
             return Err(ModelError::Input(format!("a preview is made of 4 latent channels, not {channels}")));
         }
-        let matrix = match base {
-            PreviewBase::Sd => SD,
-            PreviewBase::Sdxl => SDXL,
-        };
         let planes: Vec<Vec<f32>> = latents.get(0)?.to_dtype(DType::F32)?.flatten_from(1)?.to_vec2()?;
+        let LatentRgb {
+            factors,
+            bias,
+            smooth: smoothed,
+        } = colours;
         let mut colours: [Vec<f32>; 3] = std::array::from_fn(|colour| {
-            let value = |i: usize| planes.iter().zip(&matrix).map(|(plane, row)| plane[i] * row[colour]).sum();
-            (0..h * w).map(value).collect()
+            let sum = |i: usize| -> f32 { planes.iter().zip(factors).map(|(plane, row)| plane[i] * row[colour]).sum() };
+            (0..h * w).map(|i| bias[colour] + sum(i)).collect()
         });
-        if base == PreviewBase::Sdxl {
+        if *smoothed {
             colours = colours.map(|colour| smooth(&colour, h, w));
         }
         let byte = |v: f32| f32::midpoint(v, 1.0).clamp(0.0, 1.0) * 255.0;
@@ -109,7 +140,11 @@ mod tests {
 
     #[test]
     fn channels_become_colours() {
-        let preview = Preview::new(&latents(&[1.0, 0.0, 0.0, 0.0, 0.0, -20.0, 0.0, 0.0], 1, 2), PreviewBase::Sd).unwrap();
+        let preview = Preview::new(
+            &latents(&[1.0, 0.0, 0.0, 0.0, 0.0, -20.0, 0.0, 0.0], 1, 2),
+            &LatentRgb::of_base("sd-1"),
+        )
+        .unwrap();
         assert_eq!((preview.width, preview.height), (2, 1));
         // (0.3444 + 1) / 2 * 255 = 171.4; 20 * 0.3192 is beyond white, -20 * 0.2513 beyond black.
         assert_eq!(preview.rgb, [171, 145, 136, 255, 0, 0]);
@@ -120,14 +155,35 @@ mod tests {
     fn sdxl_is_smoothed() {
         let mut values = vec![0.0; 4 * 9];
         values[4] = 1.0;
-        let preview = Preview::new(&latents(&values, 3, 3), PreviewBase::Sdxl).unwrap();
+        let preview = Preview::new(&latents(&values, 3, 3), &LatentRgb::of_base("sdxl")).unwrap();
         let red = |i: usize| preview.rgb[3 * i];
         assert_eq!([red(4), red(1), red(0), red(8)], [150, 132, 129, 129]);
     }
 
     #[test]
+    fn a_model_may_bring_its_own_colours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latent_rgb.json");
+        assert_eq!(LatentRgb::read(&path), None);
+        std::fs::write(
+            &path,
+            r#"{"factors": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]], "bias": [0, 0, -1]}"#,
+        )
+        .unwrap();
+        let preview = Preview::new(&latents(&[1.0, -1.0, 0.0, 9.0], 1, 1), &LatentRgb::read(&path).unwrap()).unwrap();
+        assert_eq!(preview.rgb, [255, 0, 0]);
+        std::fs::write(&path, "[]").unwrap();
+        assert_eq!(LatentRgb::read(&path), None);
+    }
+
+    #[test]
     fn other_latents_are_refused() {
         let wide = Tensor::zeros((1, 16, 2, 2), DType::F32, &Device::Cpu).unwrap();
-        assert!(Preview::new(&wide, PreviewBase::Sd).unwrap_err().to_string().contains("not 16"));
+        assert!(
+            Preview::new(&wide, &LatentRgb::of_base("sd-1"))
+                .unwrap_err()
+                .to_string()
+                .contains("not 16")
+        );
     }
 }

@@ -57,6 +57,7 @@ impl LocalEngine {
                 device: ComputeDevice::Cpu,
                 cache: ModelCache::new(model_bytes),
                 store: ObjectStore::new(STORE_BYTES),
+                free_memory: crate::env::memory::available,
             },
             results,
         }

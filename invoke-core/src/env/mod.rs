@@ -4,6 +4,7 @@
 //! the real clock and the real generators everywhere else.
 
 mod clock;
+pub mod memory;
 mod rng;
 
 use std::sync::Arc;

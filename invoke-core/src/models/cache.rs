@@ -99,6 +99,11 @@ impl ModelCache {
         keys
     }
 
+    /// Whether a part is in memory. Asking does not count as use.
+    pub fn has(&self, key: &PartKey) -> bool {
+        self.state.lock().entries.contains_key(key)
+    }
+
     fn get<T: Any + Send + Sync>(&self, key: &PartKey) -> Option<Arc<T>> {
         let mut state = self.state.lock();
         state.clock += 1;
@@ -126,6 +131,19 @@ impl ModelCache {
             state.drop_entry(&key);
             state.stats.cleared += 1;
         }
+    }
+
+    /// Drops every part that nobody uses and returns how many bytes they took.
+    pub fn drop_idle(&self) -> u64 {
+        let mut state = self.state.lock();
+        let before = state.bytes;
+        let idle = state.entries.iter().filter(|(_, entry)| Arc::strong_count(&entry.value) == 1);
+        let idle: Vec<PartKey> = idle.map(|(key, _)| key.clone()).collect();
+        for key in &idle {
+            state.drop_entry(key);
+            state.stats.cleared += 1;
+        }
+        before - state.bytes
     }
 
     /// Drops every part of a model: its record or its files changed.
@@ -215,8 +233,10 @@ mod tests {
         assert_eq!((stats.cleared, stats.misses, stats.hits, stats.bytes), (2, 4, 0, 44));
         drop(load(&cache, "held", 4));
         assert_eq!(cache.stats().hits, 1);
+        assert_eq!(cache.drop_idle(), 40);
+        assert_eq!(cache.resident(), ["held"]);
         cache.forget("held");
-        assert_eq!(cache.resident(), ["huge"]);
+        assert!(cache.resident().is_empty());
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) struct TestCx {
     pub(crate) names: Mutex<u32>,
     pub(crate) text: Option<String>,
     pub(crate) preset: Option<(String, String)>,
+    /// Where models lie, by key.
+    pub(crate) paths: std::collections::HashMap<String, std::path::PathBuf>,
 }
 
 impl NodeCx for TestCx {
@@ -77,7 +79,11 @@ impl NodeCx for TestCx {
         let found = self.models.iter().find(|record| record["key"] == key);
         Ok(found.map(|record| ModelOnDisk {
             record: record.clone(),
-            path: record["path"].as_str().unwrap_or("model").into(),
+            path: self
+                .paths
+                .get(key)
+                .cloned()
+                .unwrap_or_else(|| record["path"].as_str().unwrap_or("model").into()),
         }))
     }
 
@@ -126,7 +132,7 @@ impl NodeCx for TestCx {
 }
 
 /// A workbench on the CPU.
-pub(crate) struct TestBench(Workbench);
+pub(crate) struct TestBench(pub(crate) Workbench);
 
 impl Default for TestBench {
     fn default() -> Self {
@@ -134,6 +140,7 @@ impl Default for TestBench {
             device: candle_core::Device::Cpu,
             cache: ModelCache::new(1 << 30),
             store: ObjectStore::new(1 << 30),
+            free_memory: || None,
         })
     }
 }

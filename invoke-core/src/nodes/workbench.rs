@@ -13,6 +13,8 @@ pub struct Workbench {
     pub cache: ModelCache,
     /// Tensors and encoded prompts by name.
     pub store: ObjectStore,
+    /// Bytes of memory that are free on the device now; `None` where nobody knows.
+    pub free_memory: fn() -> Option<u64>,
 }
 
 impl Workbench {
@@ -48,10 +50,51 @@ pub fn tensor(cx: &dyn NodeCx, name: &str) -> Result<Tensor, NodeError> {
         .ok_or_else(|| NodeError::new("FileNotFoundError", format!("there is no tensor named {name}")))
 }
 
-/// A fault of the arithmetic.
+/// Sees to it that so many bytes are free before work that takes them begins: memory that runs out in the middle of it would end the process. Models
+/// that nobody uses make room. An error says for `what` there is too little, and what may be done.
+pub fn make_room(cx: &dyn NodeCx, bytes: u64, what: &str) -> Result<(), NodeError> {
+    let bench = cx.workbench();
+    let is_enough = || (bench.free_memory)().is_none_or(|free| free >= bytes);
+    if is_enough() {
+        return Ok(());
+    }
+    let dropped = bench.cache.drop_idle();
+    tracing::info!(bytes, dropped, "models were dropped to make room for {what}");
+    if is_enough() {
+        return Ok(());
+    }
+    let free = (bench.free_memory)().unwrap_or_default();
+    Err(out_of_memory(&format!(
+        "{what} takes about {} and {} are free",
+        shown(bytes),
+        shown(free)
+    )))
+}
+
+fn shown(bytes: u64) -> String {
+    match bytes {
+        0..0x4000_0000 => format!("{} MB", bytes >> 20),
+        _ => format!("{:.1} GB", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
+fn out_of_memory(text: &str) -> NodeError {
+    let advice = "make the picture smaller, switch on tiling for its decoding, choose a smaller model, or free memory on the server";
+    NodeError::new(
+        "OutOfMemoryError",
+        format!("There is too little memory: {text}. To go on, {advice}."),
+    )
+}
+
+/// A fault of the arithmetic; a device's lack of memory is said to be one.
 impl From<candle_core::Error> for NodeError {
     fn from(error: candle_core::Error) -> Self {
-        Self::runtime(error)
+        let text = error.to_string();
+        if text.to_ascii_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") {
+            out_of_memory("the device's ran out")
+        } else {
+            Self::runtime(text)
+        }
     }
 }
 
@@ -60,6 +103,7 @@ impl From<crate::diffusion::ModelError> for NodeError {
     fn from(error: crate::diffusion::ModelError) -> Self {
         match error {
             crate::diffusion::ModelError::Input(text) => Self::value(text),
+            crate::diffusion::ModelError::Compute(error) => error.into(),
             other => Self::runtime(other),
         }
     }

@@ -33,9 +33,7 @@ fn g38_administrators_install_change_and_delete_models() {
     let house = House::new();
     let models = &house.core.models;
     let wishes = Map::from_iter([("name".to_owned(), json!("tiny two"))]);
-    let job = models.install(&house.admin, &tiny(), true, wishes).unwrap()["id"]
-        .as_u64()
-        .unwrap();
+    let job = models.install(&house.admin, &tiny(), true, wishes).unwrap()["id"].as_u64().unwrap();
     let start = house.core.env().monotonic_ns();
     while !["completed", "error"].contains(&models.install_job(&house.admin, job).unwrap()["status"].as_str().unwrap()) {
         assert!(house.core.env().monotonic_ns() - start < 60_000_000_000, "not within a minute");

@@ -123,6 +123,7 @@ impl Model {
             y: case.seamless,
         };
         let denoiser = UNetDenoiser {
+            hidiffusion: None,
             unet: &self.unet,
             seamless,
             free_u: None,

@@ -1,7 +1,7 @@
 //! Models of other shapes than the shipped one's, with random weights, and what steers them.
 
 use candle_core::{DType, Device, Tensor};
-use invoke_core::diffusion::control::{ClipVisionModel, ControlNet, ControlStrength, ImageFeatures, IpAdapter, IpMethod, T2iAdapter};
+use invoke_core::diffusion::control::{ClipVisionModel, ControlNet, ControlStrength, ImageFeatures, IpAdapter, IpTarget, T2iAdapter};
 use invoke_core::diffusion::text::compel::Encoder;
 use invoke_core::diffusion::text::{ClipTextModel, HiddenState, SdxlSizes, Tokenizer, encode_sdxl};
 use invoke_core::diffusion::unet::{Added, Context, CrossBias, StepInputs, UNet};
@@ -187,10 +187,10 @@ fn image_prompts() {
         let adapter = IpAdapter::load(&Weights::new(source, DType::F32, &CPU)).unwrap();
         let embeds = adapter.embed(&vision.encode(&pictures, adapter.features()).unwrap()).unwrap();
         recorded.check(kind, &embeds);
-        let prompt = |method, mask| adapter.prompt(&unet, &embeds, method, false, mask).unwrap();
+        let prompt = |method, mask| adapter.prompt(&unet, &embeds, method, mask).unwrap();
         recorded.check(
             &format!("{kind} result"),
-            &run(&context().with_image(prompt(IpMethod::Full, None)), &[0.6]),
+            &run(&context().with_image(prompt(IpTarget::ALL, None)), &[0.6]),
         );
         // A mask of ones is none, a mask of zeros or a scale of 0 switches the picture off.
         let (ones, zeros) = (
@@ -199,11 +199,25 @@ fn image_prompts() {
         );
         recorded.check(
             &format!("{kind} result"),
-            &run(&context().with_image(prompt(IpMethod::Full, Some(&ones))), &[0.6]),
+            &run(&context().with_image(prompt(IpTarget::ALL, Some(&ones))), &[0.6]),
         );
         let plain = Recorded::open("shapes");
-        plain.check("sd-2", &run(&context().with_image(prompt(IpMethod::Full, Some(&zeros))), &[0.6]));
-        plain.check("sd-2", &run(&context().with_image(prompt(IpMethod::Full, None)), &[0.0]));
-        assert!(plain.error("sd-2", &run(&context().with_image(prompt(IpMethod::Composition, None)), &[0.6])) > 1e-3);
+        plain.check("sd-2", &run(&context().with_image(prompt(IpTarget::ALL, Some(&zeros))), &[0.6]));
+        plain.check("sd-2", &run(&context().with_image(prompt(IpTarget::ALL, None)), &[0.0]));
+        assert!(
+            plain.error(
+                "sd-2",
+                &run(
+                    &context().with_image(prompt(
+                        IpTarget {
+                            blocks: &["down_blocks.2", "mid_block"],
+                            precise: false
+                        },
+                        None
+                    )),
+                    &[0.6]
+                )
+            ) > 1e-3
+        );
     }
 }

@@ -52,7 +52,11 @@ fn a_tokenizer_without_tokenizer_json_is_the_same() {
     }
     let built = [
         Tokenizer::open(folder.path()).unwrap(),
-        Tokenizer::from_merges(&folder.path().join("merges.txt"), "<|endoftext|>").unwrap(),
+        Tokenizer::from_merges(
+            &std::fs::read_to_string(tiny("tokenizer").join("merges.txt")).unwrap(),
+            "<|endoftext|>",
+        )
+        .unwrap(),
     ];
     let special = |t: &Tokenizer| (t.bos, t.eos, t.pad, t.max_length);
     assert!(built.iter().all(|t| special(t) == special(&whole)));
@@ -61,6 +65,17 @@ fn a_tokenizer_without_tokenizer_json_is_the_same() {
             assert_eq!(built.ids(&prompt, None).unwrap(), whole.ids(&prompt, None).unwrap(), "{name}");
         }
     }
+}
+
+#[test]
+fn clips_own_tokenizer_has_its_numbers() {
+    let clip = Tokenizer::clip(false).unwrap();
+    assert_eq!((clip.bos, clip.eos, clip.pad), (49406, 49407, 49407));
+    // From OpenAI's own tokenizer.
+    assert_eq!(clip.ids("a photo of a cat", None).unwrap(), [320, 1125, 539, 320, 2368]);
+    assert_eq!(clip.ids("A diagram!", None).unwrap(), [320, 22697, 256]);
+    let zero = Tokenizer::clip(true).unwrap();
+    assert_eq!(zero.sequence("a cat", None).unwrap()[..6], [49406, 320, 2368, 49407, 0, 0]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{Conv2d, ConvConfig, Fused, PaddingMode, channels_first};
+use crate::diffusion::ops::{Conv2d, ConvConfig, Fused, PaddingMode, channels_first, every_second};
 use crate::diffusion::weights::Weights;
 
 /// A convolution of stride 2.
@@ -28,6 +28,12 @@ impl Downsample {
     pub(crate) fn forward(&self, x: &Tensor, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
         self.conv
             .forward_with(x, if self.wraps { mode } else { [PaddingMode::Zeros; 2] }, None)
+    }
+
+    /// With the same weights to a quarter of the sides: stride 4, the kernel's points two pixels apart, and two pixels of zeros around. That is the
+    /// usual convolution of every second pixel.
+    pub(crate) fn forward_far(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        self.forward(&every_second(x)?, [PaddingMode::Zeros; 2])
     }
 }
 

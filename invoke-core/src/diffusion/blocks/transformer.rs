@@ -6,6 +6,7 @@ use super::FeedForward;
 use crate::diffusion::error::Result;
 use crate::diffusion::ops::{AttentionMask, GroupNorm, LayerNorm, Linear, attention, pixels_as_tokens, tokens_as_pixels};
 use crate::diffusion::unet::Context;
+use crate::diffusion::unet::hidiffusion::{Shift, cut, join};
 use crate::diffusion::weights::Weights;
 
 /// What a [`Transformer2d`] is made for.
@@ -70,6 +71,9 @@ impl CrossLayers {
         self.layers.iter().map(|layer| layer.heads)
     }
 }
+
+/// Size of the picture and shift of the windows.
+type Window = ((usize, usize), Shift);
 
 /// `norm`, `proj_in`, blocks, `proj_out`, and the input added.
 #[derive(Debug, Clone)]
@@ -150,20 +154,28 @@ impl Transformer2d {
         })
     }
 
-    /// `x [b, c, h, w]` to the same.
-    pub(crate) fn forward(&self, x: &Tensor, context: &Context, image_scales: &[f64]) -> candle_core::Result<Tensor> {
+    /// `x [b, c, h, w]` to the same. The first blocks' self-attention looks at windows where `windows` says how they are shifted.
+    pub(crate) fn forward(&self, x: &Tensor, context: &Context, image_scales: &[f64], windows: &[Shift]) -> candle_core::Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
         let mut tokens = self.enter.forward(&pixels_as_tokens(&self.norm.forward(x)?)?)?;
-        for block in &self.blocks {
-            tokens = block.forward(&tokens, context, image_scales)?;
+        for (i, block) in self.blocks.iter().enumerate() {
+            let window = windows.get(i).map(|shift| ((h, w), *shift));
+            tokens = block.forward(&tokens, context, image_scales, window)?;
         }
         tokens_as_pixels(&self.leave.forward_add(&tokens, &pixels_as_tokens(x)?)?, h, w)
     }
 }
 
 impl Block {
-    fn forward(&self, x: &Tensor, context: &Context, image_scales: &[f64]) -> candle_core::Result<Tensor> {
-        let x = self.attn1.forward(&self.norm1.forward(x)?, x)?;
+    fn forward(&self, x: &Tensor, context: &Context, image_scales: &[f64], window: Option<Window>) -> candle_core::Result<Tensor> {
+        let normed = self.norm1.forward(x)?;
+        let x = match window {
+            None => self.attn1.forward(&normed, x)?,
+            Some((size, shift)) => {
+                let seen = self.attn1.attend(&cut(&normed, size, shift)?)?;
+                (join(&self.attn1.out.forward(&seen)?, size, shift)? + x)?
+            }
+        };
         let x = self.attn2.forward(&self.norm2.forward(&x)?, &x, context, image_scales)?;
         self.feed_forward.forward(&self.norm3.forward(&x)?, &x)
     }
@@ -171,13 +183,15 @@ impl Block {
 
 impl SelfAttention {
     fn forward(&self, x: &Tensor, residual: &Tensor) -> candle_core::Result<Tensor> {
+        self.out.forward_add(&self.attend(x)?, residual)
+    }
+
+    /// What is seen, before the last product.
+    fn attend(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let joint = self.joint.forward(x)?;
         let width = joint.dim(2)? / 3;
         let part = |i: usize| joint.narrow(2, i * width, width);
-        self.out.forward_add(
-            &attention(&part(0)?, &part(1)?, &part(2)?, self.heads, AttentionMask::None)?,
-            residual,
-        )
+        attention(&part(0)?, &part(1)?, &part(2)?, self.heads, AttentionMask::None)
     }
 }
 

@@ -124,6 +124,7 @@ impl ControlNet {
             context,
             image_scales: &[],
             mode: none.modes(),
+            hi: None,
         };
         let x = self.trunk.enter(sample, none, Some(&picture))?;
         let (skips, x) = self.trunk.descend(x, step, &[])?;

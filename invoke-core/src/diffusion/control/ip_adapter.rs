@@ -23,19 +23,30 @@ pub enum ImageFeatures {
     Penultimate,
 }
 
-/// The blocks of the denoiser that an adapter acts in.
+/// Where in the denoiser an adapter acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IpMethod {
-    /// All.
-    Full,
-    /// Those that make for style.
-    Style,
-    /// Those that make for composition.
-    Composition,
-    /// All but those that make for composition.
-    StyleStrong,
-    /// Style, with the picture's composition taken away.
-    StylePrecise,
+pub struct IpTarget<'a> {
+    /// Parts of the names of the layers it acts in, such as `up_blocks.1`; `block` is in all of them.
+    pub blocks: &'a [&'a str],
+    /// Whether the picture's composition is taken away where [`COMPOSITION`] is named, instead of added.
+    pub precise: bool,
+}
+
+/// The blocks that make for composition.
+pub const COMPOSITION: [&str; 3] = ["down_blocks.2.attentions.1", "down_blocks.2", "mid_block"];
+
+impl IpTarget<'_> {
+    /// Everywhere.
+    pub const ALL: IpTarget<'static> = IpTarget {
+        blocks: &["block"],
+        precise: false,
+    };
+
+    /// Whether the adapter acts in a layer, and if so, whether against the picture.
+    fn acts_in(self, path: &str) -> Option<bool> {
+        let block = self.blocks.iter().find(|block| path.contains(**block))?;
+        Some(self.precise && COMPOSITION.contains(block))
+    }
 }
 
 /// An IP-Adapter with its weights.
@@ -117,7 +128,7 @@ impl IpAdapter {
     ///
     /// `embeds` is `[2, tokens, context width]`: what the unconditional and the conditional half see, several images' tokens one
     /// after another. `mask`, in latent pixels `[h, w]`, says where the picture acts.
-    pub fn prompt(&self, unet: &UNet, embeds: &Tensor, method: IpMethod, sdxl: bool, mask: Option<&Tensor>) -> Result<ImagePrompt> {
+    pub fn prompt(&self, unet: &UNet, embeds: &Tensor, target: IpTarget<'_>, mask: Option<&Tensor>) -> Result<ImagePrompt> {
         let paths: Vec<&str> = unet.cross_layers().map(|(path, _)| path).collect();
         if paths.len() != self.layers.len() {
             let (found, expected) = (self.layers.len(), paths.len());
@@ -138,7 +149,7 @@ impl IpAdapter {
         order.sort_by_key(|i| rank(paths[*i]));
         let mut layers = vec![None; paths.len()];
         for (place, (key, value)) in order.into_iter().zip(&self.layers) {
-            let Some(negative) = method.acts_in(paths[place], sdxl) else {
+            let Some(negative) = target.acts_in(paths[place]) else {
                 continue;
             };
             let embeds = if negative {
@@ -194,27 +205,5 @@ impl Projection {
             norm: weights.at("norm").layer_norm(width, 1e-5)?,
             width,
         })
-    }
-}
-
-impl IpMethod {
-    /// Whether the adapter acts in a layer, and if so, whether against the picture.
-    fn acts_in(self, path: &str, sdxl: bool) -> Option<bool> {
-        let within = |blocks: &[&str]| blocks.iter().any(|block| path.contains(block));
-        let style: &[&str] = if sdxl { &["up_blocks.0.attentions.1"] } else { &["up_blocks.1"] };
-        let composition: &[&str] = if sdxl {
-            &["down_blocks.2.attentions.1"]
-        } else {
-            &["down_blocks.2", "mid_block"]
-        };
-        let acts = match self {
-            Self::Full => true,
-            Self::Style => within(style),
-            Self::Composition => within(composition),
-            Self::StylePrecise => within(style) || within(composition),
-            Self::StyleStrong if sdxl => !within(composition) && !within(&["mid_block"]),
-            Self::StyleStrong => within(&["up_blocks.0", "up_blocks.1", "up_blocks.2", "down_blocks.0", "down_blocks.1"]),
-        };
-        acts.then(|| self == Self::StylePrecise && within(composition))
     }
 }

@@ -8,5 +8,5 @@ mod t2i_adapter;
 
 pub use clip_vision::ClipVisionModel;
 pub use control_net::{ControlNet, ControlStrength};
-pub use ip_adapter::{ImageFeatures, IpAdapter, IpMethod};
+pub use ip_adapter::{COMPOSITION, ImageFeatures, IpAdapter, IpTarget};
 pub use t2i_adapter::T2iAdapter;

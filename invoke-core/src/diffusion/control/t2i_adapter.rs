@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
 use crate::diffusion::error::{ModelError, Result, config_error, read_json};
-use crate::diffusion::ops::{Conv2d, ConvConfig, add, channels_first};
+use crate::diffusion::ops::{Conv2d, ConvConfig, add, channels_first, halve};
 use crate::diffusion::weights::{Weights, open_weights};
 
 #[derive(Debug, Clone, Deserialize)]
@@ -207,22 +207,4 @@ fn unshuffle(x: &Tensor, factor: usize) -> candle_core::Result<Tensor> {
         .permute(vec![0, 1, 3, 5, 2, 4])?
         .contiguous()?
         .reshape((b, c * factor * factor, h / factor, w / factor))
-}
-
-/// The mean of 2×2 pixels; what is left over at an odd edge is averaged on its own.
-fn halve(x: &Tensor) -> candle_core::Result<Tensor> {
-    let (b, c, h, w) = x.dims4()?;
-    // Repeating the last row or column gives the partial means that rounding up asks for.
-    let x = if h % 2 == 1 {
-        Tensor::cat(&[x, &x.narrow(2, h - 1, 1)?], 2)?
-    } else {
-        x.clone()
-    };
-    let x = if w % 2 == 1 {
-        Tensor::cat(&[&x, &x.narrow(3, w - 1, 1)?], 3)?
-    } else {
-        x
-    };
-    let (h, w) = (h.div_ceil(2), w.div_ceil(2));
-    x.contiguous()?.reshape(&[b, c, h, 2, w, 2][..])?.mean(vec![3, 5])
 }

@@ -84,6 +84,7 @@ impl<'a, D: Denoiser> Evaluator<'a, D> {
             control: control.as_ref(),
             adapter: &adapter,
             image_scales: &scales,
+            at: (at.step, at.total),
             ..StepInputs::default()
         };
         let denoiser = self.denoiser;

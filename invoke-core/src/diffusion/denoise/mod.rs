@@ -31,7 +31,7 @@ pub use tiled::{Tile, denoise_tiled, tiles_with_overlap};
 
 use super::Seamless;
 use super::error::Result;
-use super::unet::{Added, Context, FreeU, ImagePrompt, StepInputs, UNet};
+use super::unet::{Added, Context, FreeU, HiDiffusion, ImagePrompt, StepInputs, UNet};
 
 /// What the loop needs of a model: [`UNetDenoiser`] in earnest, small functions in tests.
 pub trait Denoiser {
@@ -57,6 +57,8 @@ pub struct UNetDenoiser<'a> {
     pub seamless: Seamless,
     /// FreeU's factors.
     pub free_u: Option<FreeU>,
+    /// HiDiffusion. A run that has it serves one job.
+    pub hidiffusion: Option<&'a HiDiffusion>,
 }
 
 impl Denoiser for UNetDenoiser<'_> {
@@ -73,9 +75,13 @@ impl Denoiser for UNetDenoiser<'_> {
     }
 
     fn predict(&self, sample: &Tensor, timestep: f64, context: &Context, inputs: StepInputs<'_>) -> Result<Tensor> {
+        let (_, _, h, w) = sample.dims4()?;
+        let (step, total) = inputs.at;
+        let hi = self.hidiffusion.map(|hi| hi.at(step, total, (h, w)));
         let inputs = StepInputs {
             seamless: self.seamless,
             free_u: self.free_u,
+            hi: hi.as_ref(),
             ..inputs
         };
         self.unet.forward(sample, timestep, context, &inputs)

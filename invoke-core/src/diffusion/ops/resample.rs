@@ -29,6 +29,31 @@ pub fn cat_channels(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     cpu::picture(joined, (b, c + c2, h, w))
 }
 
+/// The mean of 2×2 pixels of `[b, c, h, w]`; what is left over at an odd edge is averaged on its own.
+pub fn halve(x: &Tensor) -> Result<Tensor> {
+    let (b, c, h, w) = x.dims4()?;
+    // Repeating the last row or column gives the partial means that rounding up asks for.
+    let x = if h % 2 == 1 {
+        Tensor::cat(&[x, &x.narrow(2, h - 1, 1)?], 2)?
+    } else {
+        x.clone()
+    };
+    let x = if w % 2 == 1 {
+        Tensor::cat(&[&x, &x.narrow(3, w - 1, 1)?], 3)?
+    } else {
+        x
+    };
+    let (h, w) = (h.div_ceil(2), w.div_ceil(2));
+    x.contiguous()?.reshape(&[b, c, h, 2, w, 2][..])?.mean(vec![3, 5])
+}
+
+/// Every second pixel of both axes, beginning with the first: `[b, c, h, w]` to `[b, c, ceil(h/2), ceil(w/2)]`.
+pub fn every_second(x: &Tensor) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    let even = |n: usize| Tensor::arange_step(0u32, n as u32, 2, x.device());
+    channels_first(x)?.index_select(&even(h)?, 2)?.index_select(&even(w)?, 3)
+}
+
 /// A picture `[b, c, h, w]` as a sequence of its pixels `[b, h*w, c]`; without a copy where the picture's memory is channels-last.
 pub fn pixels_as_tokens(x: &Tensor) -> Result<Tensor> {
     let (b, c, h, w) = x.dims4()?;
@@ -81,6 +106,12 @@ mod tests {
             close(&back, &first, 0.0)?;
         }
         assert!(cat_channels(&first, &noise(&[2, 5, 3, 4])?).is_err());
+        let small = Tensor::arange(0f32, 15.0, &Device::Cpu)?.reshape((1, 1, 3, 5))?;
+        assert_eq!(
+            every_second(&small)?.flatten_all()?.to_vec1::<f32>()?,
+            [0.0, 2.0, 4.0, 10.0, 12.0, 14.0]
+        );
+        assert_eq!(halve(&small)?.flatten_all()?.to_vec1::<f32>()?, [3.0, 5.0, 6.5, 10.5, 12.5, 14.0]);
         Ok(())
     }
 }

@@ -72,11 +72,11 @@ impl Tokenizer {
         Self::finish(&path, inner, special, config["model_max_length"].as_u64().unwrap_or(77))
     }
 
-    /// From CLIP's merges alone (`merges.txt`), from which its vocabulary follows: bytes, bytes at a word's end, what the rules
-    /// give in their order, begin and end. `pad` fills sequences up: `<|endoftext|>`, or `!` for SDXL's second encoder.
-    pub fn from_merges(merges: &Path, pad: &str) -> Result<Self> {
-        let text = read_text(merges, MAX_VOCABULARY)?;
-        let rules = rules(&text);
+    /// From CLIP's merges alone (the text of a `merges.txt`), from which its vocabulary follows: bytes, bytes at a word's end, what the
+    /// rules give in their order, begin and end. `pad` fills sequences up: `<|endoftext|>`, or `!` for SDXL's second encoder.
+    pub fn from_merges(merges: &str, pad: &str) -> Result<Self> {
+        let path = Path::new("merges.txt");
+        let rules = rules(merges);
         let letters = byte_letters();
         let words = letters
             .iter()
@@ -87,8 +87,14 @@ impl Tokenizer {
             .chain([BEGIN.to_owned(), END.to_owned()]);
         let vocabulary: serde_json::Map<String, Value> = words.enumerate().map(|(id, word)| (word, id.into())).collect();
         let value = description(vocabulary.into(), &rules, END);
-        let inner = serde_json::from_value(value).map_err(|e| config_error(merges, e))?;
-        Self::finish(merges, inner, [BEGIN, END, END, pad], 77)
+        let inner = serde_json::from_value(value).map_err(|e| config_error(path, e))?;
+        Self::finish(path, inner, [BEGIN, END, END, pad], 77)
+    }
+
+    /// The tokenizer of OpenAI's CLIP, which all of Stable Diffusion uses and single-file checkpoints leave out. `pads_with_zero` for those
+    /// text encoders whose sequences are filled up with token 0 (`!`): Stable Diffusion 2's and SDXL's second.
+    pub fn clip(pads_with_zero: bool) -> Result<Self> {
+        Self::from_merges(invoke_assets::CLIP_MERGES, if pads_with_zero { "!" } else { END })
     }
 
     /// Makes the special tokens (begin, end, unknown, padding) known.

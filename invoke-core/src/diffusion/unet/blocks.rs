@@ -5,6 +5,7 @@ use candle_core::{Result as Computed, Tensor};
 use super::config::{AttentionConfig, BlockConfig, UNetConfig};
 use super::context::Context;
 use super::free_u::FreeU;
+use super::hidiffusion::{HiStep, Place, Shift};
 use crate::diffusion::blocks::{CrossLayers, Downsample, ResnetBlock, ResnetShape, Transformer2d, TransformerShape, Upsample};
 use crate::diffusion::error::Result;
 use crate::diffusion::ops::{PaddingMode, add, cat_channels};
@@ -18,6 +19,21 @@ pub(crate) struct Step<'a> {
     pub(crate) context: &'a Context,
     pub(crate) image_scales: &'a [f64],
     pub(crate) mode: [PaddingMode; 2],
+    pub(crate) hi: Option<&'a HiStep>,
+}
+
+impl Step<'_> {
+    fn windows(&self, place: Place, layer: usize) -> &[Shift] {
+        self.hi.map_or(&[], |hi| hi.windows(place, layer))
+    }
+
+    /// How a block's change of size pads: HiDiffusion's own with zeros.
+    fn resampling_mode(&self, place: Place) -> [PaddingMode; 2] {
+        match self.hi.and_then(|hi| hi.resampling(place)) {
+            Some(_) => [PaddingMode::Zeros; 2],
+            None => self.mode,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -27,10 +43,10 @@ struct Layer {
 }
 
 impl Layer {
-    fn forward(&self, x: &Tensor, step: Step<'_>) -> Computed<Tensor> {
+    fn forward(&self, x: &Tensor, step: Step<'_>, windows: &[Shift]) -> Computed<Tensor> {
         let x = self.resnet.forward(x, Some(step.time), step.mode)?;
         match &self.attention {
-            Some(attention) => attention.forward(&x, step.context, step.image_scales),
+            Some(attention) => attention.forward(&x, step.context, step.image_scales, windows),
             None => Ok(x),
         }
     }
@@ -98,19 +114,33 @@ impl DownBlock {
         Ok(Self { layers, downsample })
     }
 
-    /// Pushes every layer's output to `skips` and returns the last. `adapter` is a T2I-Adapter's state for this block: it is
+    /// Pushes every layer's output to `skips` and returns the last. `number` counts the blocks on the way down from 0. `adapter` is a T2I-Adapter's state for this block: it is
     /// added to the last layer's output in a block with attention, to the block's in one without.
-    pub(crate) fn forward(&self, x: Tensor, step: Step<'_>, adapter: Option<&Tensor>, skips: &mut Vec<Tensor>) -> Computed<Tensor> {
+    pub(crate) fn forward(
+        &self,
+        x: Tensor,
+        step: Step<'_>,
+        number: usize,
+        adapter: Option<&Tensor>,
+        skips: &mut Vec<Tensor>,
+    ) -> Computed<Tensor> {
+        let place = Place::Down(number);
         let mut x = x;
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, step)?;
+            x = layer.forward(&x, step, step.windows(place, i))?;
             if let (Some(state), Some(_), true) = (adapter, &layer.attention, i + 1 == self.layers.len()) {
                 x = add(&x, state)?;
+            }
+            if let Some(hi) = step.hi {
+                x = hi.after_down(number, i, x)?;
             }
             skips.push(x.clone());
         }
         if let Some(downsample) = &self.downsample {
-            x = downsample.forward(&x, step.mode)?;
+            x = match step.hi.and_then(|hi| hi.resampling(place)) {
+                Some(true) => downsample.forward_far(&x)?,
+                _ => downsample.forward(&x, step.resampling_mode(place))?,
+            };
             skips.push(x.clone());
         }
         if let (Some(state), false) = (adapter, self.has_attention()) {
@@ -153,7 +183,7 @@ impl MidBlock {
 
     pub(crate) fn forward(&self, x: &Tensor, step: Step<'_>) -> Computed<Tensor> {
         let x = self.first.forward(x, Some(step.time), step.mode)?;
-        let x = self.attention.forward(&x, step.context, step.image_scales)?;
+        let x = self.attention.forward(&x, step.context, step.image_scales, &[])?;
         self.second.forward(&x, Some(step.time), step.mode)
     }
 }
@@ -202,7 +232,7 @@ impl UpBlock {
         Ok(Self { layers, upsample })
     }
 
-    /// Takes as many skips as there are layers. `number` counts the blocks on the way up from 0, for FreeU.
+    /// Takes as many skips as there are layers. `number` counts the blocks on the way up from 0.
     pub(crate) fn forward(
         &self,
         x: Tensor,
@@ -211,20 +241,24 @@ impl UpBlock {
         free_u: Option<FreeU>,
         skips: &mut Vec<Tensor>,
     ) -> Computed<Tensor> {
+        let place = Place::Up(number);
         let mut x = x;
-        for layer in &self.layers {
+        for (i, layer) in self.layers.iter().enumerate() {
             let Some(mut skip) = skips.pop() else {
                 candle_core::bail!("more layers on the way up than on the way down")
             };
             if let Some(free_u) = free_u {
                 (x, skip) = free_u.apply(number, x, skip)?;
             }
-            x = layer.forward(&cat_channels(&x, &skip)?, step)?;
+            x = layer.forward(&cat_channels(&x, &skip)?, step, step.windows(place, i))?;
+            if let Some(hi) = step.hi {
+                x = hi.after_up(number, i, x)?;
+            }
         }
         match &self.upsample {
             Some(upsample) => {
                 let size = skips.last().map(Tensor::dims4).transpose()?.map(|(_, _, h, w)| (h, w));
-                upsample.forward(&x, size, step.mode)
+                upsample.forward(&x, size, step.resampling_mode(place))
             }
             None => Ok(x),
         }

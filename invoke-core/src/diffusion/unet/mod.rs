@@ -10,6 +10,7 @@ mod blocks;
 mod config;
 mod context;
 mod free_u;
+pub(crate) mod hidiffusion;
 pub mod regions;
 
 use std::path::Path;
@@ -20,11 +21,13 @@ pub(crate) use blocks::{DownBlock, MidBlock, Step};
 pub use config::{AttentionConfig, BlockConfig, PerBlock, UNetConfig};
 pub use context::{Context, CrossBias, ImagePrompt};
 pub use free_u::FreeU;
+pub use hidiffusion::{HiDiffusion, HiDiffusionSettings, HiStep};
 
 use blocks::UpBlock;
 
 use super::blocks::{CrossLayers, Seamless, TimeEmbedding, sinusoids};
 use super::error::{ModelError, Result};
+use super::latents::{Interpolation, resize};
 use super::ops::{Conv2d, ConvConfig, GroupNorm, add, channels_first, silu};
 use super::weights::{Weights, open_weights};
 
@@ -59,6 +62,10 @@ pub struct StepInputs<'a> {
     pub seamless: Seamless,
     /// FreeU's factors.
     pub free_u: Option<FreeU>,
+    /// HiDiffusion at this evaluation.
+    pub hi: Option<&'a HiStep>,
+    /// Which evaluation of a run it is, counted from 0, and of how many.
+    pub at: (usize, usize),
 }
 
 /// The way down and the middle: what a UNet and a ControlNet have in common.
@@ -174,7 +181,7 @@ impl Trunk {
         let mut skips = vec![x.clone()];
         let mut x = x;
         for (i, block) in self.down.iter().enumerate() {
-            x = block.forward(x, step, adapter.get(i), &mut skips)?;
+            x = block.forward(x, step, i, adapter.get(i), &mut skips)?;
         }
         Ok((skips, x))
     }
@@ -187,6 +194,15 @@ impl Trunk {
     pub(crate) fn middle(&self, x: &Tensor, step: Step<'_>) -> candle_core::Result<Tensor> {
         self.mid.forward(x, step)
     }
+}
+
+/// A ControlNet's residual at the size that HiDiffusion gave the denoiser's picture.
+fn fitting(residual: &Tensor, to: &Tensor, hi: Option<&HiStep>) -> candle_core::Result<Tensor> {
+    let ((_, _, h, w), (_, _, height, width)) = (residual.dims4()?, to.dims4()?);
+    if hi.is_none() || (h, w) == (height, width) {
+        return Ok(residual.clone());
+    }
+    resize(residual, height, width, Interpolation::Bicubic, false)
 }
 
 /// Channels of every skip, first to last.
@@ -292,6 +308,7 @@ impl UNet {
             context,
             image_scales: inputs.image_scales,
             mode: inputs.seamless.modes(),
+            hi: inputs.hi,
         };
         let x = self.trunk.enter(sample, inputs.seamless, None)?;
         let (mut skips, x) = self.trunk.descend(x, step, inputs.adapter)?;
@@ -310,9 +327,9 @@ impl UNet {
                 )));
             }
             for (skip, residual) in skips.iter_mut().zip(&control.down) {
-                *skip = add(skip, residual)?;
+                *skip = add(skip, &fitting(residual, skip, inputs.hi)?)?;
             }
-            x = add(&x, &control.mid)?;
+            x = add(&x, &fitting(&control.mid, &x, inputs.hi)?)?;
         }
         for (i, block) in self.up.iter().enumerate() {
             x = block.forward(x, step, i, inputs.free_u, &mut skips)?;

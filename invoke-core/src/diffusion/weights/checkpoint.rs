@@ -101,6 +101,30 @@ impl Checkpoint {
             .copied()
     }
 
+    /// Widths of the denoiser's (or ControlNet's) blocks, of which there are `blocks` with two layers each; `prefix` begins its names.
+    pub fn block_widths(&self, prefix: &str, blocks: usize) -> Option<Vec<usize>> {
+        let width = |block: usize| self.first_axis(&format!("{prefix}input_blocks.{}.0.in_layers.2.weight", 1 + 3 * block));
+        (0..blocks).map(width).collect()
+    }
+
+    /// Width of the vector that SDXL's denoisers are given besides the context.
+    pub fn added_width(&self, prefix: &str) -> Option<usize> {
+        self.source.info(&format!("{prefix}label_emb.0.0.weight"))?.shape.get(1).copied()
+    }
+
+    /// Widths of the autoencoder's blocks, largest picture first.
+    pub fn vae_widths(&self) -> Vec<usize> {
+        let whole = self.source.names().iter().any(|n| n.starts_with("first_stage_model."));
+        let prefix = if whole { "first_stage_model." } else { "" };
+        (0..8)
+            .map_while(|block| self.first_axis(&format!("{prefix}decoder.up.{block}.block.0.conv1.weight")))
+            .collect()
+    }
+
+    fn first_axis(&self, name: &str) -> Option<usize> {
+        self.source.info(name)?.shape.first().copied()
+    }
+
     fn renamed(&self, what: &str, rename: impl Fn(&str) -> Option<Vec<(String, Change)>>) -> Result<Arc<dyn Source>> {
         let renamed = Renamed::new(self.source.clone(), |name| rename(name).unwrap_or_default());
         if renamed.is_empty() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-use super::{SafetensorsFile, Source, TensorInfo, TorchWeights};
+use super::{GgufFile, SafetensorsFile, Source, TensorInfo, TorchWeights};
 use crate::diffusion::error::{ModelError, Result, read_json, short};
 use crate::models::torch_file::is_torch_file;
 
@@ -108,22 +108,31 @@ pub fn find_weights(folder: &Path) -> Option<PathBuf> {
             }
         }
     }
-    None
+    // Only where there is nothing better: these must be unpacked to be read.
+    ["diffusion_pytorch_model", "pytorch_model", "ip_adapter"]
+        .into_iter()
+        .map(|stem| folder.join(format!("{stem}.bin")))
+        .find(|path| path.is_file())
 }
 
-/// Opens the weights of a model: a folder in diffusers' layout, a safetensors file, a file that torch saved, or a shard index. A file's beginning
-/// tells which it is.
+const NONE: &str = "the folder holds no weights that are known (`diffusion_pytorch_model` or `model`)";
+
+/// Opens the weights of a model: a folder in diffusers' layout, a safetensors or GGUF file, a file that torch saved, or a shard index. A file's
+/// beginning tells which it is.
 pub fn open_weights(path: &Path) -> Result<Arc<dyn Source>> {
     let file = if path.is_dir() {
         find_weights(path).ok_or_else(|| ModelError::Corrupt {
             file: short(path),
-            reason: "the folder holds no safetensors weights (`diffusion_pytorch_model` or `model`)".into(),
+            reason: NONE.into(),
         })?
     } else {
         path.to_owned()
     };
-    if file.extension().is_some_and(|e| e == "json") {
+    let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    if extension == "json" {
         Ok(Arc::new(ShardedFiles::open(&file)?))
+    } else if extension == "gguf" {
+        Ok(Arc::new(GgufFile::open(&file)?))
     } else if is_torch_file(&file).map_err(|source| ModelError::Io {
         file: short(&file),
         source,

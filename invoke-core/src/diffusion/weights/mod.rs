@@ -10,6 +10,7 @@
 mod checkpoint;
 mod file;
 mod folder;
+mod gguf;
 mod layers;
 pub(crate) mod ldm;
 mod renamed;
@@ -24,6 +25,7 @@ use candle_core::{DType, Device, Tensor};
 pub use checkpoint::{Checkpoint, TextPart};
 pub use file::SafetensorsFile;
 pub use folder::{ShardedFiles, find_weights, open_weights};
+pub use gguf::GgufFile;
 pub use renamed::{Change, Renamed};
 pub use torch::TorchWeights;
 

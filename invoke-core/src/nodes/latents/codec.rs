@@ -15,7 +15,7 @@ use crate::{
         fields::{ImageField, LatentsField, VAEField},
         outputs::{ImageOutput, LatentsOutput},
         save,
-        workbench::{keep, tensor},
+        workbench::{keep, make_room, tensor},
     },
 };
 
@@ -51,12 +51,37 @@ pub(super) fn to_grid(picture: &DynamicImage) -> Result<Tensor, NodeError> {
 pub(super) fn encode(cx: &dyn NodeCx, vae: &Vae, pixels: &Tensor, tiling: Option<usize>) -> Result<Tensor, NodeError> {
     cx.check_canceled()?;
     cx.progress("Running VAE encoder", None, None);
+    let (_, _, h, w) = pixels.dims4()?;
+    let tiling = tiles_that_fit(cx, vae, (h, w), tiling)?;
     let pixels = ((pixels * 2.0)? - 1.0)?.to_device(&cx.workbench().device)?;
     let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
     Ok(vae
         .encode(&pixels, None, tiling.as_ref())?
         .to_dtype(DType::F32)?
         .to_device(&Device::Cpu)?)
+}
+
+/// Bytes that an autoencoder takes for `h` by `w` pixels at once: a handful of pictures of its widest layer at full size.
+fn vae_bytes(vae: &Vae, h: usize, w: usize) -> u64 {
+    let widest = vae.config().block_out_channels.iter().take(2).max().copied().unwrap_or(1);
+    (h as u64).saturating_mul(w as u64).saturating_mul(4 * 3 * widest as u64)
+}
+
+/// The tiles to work in: those asked for, or, where memory does not do for the whole of `h` by `w` pixels, the model's own. An error if not even a
+/// tile fits.
+fn tiles_that_fit(cx: &dyn NodeCx, vae: &Vae, (h, w): (usize, usize), asked: Option<usize>) -> Result<Option<usize>, NodeError> {
+    let what = format!("a picture of {w}×{h} pixels");
+    let tile = |size: usize| if size == 0 { vae.config().sample_size } else { size };
+    let one = |size: usize| vae_bytes(vae, tile(size).min(h), tile(size).min(w));
+    match asked {
+        Some(size) => make_room(cx, one(size), &what).map(|()| asked),
+        None if make_room(cx, vae_bytes(vae, h, w), &what).is_ok() => Ok(None),
+        None => {
+            make_room(cx, one(0), &what)?;
+            tracing::warn!("there is too little memory for {what} at once: it is worked on in tiles");
+            Ok(Some(0))
+        }
+    }
 }
 
 /// What a node says of tiles: none, or tiles of a size in pixels, 0 for the model's own.
@@ -143,7 +168,10 @@ impl Invoke for LatentsToImage {
         let vae = load::vae(cx, &self.vae)?;
         cx.check_canceled()?;
         cx.progress("Running VAE decoder", None, None);
-        let tiling = tiles(self.tiled, self.tile_size)?.map(|size| vae.tiling(size)).transpose()?;
+        let (_, _, h, w) = latents.dims4()?;
+        let size = (h.saturating_mul(vae.config().scale()), w.saturating_mul(vae.config().scale()));
+        let tiling = tiles_that_fit(cx, &vae, size, tiles(self.tiled, self.tile_size)?)?;
+        let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
         let latents = latents.to_device(&cx.workbench().device)?;
         let decoded = vae.decode(&latents, seamless(&self.vae.seamless_axes), tiling.as_ref())?;
         cx.check_canceled()?;

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use super::load;
 use crate::{
     diffusion::text::{
-        Conditioning, HiddenState, SdxlConditioning, SdxlSizes,
+        Conditioning, HiddenState, Inversion, Inversions, SdxlConditioning, SdxlSizes,
         compel::{self, Encoder},
-        encode_sdxl,
+        encode_sdxl, trigger_names,
     },
     nodes::{
-        Invoke, NodeCx, NodeEntry, NodeError, entry,
-        fields::{CLIPField, ConditioningField, TensorField},
+        Invoke, ModelQuery, NodeCx, NodeEntry, NodeError, entry,
+        fields::{CLIPField, ConditioningField, ModelIdentifierField, TensorField},
         outputs::ConditioningOutput,
         workbench::keep_object,
     },
@@ -44,6 +44,8 @@ impl Invoke for Compel {
         let encoder = load::text_encoder(cx, &self.clip)?;
         cx.progress("Building conditioning", None, None);
         let skip = skipped(&self.clip)?;
+        let known = triggered(cx, &self.prompt, &self.clip)?;
+        let inversions = inversions(&encoder, &known)?;
         let embeds = compel::encode(
             &self.prompt,
             Encoder {
@@ -51,11 +53,59 @@ impl Invoke for Compel {
                 model: &encoder.model,
                 state: HiddenState::Last,
                 skip,
-                inversions: None,
+                inversions: Some(&inversions),
             },
         )?;
         Ok(kept(cx, Conditioning { embeds, sdxl: None }, self.mask))
     }
+}
+
+/// The textual inversions that a prompt names between angle brackets: by key, or else by name among those of the text encoder's base. What is none,
+/// is of another base or cannot be read is left to stand as text, as in the original.
+fn triggered(cx: &dyn NodeCx, prompt: &str, clip: &CLIPField) -> Result<Vec<Inversion>, NodeError> {
+    let names = trigger_names(prompt);
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let base = load::installed(cx, &clip.text_encoder)?.record["base"].clone();
+    let mut found = Vec::new();
+    for name in names {
+        let record = match cx.model(&name)? {
+            Some(by_key) => by_key.record,
+            None => {
+                let query = ModelQuery {
+                    name: Some(&name),
+                    base: base.as_str(),
+                    kind: Some("embedding"),
+                };
+                let mut named = cx.find_models(query)?;
+                match (named.pop(), named.is_empty()) {
+                    (Some(only), true) => only,
+                    (None, _) => continue,
+                    (Some(_), false) => {
+                        tracing::warn!(trigger = name, "several textual inversions have this name");
+                        continue;
+                    }
+                }
+            }
+        };
+        if record["type"] != "embedding" || record["base"] != base {
+            tracing::warn!(trigger = name, "is no textual inversion for this text encoder");
+            continue;
+        }
+        let model: ModelIdentifierField = serde_json::from_value(record).map_err(NodeError::runtime)?;
+        match load::inversion(cx, &model, &name) {
+            Ok(inversion) => found.push(inversion.as_ref().clone()),
+            Err(NodeError::Canceled) => return Err(NodeError::Canceled),
+            Err(error) => tracing::warn!(trigger = name, "a textual inversion cannot be read: {error}"),
+        }
+    }
+    Ok(found)
+}
+
+/// Makes triggers ready for an encoder.
+fn inversions(encoder: &load::TextEncoder, known: &[Inversion]) -> Result<Inversions, NodeError> {
+    Ok(Inversions::new(&encoder.tokenizer, known, encoder.model.config().hidden_size)?)
 }
 
 fn skipped(clip: &CLIPField) -> Result<usize, NodeError> {
@@ -95,17 +145,21 @@ impl Invoke for SDXLCompelPrompt {
         let first = load::text_encoder(cx, &self.clip)?;
         let second = load::text_encoder(cx, &self.clip2)?;
         cx.progress("Building conditioning", None, None);
+        let style = if self.style.trim().is_empty() { &self.prompt } else { &self.style };
+        let known = [triggered(cx, &self.prompt, &self.clip)?, triggered(cx, style, &self.clip2)?];
+        let inversions = [inversions(&first, &known[0])?, inversions(&second, &known[1])?];
         let one = Encoder {
             tokenizer: &first.tokenizer,
             model: &first.model,
             state: HiddenState::Penultimate,
             skip: skipped(&self.clip)?,
-            inversions: None,
+            inversions: Some(&inversions[0]),
         };
         let two = Encoder {
             tokenizer: &second.tokenizer,
             model: &second.model,
             skip: skipped(&self.clip2)?,
+            inversions: Some(&inversions[1]),
             ..one
         };
         let sizes = SdxlSizes {
@@ -142,12 +196,13 @@ impl Invoke for SDXLRefinerCompelPrompt {
     fn invoke(self, cx: &dyn NodeCx) -> Result<ConditioningOutput, NodeError> {
         let second = load::text_encoder(cx, &self.clip2)?;
         cx.progress("Building conditioning", None, None);
+        let inversions = inversions(&second, &triggered(cx, &self.style, &self.clip2)?)?;
         let encoder = Encoder {
             tokenizer: &second.tokenizer,
             model: &second.model,
             state: HiddenState::Penultimate,
             skip: skipped(&self.clip2)?,
-            inversions: None,
+            inversions: Some(&inversions),
         };
         let sizes = SdxlSizes {
             original: (self.original_height as f32, self.original_width as f32),

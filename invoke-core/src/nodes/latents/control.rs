@@ -13,7 +13,7 @@ use crate::{
     imaging::{Mode, Picture, Resample, heuristic_resize},
     nodes::{
         NodeCx, NodeError,
-        fields::{ControlField, OneOrMany, ResizeMode},
+        fields::{ControlField, ImageField, OneOrMany, ResizeMode},
     },
 };
 
@@ -29,22 +29,39 @@ pub(super) fn load_all(cx: &dyn NodeCx, fields: Vec<ControlField>, width: usize,
     fields
         .into_iter()
         .map(|field| {
-            let rgb = cx.load_image(&field.image.image_name)?.to_rgb8();
-            let (w, h) = (rgb.width() as usize, rgb.height() as usize);
-            let picture = Picture::from_samples(Mode::Rgb, w, h, rgb.into_raw()).map_err(NodeError::runtime)?;
-            let picture = fitted(&picture, width, height, &field.resize_mode)?;
-            let plane = Tensor::from_vec(picture.into_data(), (height, width, 3), &Device::Cpu)?;
-            let picture = (plane.permute((2, 0, 1))?.contiguous()?.to_dtype(DType::F32)? / 255.0)?
-                .unsqueeze(0)?
-                .to_device(&cx.workbench().device)?;
+            let picture = rgb(cx, &field.image)?;
+            let picture = planes(cx, fitted(&picture, width, height, &field.resize_mode)?)?;
             let net = load::control_net(cx, &field.control_model)?;
             Ok(Loaded { net, picture, field })
         })
         .collect()
 }
 
+/// The colours of a stored picture.
+pub(super) fn rgb(cx: &dyn NodeCx, image: &ImageField) -> Result<Picture, NodeError> {
+    let rgb = cx.load_image(&image.image_name)?.to_rgb8();
+    let (w, h) = (rgb.width() as usize, rgb.height() as usize);
+    Picture::from_samples(Mode::Rgb, w, h, rgb.into_raw()).map_err(NodeError::runtime)
+}
+
+/// A picture of three bands as `[1, 3, h, w]` in 0 to 1, on the engine's device.
+pub(super) fn planes(cx: &dyn NodeCx, picture: Picture) -> Result<Tensor, NodeError> {
+    let (width, height) = picture.size();
+    let plane = Tensor::from_vec(picture.into_data(), (height, width, 3), &Device::Cpu)?;
+    let plane = (plane.permute((2, 0, 1))?.contiguous()?.to_dtype(DType::F32)? / 255.0)?;
+    Ok(plane.unsqueeze(0)?.to_device(&cx.workbench().device)?)
+}
+
+/// A weight as the loop takes it.
+pub(super) fn weight(weight: &OneOrMany<f64>) -> Weight {
+    match weight {
+        OneOrMany::One(weight) => Weight::Fixed(*weight),
+        OneOrMany::Many(weights) => Weight::PerStep(weights.clone()),
+    }
+}
+
 /// A picture at the size of the result.
-fn fitted(picture: &Picture, width: usize, height: usize, mode: &ResizeMode) -> Result<Picture, NodeError> {
+pub(super) fn fitted(picture: &Picture, width: usize, height: usize, mode: &ResizeMode) -> Result<Picture, NodeError> {
     if picture.size() == (width, height) {
         return Ok(picture.clone());
     }
@@ -73,17 +90,13 @@ pub(super) fn inputs(loaded: &[Loaded]) -> Result<Vec<ControlInput<'_>>, NodeErr
     loaded
         .iter()
         .map(|loaded| {
-            let weight = match &loaded.field.control_weight {
-                OneOrMany::One(weight) => Weight::Fixed(*weight),
-                OneOrMany::Many(weights) => Weight::PerStep(weights.clone()),
-            };
             let mode = serde_json::to_value(loaded.field.control_mode).map_err(NodeError::runtime)?;
             let mode = ControlMode::from_str(mode.as_str().unwrap_or_default()).map_err(NodeError::value)?;
             Ok(ControlInput {
                 net: &loaded.net,
                 picture: loaded.picture.clone(),
                 window: Window {
-                    weight,
+                    weight: weight(&loaded.field.control_weight),
                     begin: loaded.field.begin_step_percent,
                     end: loaded.field.end_step_percent,
                 },

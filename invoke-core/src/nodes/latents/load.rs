@@ -10,19 +10,22 @@ use serde_json::Value;
 
 use crate::{
     diffusion::{
-        ModelError,
-        control::ControlNet,
+        Base, Opened,
+        control::{ClipVisionModel, ControlNet, IpAdapter, T2iAdapter},
         lora::{Lora, Part, patch},
+        open_control_net, open_scheduler, open_text_encoder, open_tokenizer, open_unet, open_vae,
+        preview::LatentRgb,
         schedulers::SchedulerConfig,
-        text::{ClipConfig, ClipTextModel, Tokenizer},
-        unet::{UNet, UNetConfig},
+        text::{ClipTextModel, Inversion, Tokenizer},
+        unet::UNet,
         vae::Vae,
-        weights::{Source, Weights, open_weights},
+        weights::{Source, TextPart, Weights, open_weights},
     },
     models::PartKey,
     nodes::{
         ModelOnDisk, NodeCx, NodeError,
         fields::{CLIPField, LoRAField, ModelIdentifierField, UNetField, VAEField},
+        workbench::make_room,
     },
 };
 
@@ -38,22 +41,44 @@ pub(super) fn installed(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result
         .ok_or_else(|| NodeError::new("UnknownModelException", format!("Unknown model: {}", model.key)))
 }
 
-/// The folder of a part of a model in diffusers' layout; the model's own folder if it is that part by itself.
-fn folder_of(found: &ModelOnDisk, part: &str) -> Result<PathBuf, NodeError> {
-    if found.path.is_file() {
-        let text = format!(
-            "{} is a single file; install the model as a folder in diffusers' layout",
-            found.path.display()
-        );
-        return Err(NodeError::new("NotImplementedError", text));
-    }
+/// Where a part of a model lies: its folder below a model in diffusers' layout; else the model's own folder or file.
+fn place_of(found: &ModelOnDisk, part: &str) -> PathBuf {
     let own = found.path.join(part);
-    Ok(if own.is_dir() { own } else { found.path.clone() })
+    if own.is_dir() { own } else { found.path.clone() }
 }
 
-/// Bytes of the files in a folder: what its weights may take, roughly.
-fn expected_bytes(folder: &Path) -> u64 {
-    crate::models::size_of(folder).unwrap_or(0)
+/// The part of this key from memory, or opened and loaded. `open` reads no more than headers; `build` makes the part and says how many bytes it takes.
+fn cached<T: Send + Sync + 'static, O>(
+    cx: &dyn NodeCx,
+    (model, part, variant): (&ModelIdentifierField, &'static str, String),
+    bytes: impl FnOnce(&O) -> u64,
+    open: impl FnOnce() -> Result<O, NodeError>,
+    build: impl FnOnce(O) -> Result<(T, u64), NodeError>,
+) -> Result<Arc<T>, NodeError> {
+    let cache = &cx.workbench().cache;
+    let key = PartKey {
+        model: model.key.clone(),
+        part,
+        variant,
+    };
+    if cache.has(&key) {
+        // Unless it was dropped this very moment, when room is made only once it is loaded.
+        return cache.get_or_load(key, 0, || announced(cx, model, part, || build(open()?)));
+    }
+    let opened = open()?;
+    let expected = bytes(&opened);
+    make_room(cx, expected, &format!("the {part} of {}", model.name))?;
+    cache.get_or_load(key, expected, || announced(cx, model, part, || build(opened)))
+}
+
+/// Bytes that opened weights will take in a data type.
+fn weight_of<C>(dtype: DType) -> impl FnOnce(&Opened<C>) -> u64 {
+    move |(_, source)| Weights::new(source.clone(), dtype, &candle_core::Device::Cpu).bytes()
+}
+
+/// Bytes of the files of a model: what its weights may take, roughly.
+fn expected_bytes(path: &Path) -> u64 {
+    crate::models::size_of(path).unwrap_or(0)
 }
 
 fn variant_of(dtype: DType, loras: &[LoRAField]) -> String {
@@ -109,21 +134,19 @@ fn patched(cx: &dyn NodeCx, source: Arc<dyn Source>, loras: &[LoRAField], part: 
 pub(super) fn unet(cx: &dyn NodeCx, field: &UNetField) -> Result<Arc<UNet>, NodeError> {
     let bench = cx.workbench();
     let dtype = bench.dtype();
-    let folder = folder_of(&installed(cx, &field.unet)?, "unet")?;
-    let key = PartKey {
-        model: field.unet.key.clone(),
-        part: "unet",
-        variant: variant_of(dtype, &field.loras),
-    };
-    bench.cache.get_or_load(key, expected_bytes(&folder), || {
-        announced(cx, &field.unet, "unet", || {
-            let config = UNetConfig::read(&folder.join("config.json"))?;
-            let source = patched(cx, open_weights(&folder)?, &field.loras, Part::UNet)?;
+    let place = place_of(&installed(cx, &field.unet)?, "unet");
+    cached(
+        cx,
+        (&field.unet, "unet", variant_of(dtype, &field.loras)),
+        weight_of(dtype),
+        || Ok(open_unet(&place)?),
+        |(config, source)| {
+            let source = patched(cx, source, &field.loras, Part::UNet)?;
             let unet = UNet::load(config, &Weights::new(source, dtype, &bench.device))?;
             let bytes = unet.bytes();
             Ok((unet, bytes))
-        })
-    })
+        },
+    )
 }
 
 /// A text encoder, with its LoRAs. Small, and its rounding shows: it computes in full precision on every device.
@@ -131,76 +154,163 @@ pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<Tex
     let bench = cx.workbench();
     let found = installed(cx, &field.text_encoder)?;
     let is_second = field.text_encoder.submodel_type.as_deref() == Some("text_encoder_2");
-    let (part, tokens, patched_part) = match (is_second, field.text_encoder.base.starts_with("sdxl")) {
-        (true, _) => ("text_encoder_2", "tokenizer_2", Part::SecondText),
-        (false, _) => ("text_encoder", "tokenizer", Part::Text),
+    let (part, tokens, patched_part, text_part) = if is_second {
+        ("text_encoder_2", "tokenizer_2", Part::SecondText, TextPart::Second)
+    } else {
+        ("text_encoder", "tokenizer", Part::Text, TextPart::First)
     };
-    let folder = folder_of(&found, part)?;
-    let key = PartKey {
-        model: field.text_encoder.key.clone(),
-        part,
-        variant: variant_of(DType::F32, &field.loras),
-    };
-    bench.cache.get_or_load(key, expected_bytes(&folder), || {
-        announced(cx, &field.text_encoder, part, || {
-            let config = ClipConfig::read(&folder.join("config.json"))?;
-            let tokenizer = Tokenizer::open(&folder_of(&found, tokens)?)?;
-            let source = patched(cx, open_weights(&folder)?, &field.loras, patched_part)?;
+    let place = place_of(&found, part);
+    cached(
+        cx,
+        (&field.text_encoder, part, variant_of(DType::F32, &field.loras)),
+        weight_of(DType::F32),
+        || Ok(open_text_encoder(&place, text_part)?),
+        |(config, source)| {
+            let tokenizer = open_tokenizer(&place_of(&found, tokens), text_part)?;
+            let source = patched(cx, source, &field.loras, patched_part)?;
             let model = ClipTextModel::load(config, &Weights::new(source, DType::F32, &bench.device))?;
             let bytes = model.bytes();
             Ok((TextEncoder { tokenizer, model }, bytes))
-        })
-    })
+        },
+    )
 }
 
 /// The picture encoder and decoder. It computes in full precision: half of it overflows for SDXL's.
 pub(super) fn vae(cx: &dyn NodeCx, field: &VAEField) -> Result<Arc<Vae>, NodeError> {
     let bench = cx.workbench();
-    let folder = folder_of(&installed(cx, &field.vae)?, "vae")?;
-    let key = PartKey {
-        model: field.vae.key.clone(),
-        part: "vae",
-        variant: variant_of(DType::F32, &[]),
-    };
-    bench.cache.get_or_load(key, expected_bytes(&folder), || {
-        announced(cx, &field.vae, "vae", || {
-            let vae = Vae::open(&folder, DType::F32, &bench.device)?;
+    let found = installed(cx, &field.vae)?;
+    let place = place_of(&found, "vae");
+    let base = found.record["base"].as_str().and_then(Base::of_name);
+    cached(
+        cx,
+        (&field.vae, "vae", variant_of(DType::F32, &[])),
+        weight_of(DType::F32),
+        || Ok(open_vae(&place, base)?),
+        |(config, source)| {
+            let vae = Vae::load(config, &Weights::new(source, DType::F32, &bench.device))?;
             let bytes = vae.bytes();
             Ok((vae, bytes))
-        })
-    })
+        },
+    )
 }
 
 /// A ControlNet.
 pub(super) fn control_net(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result<Arc<ControlNet>, NodeError> {
     let bench = cx.workbench();
     let dtype = bench.dtype();
-    let folder = folder_of(&installed(cx, model)?, "controlnet")?;
-    let key = PartKey {
-        model: model.key.clone(),
-        part: "controlnet",
-        variant: variant_of(dtype, &[]),
-    };
-    bench.cache.get_or_load(key, expected_bytes(&folder), || {
-        announced(cx, model, "controlnet", || {
-            let net = ControlNet::open(&folder, dtype, &bench.device)?;
+    let place = place_of(&installed(cx, model)?, "controlnet");
+    cached(
+        cx,
+        (model, "controlnet", variant_of(dtype, &[])),
+        weight_of(dtype),
+        || Ok(open_control_net(&place)?),
+        |(config, source)| {
+            let net = ControlNet::load(config, &Weights::new(source, dtype, &bench.device))?;
             let bytes = net.bytes();
             Ok((net, bytes))
-        })
-    })
+        },
+    )
+}
+
+/// A T2I-Adapter.
+pub(super) fn t2i_adapter(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result<Arc<T2iAdapter>, NodeError> {
+    let bench = cx.workbench();
+    let dtype = bench.dtype();
+    let place = folder_of(cx, model, "T2I-Adapter")?;
+    cached(
+        cx,
+        (model, "t2i_adapter", variant_of(dtype, &[])),
+        |()| expected_bytes(&place),
+        || Ok(()),
+        |()| {
+            let adapter = T2iAdapter::open(&place, dtype, &bench.device)?;
+            let bytes = adapter.bytes();
+            Ok((adapter, bytes))
+        },
+    )
+}
+
+/// An IP-Adapter: a file of safetensors, or a folder with one.
+pub(super) fn ip_adapter(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result<Arc<IpAdapter>, NodeError> {
+    let bench = cx.workbench();
+    let dtype = bench.dtype();
+    let place = place_of(&installed(cx, model)?, "ip_adapter");
+    cached(
+        cx,
+        (model, "ip_adapter", variant_of(dtype, &[])),
+        |source: &Arc<dyn Source>| Weights::new(source.clone(), dtype, &bench.device).bytes(),
+        || Ok(open_weights(&place)?),
+        |source| {
+            let adapter = IpAdapter::load(&Weights::new(source, dtype, &bench.device))?;
+            let bytes = adapter.bytes();
+            Ok((adapter, bytes))
+        },
+    )
+}
+
+/// An encoder of pictures.
+pub(super) fn clip_vision(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result<Arc<ClipVisionModel>, NodeError> {
+    let bench = cx.workbench();
+    let dtype = bench.dtype();
+    let place = folder_of(cx, model, "image encoder")?;
+    cached(
+        cx,
+        (model, "image_encoder", variant_of(dtype, &[])),
+        |()| expected_bytes(&place),
+        || Ok(()),
+        |()| {
+            let encoder = ClipVisionModel::open(&place, dtype, &bench.device)?;
+            let bytes = encoder.bytes();
+            Ok((encoder, bytes))
+        },
+    )
+}
+
+/// A textual inversion under the name a prompt has for it: a file, or a folder with a `learned_embeds.safetensors`.
+pub(super) fn inversion(cx: &dyn NodeCx, model: &ModelIdentifierField, trigger: &str) -> Result<Arc<Inversion>, NodeError> {
+    let mut place = installed(cx, model)?.path;
+    if place.is_dir() {
+        place.push("learned_embeds.safetensors");
+    }
+    cached(
+        cx,
+        (model, "embedding", trigger.to_owned()),
+        |()| expected_bytes(&place),
+        || Ok(()),
+        |()| {
+            let inversion = Inversion::read(trigger, &*open_weights(&place)?)?;
+            let elements = inversion.embedding.elem_count() + inversion.second.as_ref().map_or(0, candle_core::Tensor::elem_count);
+            Ok((inversion, 4 * elements as u64))
+        },
+    )
+}
+
+/// The folder of a model of a kind that comes in folders alone.
+fn folder_of(cx: &dyn NodeCx, model: &ModelIdentifierField, kind: &str) -> Result<PathBuf, NodeError> {
+    let found = installed(cx, model)?;
+    let place = place_of(&found, "image_encoder");
+    if place.is_file() {
+        let text = format!("{}: an {kind} is a folder in diffusers' layout, this is a single file", model.name);
+        return Err(NodeError::value(text));
+    }
+    Ok(place)
 }
 
 /// The settings of the model's scheduler, with the kind of prediction that its record states.
 pub(super) fn scheduler_config(cx: &dyn NodeCx, field: &UNetField) -> Result<SchedulerConfig, NodeError> {
     let found = installed(cx, &field.unet)?;
-    let file = found.path.join("scheduler").join("scheduler_config.json");
-    let shown = file.display();
-    let text = std::fs::read_to_string(&file).map_err(|e| NodeError::new("FileNotFoundError", format!("{shown}: {e}")))?;
-    let Ok(Value::Object(mut config)) = serde_json::from_str(&text) else {
-        return Err(NodeError::from(ModelError::Input(format!("{shown} holds no JSON object"))));
-    };
+    let mut config = open_scheduler(&found.path)?;
     if let Some(kind) = found.record["prediction_type"].as_str() {
         config.insert("prediction_type".into(), kind.into());
     }
     SchedulerConfig::from_json(&Value::Object(config).to_string()).map_err(NodeError::runtime)
+}
+
+/// The colours of a model's latents: from a file beside it, or those of its base.
+pub(super) fn latent_rgb(cx: &dyn NodeCx, model: &ModelIdentifierField) -> LatentRgb {
+    let own = || -> Option<LatentRgb> {
+        let found = cx.model(&model.key).ok()??;
+        LatentRgb::read(&found.path.join("latent_rgb.json"))
+    };
+    own().unwrap_or_else(|| LatentRgb::of_base(&model.base))
 }

@@ -1,5 +1,6 @@
 //! Prompts, noise, denoising and pictures for the Stable Diffusion families.
 
+mod adapters;
 mod codec;
 mod compel;
 mod control;
@@ -9,6 +10,8 @@ mod load;
 mod noise;
 mod resize;
 mod tensor_mask;
+#[cfg(test)]
+mod tests;
 mod tiled;
 mod watch;
 

@@ -6,7 +6,12 @@ use serde::Deserialize;
 use crate::{
     diffusion::noise,
     domain::shape::choices,
-    nodes::{Invoke, NodeCx, NodeEntry, NodeError, entry, fields::LatentsField, outputs::NoiseOutput, workbench::keep},
+    nodes::{
+        Invoke, NodeCx, NodeEntry, NodeError, entry,
+        fields::LatentsField,
+        outputs::NoiseOutput,
+        workbench::{keep, make_room},
+    },
 };
 
 pub(super) const NODES: &[NodeEntry] = &[entry::<Noise>()];
@@ -54,6 +59,11 @@ impl Invoke for Noise {
                 return Err(NodeError::value(format!("{name} is {side}, expected a multiple of {multiple}")));
             }
         }
+        // Drawn once as it is kept and once on the way.
+        let bytes = (self.width as u64 / 8)
+            .saturating_mul(self.height as u64 / 8)
+            .saturating_mul(8 * channels as u64);
+        make_room(cx, bytes, &format!("noise for {}×{} pixels", self.width, self.height))?;
         let noise = noise::latent_noise(self.seed as u64, channels, self.height as usize / 8, self.width as usize / 8)?;
         let noise = if matches!(self.noise_type, NoiseType::Anima) {
             noise.unsqueeze(2)?

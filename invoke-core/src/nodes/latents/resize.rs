@@ -13,7 +13,7 @@ use crate::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
         fields::{ImageField, LatentsField, UNetField},
         outputs::LatentsOutput,
-        workbench::tensor,
+        workbench::{make_room, tensor},
     },
 };
 
@@ -44,6 +44,13 @@ fn interpolation(mode: &ResizeLatentsMode) -> Result<Interpolation, NodeError> {
     Interpolation::from_str(name.as_str().unwrap_or_default()).map_err(|text| NodeError::new("NotImplementedError", text))
 }
 
+/// An error unless there is memory for latents like `x` of `h` by `w`.
+fn room_for(cx: &dyn NodeCx, x: &Tensor, h: f64, w: f64) -> Result<(), NodeError> {
+    let (batch, channels, ..) = x.dims4()?;
+    let bytes = 8.0 * (batch * channels) as f64 * h * w;
+    make_room(cx, bytes as u64, &format!("latents of {}×{}", w as u64, h as u64))
+}
+
 /// Latents to a size.
 #[derive(Debug, Deserialize, Node)]
 #[node(id = "lresize", title = "Resize Latents", version = "1.0.2", category = "latents", tags("latents", "resize"), output = LatentsOutput)]
@@ -63,6 +70,7 @@ struct ResizeLatents {
 impl Invoke for ResizeLatents {
     fn invoke(self, cx: &dyn NodeCx) -> Result<LatentsOutput, NodeError> {
         let x = tensor(cx, &self.latents.latents_name)?;
+        room_for(cx, &x, (self.height / 8) as f64, (self.width / 8) as f64)?;
         let x = latents::resize(
             &x,
             self.height as usize / 8,
@@ -98,6 +106,8 @@ impl Invoke for ScaleLatents {
             )));
         }
         let x = tensor(cx, &self.latents.latents_name)?;
+        let (_, _, h, w) = x.dims4()?;
+        room_for(cx, &x, h as f64 * self.scale_factor, w as f64 * self.scale_factor)?;
         let x = latents::scale(&x, self.scale_factor, interpolation(&self.mode)?, self.antialias)?;
         latents_output(cx, x, self.latents.seed)
     }

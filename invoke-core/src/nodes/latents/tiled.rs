@@ -13,6 +13,7 @@ use crate::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
         fields::{ConditioningField, ControlField, LatentsField, OneOrMany, SchedulerName, UNetField},
         outputs::LatentsOutput,
+        workbench::make_room,
     },
 };
 
@@ -63,6 +64,7 @@ impl Invoke for TiledMultiDiffusion {
         let tiles = tiles_with_overlap(h, w, size, (self.tile_overlap / 8) as usize)?;
         let config = load::scheduler_config(cx, &self.unet)?;
         let unet = load::unet(cx, &self.unet)?;
+        make_room(cx, denoise::unet_bytes(&unet, size.0.min(h), size.1.min(w)), "denoising in tiles")?;
         let nets = control::load_all(cx, self.control.map(OneOrMany::into_vec).unwrap_or_default(), w * 8, h * 8)?;
         let plan = Plan {
             scheduler: denoise::sampler(&self.scheduler),
@@ -82,12 +84,13 @@ impl Invoke for TiledMultiDiffusion {
             controls: control::inputs(&nets)?,
             adapters: Vec::new(),
             images: Vec::new(),
-            watcher: &Follower::new(cx, &self.unet.unet.base),
+            watcher: &Follower::new(cx, &self.unet.unet),
         };
         let denoiser = UNetDenoiser {
             unet: &unet,
             seamless: Seamless::default(),
             free_u: None,
+            hidiffusion: None,
         };
         denoise::finish(cx, Some(denoise_tiled(&denoiser, &plan, &job, &tiles)?))
     }

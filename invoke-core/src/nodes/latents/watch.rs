@@ -2,33 +2,31 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
+use super::load;
 use crate::{
     diffusion::{
         denoise::{Progress, Watcher},
-        preview::{Preview as LatentPreview, PreviewBase},
+        preview::{LatentRgb, Preview as LatentPreview},
     },
-    nodes::{NodeCx, cx::Preview},
+    nodes::{NodeCx, cx::Preview, fields::ModelIdentifierField},
 };
 
 /// Tells a node's progress to its session.
 pub(super) struct Follower<'a> {
     cx: &'a (dyn NodeCx + 'a),
-    base: PreviewBase,
+    colours: LatentRgb,
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(cx: &'a (dyn NodeCx + 'a), base: &str) -> Self {
-        let base = if base.starts_with("sdxl") {
-            PreviewBase::Sdxl
-        } else {
-            PreviewBase::Sd
-        };
-        Self { cx, base }
+    /// Follows a run of a model's denoiser.
+    pub(super) fn new(cx: &'a (dyn NodeCx + 'a), model: &ModelIdentifierField) -> Self {
+        let colours = load::latent_rgb(cx, model);
+        Self { cx, colours }
     }
 
     fn preview(&self, progress: &Progress<'_>) -> Option<Preview> {
         let latents = progress.predicted.unwrap_or(progress.latents);
-        let small = LatentPreview::new(latents, self.base).and_then(|preview| Ok((preview.jpeg()?, preview)));
+        let small = LatentPreview::new(latents, &self.colours).and_then(|preview| Ok((preview.jpeg()?, preview)));
         match small {
             Ok((jpeg, preview)) => Some(Preview {
                 width: preview.width * 8,
