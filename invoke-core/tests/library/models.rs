@@ -1,4 +1,8 @@
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::mpsc::{self, RecvTimeoutError},
+    time::Duration,
+};
 
 use invoke_core::domain::ModelKey;
 use serde_json::{Map, json};
@@ -35,9 +39,10 @@ fn g38_administrators_install_change_and_delete_models() {
     let wishes = Map::from_iter([("name".to_owned(), json!("tiny two"))]);
     let job = models.install(&house.admin, &tiny(), true, wishes).unwrap()["id"].as_u64().unwrap();
     let start = house.core.env().monotonic_ns();
+    let (_sender, silence) = mpsc::channel::<()>();
     while !["completed", "error"].contains(&models.install_job(&house.admin, job).unwrap()["status"].as_str().unwrap()) {
         assert!(house.core.env().monotonic_ns() - start < 60_000_000_000, "not within a minute");
-        std::thread::yield_now();
+        assert_eq!(silence.recv_timeout(Duration::from_millis(20)), Err(RecvTimeoutError::Timeout));
     }
     let installed = house.models(&house.alice, Some("tiny two"));
     let key = installed[0]["key"].as_str().unwrap();
