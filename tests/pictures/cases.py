@@ -80,7 +80,6 @@ CASES = {
     "sd-1 LoRA": run(**SD1, kit={"loras": [("small-lora", 0.7)]}),
     "sd-1 ControlNet": run(**SD1, controls=[{"model": "small-control", "control_weight": 0.5, "control_mode": "more_prompt", "picture_size": (200, 150), "resize_mode": "crop_resize"}]),
     "sd-1 T2I-Adapter": run(**SD1, t2i=[{"model": "small-t2i", "weight": 0.7, "picture": gradient, "resize_mode": "just_resize_simple", "picture_size": (256, 256)}]),
-    "sd-1 T2I-Adapter, odd size": run(**{**SD1, "size": (136, 200)}, t2i=[{"model": "small-t2i", "weight": 0.7, "picture": gradient}]),
     "sd-1 IP-Adapter": run(**SD1, ip=[{"model": "small-ip", "weight": 0.8, "picture": gradient, "picture_size": (300, 240)}]),
     "sd-1 IP-Adapter plus, mask, style": run(**SD1, ip=[{"model": "small-ip-plus", "weight": 0.9, "region": (0, 0, 63, 191), "method": "style_precise", "begin_step_percent": 0.1}, {"model": "small-ip", "weight": 0.5, "picture": gradient}]),
     "sd-1 HiDiffusion": run(**SD1, hidiffusion=True, hidiffusion_t1_ratio=0.5, hidiffusion_t2_ratio=0.3),

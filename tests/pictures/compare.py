@@ -78,12 +78,12 @@ def main():
     parser.add_argument("--server", help="without one, InvokeAI's pictures are made and no more")
     parser.add_argument("--models", help="folder with the models, made if it is not there")
     parser.add_argument("--port", type=int, default=9450)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="cases whose names contain this, or one of several parts with ; between")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--missing", action="store_true", help="asks InvokeAI for those pictures alone that were not recorded yet")
     parser.add_argument("--table", help="writes the table as Markdown to this file")
     args = parser.parse_args()
-    cases = {name: build for name, build in CASES.items() if args.only in name}
+    cases = {name: build for part in args.only.split(";") for name, build in CASES.items() if part in name}
     with tempfile.TemporaryDirectory() as scratch:
         models = args.models or os.path.join(scratch, "models")
         if not os.path.isdir(models): subprocess.run([args.invokeai, os.path.join(HERE, "models.py"), models], check=True)

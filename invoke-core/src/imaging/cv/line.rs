@@ -26,13 +26,13 @@ fn clipped([mut x1, mut y1, mut x2, mut y2]: [i64; 4], right: i64, bottom: i64) 
     let share = |from: i64, to: i64, all: i64, whole: i64| ((to - from) as f64 * all as f64 / whole as f64) as i64;
     let (mut c1, mut c2) = (side(x1, y1), side(x2, y2));
     if c1 & c2 == 0 && c1 | c2 != 0 {
-        if c1 & 12 != 0 {
+        if c1 & 0b1100 != 0 {
             let edge = if c1 < 8 { 0 } else { bottom };
             x1 += share(y1, edge, x2 - x1, y2 - y1);
             y1 = edge;
             c1 = beside(x1);
         }
-        if c2 & 12 != 0 {
+        if c2 & 0b1100 != 0 {
             let edge = if c2 < 8 { 0 } else { bottom };
             x2 += share(y2, edge, x2 - x1, y2 - y1);
             y2 = edge;

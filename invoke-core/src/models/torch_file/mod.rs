@@ -318,7 +318,7 @@ fn storage_widths(pickle: &Pickle) -> HashMap<String, usize> {
 }
 
 /// The entries of a dictionary or module whose keys are texts.
-fn entries<'a>(pickle: &'a Pickle, id: Id) -> Option<Vec<(&'a str, Id)>> {
+fn entries(pickle: &Pickle, id: Id) -> Option<Vec<(&str, Id)>> {
     let (Value::Dict(pairs) | Value::Module(pairs)) = pickle.at(id) else {
         return None;
     };

@@ -79,7 +79,7 @@ impl Overlapping {
         let [rows, heads] = *shape.as_slice() else { return Err(wrong()) };
         let all = rows.isqrt();
         let larger = (all + 1).saturating_sub(side);
-        let fits = all * all == rows && larger >= side && (larger - side) % 2 == 0 && heads > 0 && width.is_multiple_of(heads);
+        let fits = all * all == rows && larger >= side && (larger - side).is_multiple_of(2) && heads > 0 && width.is_multiple_of(heads);
         if !fits || larger > 256 {
             return Err(wrong());
         }

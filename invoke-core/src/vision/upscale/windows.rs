@@ -29,7 +29,7 @@ pub(super) struct Cut {
 impl Cut {
     /// Of a picture whose sides are multiples of `side`, after it was pushed `shift` pixels up and to the left, around its edges.
     pub(super) fn new(h: usize, w: usize, side: usize, shift: usize, device: &Device) -> Result<Self> {
-        if side == 0 || h % side != 0 || w % side != 0 || shift >= side.max(1) {
+        if side == 0 || !h.is_multiple_of(side) || !w.is_multiple_of(side) || shift >= side.max(1) {
             return Err(candle_core::Error::Msg(format!("{h}x{w} pixels do not divide into windows of {side}")).into());
         }
         let (mut order, mut back, mut parts) = (Vec::new(), vec![0_u32; h * w], Vec::new());
