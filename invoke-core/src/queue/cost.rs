@@ -119,7 +119,7 @@ mod tests {
         let mut request: Value = serde_json::from_str(RECORDED).unwrap();
         change(&mut request["batch"]["graph"]["nodes"]);
         let registry = crate::nodes::registry(None, None);
-        validate::graph(&registry, request["batch"]["graph"].take(), &[], &mut String::new).unwrap()
+        validate::graph(&registry, request["batch"]["graph"].take(), &[], String::new).unwrap()
     }
 
     const DENOISE: &str = "denoise_latents:jD2qP5EqiD";

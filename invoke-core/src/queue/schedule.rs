@@ -177,7 +177,7 @@ mod tests {
                 user.served = user.served.max(floor.unwrap_or(most));
             }
             user.waiting.push((-priority, self.next_row, cost));
-            user.waiting.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+            user.waiting.sort_by_key(|waiting| (waiting.0, waiting.1));
             self.next_row
         }
 

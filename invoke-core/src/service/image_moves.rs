@@ -252,7 +252,7 @@ impl ImageMoves {
                 Ok(()) => moved.push(picture.clone()),
                 Err(error) if error.is_absent() && picture.is_intermediate => moved.push(picture.clone()),
                 Err(error) if error.is_absent() => {
-                    failed.push(format!("{0}: Neither old nor new image file exists for {0}", picture.image_name))
+                    failed.push(format!("{0}: Neither old nor new image file exists for {0}", picture.image_name));
                 }
                 Err(error) if error.is_lasting() => failed.push(format!("{}: {error}", picture.image_name)),
                 Err(error) => {

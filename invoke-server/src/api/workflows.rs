@@ -254,7 +254,7 @@ fn counts_by_category(call: &mut Call<'_>) -> Result<Reply> {
 fn document(call: &mut Call<'_>) -> Result<Value> {
     let document = call.body_json()["workflow"].take();
     let loc = ["body", "workflow"].map(Into::into);
-    check_rules(&document, &loc).map_err(Fault::issue)?;
+    check_rules(&document, &loc).map_err(|issue| Fault::issue(*issue))?;
     Ok(document)
 }
 

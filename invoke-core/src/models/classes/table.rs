@@ -1,7 +1,12 @@
 //! The table of classes: the name of each in documents, and the fields that it has after those of every record, in the order of the wire.
 
-#[expect(clippy::wildcard_imports, reason = "the table below is written in these words")]
-use super::fields::*;
+use super::fields::{
+    BOUNDARY_RATIO, CAPABILITIES, CONDITION_CHANNELS, CONFIG_PATH, CONTROL_SETTINGS, COVER_IMAGE, CPU_ONLY, DESCRIPTION, DUAL_EXPERT,
+    EXPERT, EXPERT_OR_NULL, EXTERNAL_SETTINGS, FILE_SIZE, FLUX, FLUX2, HASH, IMAGE_ENCODER, IS_DEFAULT, KEY, KREA2, LATENT_CHANNELS,
+    LORA_SETTINGS, MAIN_SETTINGS, MISTRAL, MODEL, NAME, PANEL, PATH, PHRASES, PID, PREDICTION, PROVIDER, PROVIDER_MODEL, QWEN_IMAGE, QWEN3,
+    REPO_VARIANT, SOURCE, SOURCE_API_RESPONSE, SOURCE_TYPE, SOURCE_URL, SUBMODELS, TAGS, WAN, WAN_LORA, ZIMAGE, base, format, kind, size,
+    variant, variant_or_null,
+};
 use crate::domain::shape::{Extra, ObjectShape, Shape};
 
 macro_rules! classes {

@@ -75,7 +75,7 @@ pub static DOCUMENT: ObjectShape = object(
 /// Everything that is wrong with it, below `workflow`.
 pub fn checked(shape: &'static ObjectShape, document: Value) -> Result<Value, Vec<Issue>> {
     let document = Check::at("workflow").run(&Shape::Object(shape), document)?;
-    check_rules(&document, &["workflow".into()]).map_err(|issue| vec![issue])?;
+    check_rules(&document, &["workflow".into()]).map_err(|issue| vec![*issue])?;
     Ok(document)
 }
 
@@ -83,17 +83,17 @@ pub fn checked(shape: &'static ObjectShape, document: Value) -> Result<Value, Ve
 ///
 /// # Errors
 /// The rule that is broken.
-pub fn check_rules(document: &Value, loc: &[Step]) -> Result<(), Issue> {
+pub fn check_rules(document: &Value, loc: &[Step]) -> Result<(), Box<Issue>> {
     let version = document["meta"]["version"].as_str().unwrap_or_default();
     if !is_semantic_version(version) {
         let loc = [loc, &["meta".into(), "version".into()]].concat();
         let text = format!("Invalid workflow meta version: {version}");
-        return Err(Issue::value_error(loc, text, Value::String(version.into())));
+        return Err(Box::new(Issue::value_error(loc, text, Value::String(version.into()))));
     }
     let is_return = |node: &&Value| node["type"] == "invocation" && node["data"]["type"] == "workflow_return";
     if document["nodes"].as_array().into_iter().flatten().filter(is_return).count() > 1 {
         let text = "A workflow may contain at most one workflow_return node";
-        return Err(Issue::value_error(loc.to_vec(), text, Value::Null));
+        return Err(Box::new(Issue::value_error(loc.to_vec(), text, Value::Null)));
     }
     Ok(())
 }

@@ -149,7 +149,7 @@ impl World {
     pub(super) fn wait_for_ends(&self, n: usize) {
         let ends = self.ends.lock();
         for _ in 0..n {
-            ends.recv_timeout(std::time::Duration::from_secs(60)).expect("an item ends");
+            ends.recv_timeout(std::time::Duration::from_mins(1)).expect("an item ends");
         }
     }
 

@@ -313,7 +313,7 @@ fn play(point: Point, happening: Happening) -> (String, String, String) {
     let items = world.enqueue(&world.alice, &two_sums(), 2, false);
     world.start(Arc::new(Gated { books, gate }));
     is_reached
-        .recv_timeout(std::time::Duration::from_secs(60))
+        .recv_timeout(std::time::Duration::from_mins(1))
         .expect("the point is reached");
 
     // The same at every point: one item runs, the other waits, and every reader sees it.
