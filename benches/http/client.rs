@@ -177,7 +177,7 @@ async fn client(address: SocketAddr, request: Arc<[u8]>, begun: Duration, end: D
         assert!(status == 200, "{status}: {}", String::from_utf8_lossy(body));
         let answered = now();
         if answered >= begun && answered <= end {
-            times.push(answered - asked);
+            times.push(answered.saturating_sub(asked));
         }
     }
 }

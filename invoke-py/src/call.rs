@@ -70,7 +70,10 @@ impl Stop {
 
     /// Whether to go on. To be asked without Python's lock.
     pub(crate) fn goes_on(&self) -> bool {
-        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough over lifetimes")]
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method alone is not general enough over lifetimes"
+        )]
         let asked = Python::attach(|py| py.check_signals());
         if let Err(error) = asked {
             self.because(error);

@@ -53,7 +53,7 @@ impl Models {
         let wishes = wishes.map_err(|fault| raised(py, fault))?;
         write(py, &self.0, |core, actor| {
             core.models
-                .install_with_token(actor, &source.display().to_string(), inplace, access_token.as_deref(), wishes)
+                .install(actor, &source.display().to_string(), inplace, access_token.as_deref(), wishes)
         })
     }
 

@@ -71,7 +71,6 @@ CASES = {
     "tiny inpaint": run(prompt="a yellow star on a blue background", init=drawing, mask=hole, denoising_start=0.2, seed=14, steps=20),
     "tiny LoRA": run(seed=15, kit={"loras": [("tiny-lora", 0.8)]}, steps=15),
     "tiny ControlNet": run(seed=16, controls=[{"model": "tiny-control", "control_weight": 0.9}], steps=15),
-    "tiny T2I-Adapter": run(seed=17, t2i=[{"model": "tiny-t2i", "weight": 0.6, "end_step_percent": 0.8}], steps=15),
     "tiny textual inversion": run(seed=18, prompt="a red circle, <small-style>", steps=15),
     "tiny FreeU, seamless": run(seed=19, kit={"freeu": {"b1": 1.1, "b2": 1.2, "s1": 0.9, "s2": 0.2}, "seamless": (True, False)}, steps=15),
     # Stable Diffusion 1's layout with random weights

@@ -64,7 +64,7 @@ def adapters(out):
     from diffusers import ControlNetModel, T2IAdapter
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
     listed = {}
-    for name, kind, channels, factor in (("tiny-t2i", "light_adapter", (32, 64, 128, 160), 8), ("small-t2i", "light_adapter", (32, 64, 96, 96), 8), ("small-t2i-xl", "full_adapter_xl", (64, 128, 192, 192), 16)):
+    for name, kind, channels, factor in (("small-t2i", "light_adapter", (32, 64, 96, 96), 8), ("small-t2i-xl", "full_adapter_xl", (64, 128, 192, 192), 16)):
         adapter, listed[name] = filled(T2IAdapter(in_channels=3, channels=list(channels), num_res_blocks=1, downscale_factor=factor, adapter_type=kind))
         adapter.half().save_pretrained(os.path.join(out, name))
     vision = CLIPVisionModelWithProjection(CLIPVisionConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2, image_size=224, patch_size=32, projection_dim=20, hidden_act="gelu"))

@@ -77,7 +77,7 @@ fn g03_users_change_their_own_profile_only() {
         house.bob.user_id(),
         &renamed("Bobby")
     )));
-    assert!(forbidden(house.core.models.install(&house.alice, "/", true, Map::new())));
+    assert!(forbidden(house.core.models.install(&house.alice, "/", true, None, Map::new())));
 }
 
 #[test]

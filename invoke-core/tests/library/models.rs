@@ -27,7 +27,7 @@ fn g30_users_do_not_change_models() {
     let house = House::new();
     let key = house.models(&house.alice, None)[0]["key"].as_str().unwrap().to_owned();
     let models = &house.core.models;
-    assert!(forbidden(models.install(&house.alice, &tiny(), true, Map::new())));
+    assert!(forbidden(models.install(&house.alice, &tiny(), true, None, Map::new())));
     assert!(forbidden(models.update(&house.alice, &key, &Map::new())) && forbidden(models.delete(&house.alice, &key)));
     assert!(models.get(&house.alice, &ModelKey::new(key)).is_ok());
 }
@@ -37,7 +37,9 @@ fn g38_administrators_install_change_and_delete_models() {
     let house = House::new();
     let models = &house.core.models;
     let wishes = Map::from_iter([("name".to_owned(), json!("tiny two"))]);
-    let job = models.install(&house.admin, &tiny(), true, wishes).unwrap()["id"].as_u64().unwrap();
+    let job = models.install(&house.admin, &tiny(), true, None, wishes).unwrap()["id"]
+        .as_u64()
+        .unwrap();
     let start = house.core.env().monotonic_ns();
     let (_sender, silence) = mpsc::channel::<()>();
     while !["completed", "error"].contains(&models.install_job(&house.admin, job).unwrap()["status"].as_str().unwrap()) {

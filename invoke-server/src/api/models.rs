@@ -397,7 +397,7 @@ fn install(call: &mut Call<'_>) -> Result<Reply> {
     let inplace = call.query_bool("inplace").unwrap_or(false);
     let token = call.query_text("access_token");
     let models = &call.core().models;
-    Ok(Reply::created(&models.install_with_token(
+    Ok(Reply::created(&models.install(
         &call.actor,
         text(call, "source"),
         inplace,

@@ -131,6 +131,10 @@ fn lora(header: &Header) -> Option<Map<String, Value>> {
     if is_omi(header) {
         return Some(record("omi", "sdxl"));
     }
+    // Only FLUX has a first text encoder that is trained by itself under this name.
+    if header.len() > 0 && header.iter().all(|(name, _)| name.starts_with("lora_te1_")) {
+        return Some(record("lycoris", "flux"));
+    }
     let is_one = header.any_starts(&["lora_te_", "lora_unet_", "lora_te1_", "lora_te2_", "lora_transformer_"])
         || header.any_ends(&[
             "to_k_lora.up.weight",

@@ -91,7 +91,7 @@ impl Models {
                 _ => return Ok(LinkOutcome::Several),
             },
         };
-        match self.install(actor, &source, false, Map::new()) {
+        match self.install(actor, &source, false, None, Map::new()) {
             Ok(_) => Ok(LinkOutcome::Begun),
             Err(error) => {
                 tracing::warn!("a repository cannot be installed: {error}");

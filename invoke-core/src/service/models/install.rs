@@ -37,20 +37,9 @@ pub(super) struct Order<'o> {
 }
 
 impl Models {
-    /// Asks for a model to be installed: one of this machine, of an address, or of the hub. `wishes` are what its record shall say.
-    pub fn install(&self, actor: &Actor, source: &str, inplace: bool, wishes: Map<String, Value>) -> Result<Value> {
-        self.install_with_token(actor, source, inplace, None, wishes)
-    }
-
-    /// The same with a token, which is sent along where its files are fetched. Which files those are is found out before this returns.
-    pub fn install_with_token(
-        &self,
-        actor: &Actor,
-        source: &str,
-        inplace: bool,
-        token: Option<&str>,
-        wishes: Map<String, Value>,
-    ) -> Result<Value> {
+    /// Asks for a model to be installed: one of this machine, of an address, or of the hub. `wishes` are what its record shall say, `token` is sent
+    /// along where its files are fetched. Which files those are is found out before this returns.
+    pub fn install(&self, actor: &Actor, source: &str, inplace: bool, token: Option<&str>, wishes: Map<String, Value>) -> Result<Value> {
         authorize_global::<acts::ManageModels>(actor)?;
         if let Some(text) = wishes.get("key").and_then(Value::as_str).and_then(key_fault) {
             return Err(Error::Unprocessable(text));

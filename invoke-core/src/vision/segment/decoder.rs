@@ -32,7 +32,10 @@ impl Attention {
             q: weights.at("q_proj").linear(width, inner)?,
             k: weights.at("k_proj").linear(width, inner)?,
             v: weights.at("v_proj").linear(width, inner)?,
-            out: weights.at("out_proj").linear(inner, width)?,
+            // The second model's files have the shorter name.
+            out: weights
+                .at(if weights.has("o_proj.weight") { "o_proj" } else { "out_proj" })
+                .linear(inner, width)?,
         })
     }
 

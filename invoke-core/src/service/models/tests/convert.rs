@@ -34,6 +34,7 @@ fn install(kit: &Kit, file: &str, bytes: &[u8]) -> Value {
             &Actor::local_operator(),
             place.to_str().unwrap(),
             false,
+            None,
             wishes.as_object().unwrap().clone(),
         )
         .unwrap();

@@ -139,7 +139,7 @@ fn an_unknown_repository_is_named_and_nothing_is_begun() {
     let admin = Actor::local_operator();
     repository(&kit, "ann/texts", &[("README.md", b"x".to_vec())]);
     for (source, words) in [("no/such", "not found on the hub"), ("ann/texts", "No downloadable files found")] {
-        let error = kit.models.install(&admin, source, false, Map::new()).unwrap_err();
+        let error = kit.models.install(&admin, source, false, None, Map::new()).unwrap_err();
         assert!(matches!(&error, Error::Conflict(text) if text.contains(words)), "{source}: {error}");
     }
     assert_eq!((kit.folders(), kit.models.install_jobs(&admin).unwrap()), (0, json!([])));

@@ -112,7 +112,7 @@ impl Kit {
     fn install_with(&self, source: &str, token: Option<&str>) -> u64 {
         let job = self
             .models
-            .install_with_token(&Actor::local_operator(), source, false, token, Map::new())
+            .install(&Actor::local_operator(), source, false, token, Map::new())
             .unwrap();
         job["id"].as_u64().unwrap()
     }
