@@ -47,7 +47,7 @@ fn fill(file: &Path) -> rusqlite::Result<()> {
     let metadata = format!("{{\"positive_prompt\": \"{}\"}}", "a red fox ".repeat(60));
     for n in 0..PICTURES {
         let random = mixed(n);
-        let name = format!("{:016x}-{n:08}.png", random);
+        let name = format!("{random:016x}-{n:08}.png");
         let owner = if n % 2 == 0 { 0 } else { random % 20 };
         let seconds = n * 150;
         let created = format!(
@@ -65,7 +65,7 @@ fn fill(file: &Path) -> rusqlite::Result<()> {
             )?
             .execute((
                 &name,
-                if random % 6 == 0 { "control" } else { "general" },
+                if random.is_multiple_of(6) { "control" } else { "general" },
                 &metadata,
                 n % 10 == 0,
                 created,

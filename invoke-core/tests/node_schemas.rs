@@ -57,11 +57,11 @@ fn plain(value: &Value) -> Value {
             items.sort_by_key(Value::to_string);
             Value::Array(items)
         }
-        Value::Object(map) => map
-            .iter()
-            .filter(|(key, _)| !["title", "description"].contains(&key.as_str()))
-            .map(|(key, value)| (key.clone(), plain(value)))
-            .collect(),
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(key, _)| !["title", "description"].contains(&key.as_str()));
+            let sorted: BTreeMap<String, Value> = kept.map(|(key, value)| (key.clone(), plain(value))).collect();
+            sorted.into_iter().collect()
+        }
         other => other.clone(),
     }
 }

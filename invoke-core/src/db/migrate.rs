@@ -175,13 +175,18 @@ mod tests {
         connection
             .execute_batch("CREATE TABLE IF NOT EXISTS invoke_migrations (version INTEGER PRIMARY KEY, migrated_at TEXT NOT NULL) STRICT")
             .unwrap();
-        for (index, sql) in MIGRATIONS.iter().enumerate().take(version) {
-            connection.execute_batch(sql).unwrap();
+        upgrade(&connection, 0..version);
+        connection
+    }
+
+    /// Applies the migrations of these places in the list.
+    fn upgrade(connection: &Connection, steps: std::ops::Range<usize>) {
+        for index in steps {
+            connection.execute_batch(MIGRATIONS[index]).unwrap();
             connection
                 .execute("INSERT INTO invoke_migrations VALUES (?1, 'then')", [index as i64 + 1])
                 .unwrap();
         }
-        connection
     }
 
     #[test]
@@ -206,8 +211,7 @@ mod tests {
 
     #[test]
     fn a_queue_keeps_its_items_when_its_tables_change() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        let mut connection = at_version(1);
         connection
             .execute_batch(
                 r#"INSERT INTO session_queue (batch_id, queue_id, session_id, session, field_values, status, priority, created_at, started_at, user_id, destination)
@@ -217,6 +221,7 @@ mod tests {
                           ('c', 'default', 's4', '{"id": "s4"}', '[]', 'failed', 0, 't4', 't4', 'v', NULL)"#,
             )
             .unwrap();
+        upgrade(&connection, 1..4);
         connection.execute("DELETE FROM session_queue WHERE session_id = 's4'", []).unwrap();
         run(&mut connection, None, NOW).unwrap();
         let all = |sql: &str| -> Vec<String> {

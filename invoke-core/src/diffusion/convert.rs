@@ -70,7 +70,7 @@ pub fn convert_checkpoint(file: &Path, prediction: &str, folder: &Path) -> Resul
     }
     for (name, which, kind) in &encoders {
         let source = checkpoint.text(*which)?;
-        let mut config = text_json(&checkpoint, &*source, *which, file)?;
+        let mut config = text_json(base, &*source, *which, file)?;
         config["architectures"] = json!([kind]);
         config["model_type"] = json!("clip_text_model");
         config["max_position_embeddings"] = json!(77);

@@ -70,14 +70,14 @@ pub fn open_text_encoder(path: &Path, part: TextPart) -> Result<Opened<ClipConfi
         return Ok((ClipConfig::read(&path.join("config.json"))?, open_weights(path)?));
     }
     let checkpoint = Checkpoint::new(open_weights(path)?);
+    let base = base_of(&checkpoint, path)?;
     let source = checkpoint.text(part)?;
-    let config = text_json(&checkpoint, &*source, part, path)?;
+    let config = text_json(base, &*source, part, path)?;
     Ok((ClipConfig::parse(&config.to_string())?, source))
 }
 
-/// The config of a checkpoint's text encoder, whose weights are in `source`, in transformers' form.
-pub(super) fn text_json(checkpoint: &Checkpoint, source: &dyn Source, part: TextPart, path: &Path) -> Result<Value> {
-    let base = base_of(checkpoint, path)?;
+/// The config of a text encoder of `base`, whose weights are in `source`, in transformers' form.
+pub(super) fn text_json(base: Base, source: &dyn Source, part: TextPart, path: &Path) -> Result<Value> {
     let names = source.names();
     let table = names.iter().find(|n| n.ends_with("embeddings.token_embedding.weight"));
     let shape = table.and_then(|name| source.info(name)).map(|info| info.shape);

@@ -189,7 +189,7 @@ mod tests {
             open_weights(dir.path())
                 .unwrap_err()
                 .to_string()
-                .contains("holds no safetensors weights")
+                .contains("holds no weights that are known")
         );
     }
 }

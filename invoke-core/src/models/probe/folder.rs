@@ -184,8 +184,9 @@ fn by_config(folder: &Path, root: &Map<String, Value>) -> Result<Option<Map<Stri
             let scaling = root.get("scaling_factor").and_then(Value::as_f64);
             let by_config = scaling == Some(0.13025) && matches!(number("sample_size"), Some(512 | 1024));
             let base = if by_config || names_xl(&name) { "sdxl" } else { "sd-1" };
+            // The original never asks the files of a VAE what they say.
             Some(class(
-                json!({"format": "diffusers", "repo_variant": repo_variant(folder), "type": "vae", "cpu_only": null, "base": base}),
+                json!({"format": "diffusers", "repo_variant": "", "type": "vae", "cpu_only": null, "base": base}),
             ))
         }
         "ControlNetModel" => base_of_width(number("cross_attention_dim"))

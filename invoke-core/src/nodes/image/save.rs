@@ -22,7 +22,6 @@ pub(in crate::nodes) const NODES: &[NodeEntry] = &[
     entry::<SaveImageToFile>(),
     entry::<CanvasOutput>(),
     entry::<ShowImage>(),
-    entry::<ImageNSFWBlur>(),
     entry::<ImageWatermark>(),
     entry::<DecodeInvisibleWatermark>(),
 ];
@@ -115,20 +114,6 @@ impl Invoke for ShowImage {
     fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
         let picture = load(cx, &self.image)?;
         Ok(pass(self.image, &picture))
-    }
-}
-
-/// A copy of a picture. Where InvokeAI cannot get its checker of what pictures show, it stores them as they are; this server has none to get.
-#[derive(Debug, Deserialize, Node)]
-#[node(id = "img_nsfw", title = "Blur NSFW Image", version = "1.2.3", category = "image", tags("image", "nsfw"), output = ImageOutput, board, metadata)]
-struct ImageNSFWBlur {
-    image: ImageField,
-}
-
-impl Invoke for ImageNSFWBlur {
-    fn invoke(self, cx: &dyn NodeCx) -> Result<ImageOutput, NodeError> {
-        tracing::warn!("img_nsfw: there is no checker on this server; the picture passes unchecked");
-        store(cx, load(cx, &self.image)?)
     }
 }
 

@@ -11,15 +11,25 @@ use crate::{
 /// A checkpoint of SD-1 by the names of its tensors, of which it has a few, all small.
 fn checkpoint() -> Vec<u8> {
     zeros(&[
-        ("model.diffusion_model.input_blocks.0.0.weight", &[2, 4, 1, 1]),
+        ("model.diffusion_model.input_blocks.0.0.weight", &[32, 4, 1, 1]),
+        ("model.diffusion_model.input_blocks.1.0.in_layers.2.weight", &[32, 32, 1, 1]),
+        ("model.diffusion_model.input_blocks.4.0.in_layers.2.weight", &[32, 32, 1, 1]),
+        ("model.diffusion_model.input_blocks.7.0.in_layers.2.weight", &[32, 32, 1, 1]),
+        ("model.diffusion_model.input_blocks.10.0.in_layers.2.weight", &[32, 32, 1, 1]),
         (
             "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight",
-            &[2, 768],
+            &[32, 768],
         ),
         ("model.diffusion_model.out.2.bias", &[4]),
         ("first_stage_model.encoder.conv_in.weight", &[2, 3, 1, 1]),
         ("first_stage_model.encoder.mid.attn_1.q.weight", &[2, 2, 1, 1]),
+        ("first_stage_model.decoder.up.0.block.0.conv1.weight", &[32, 32, 1, 1]),
         ("first_stage_model.decoder.up.0.block.0.nin_shortcut.bias", &[2]),
+        (
+            "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
+            &[4, 64],
+        ),
+        ("cond_stage_model.transformer.text_model.encoder.layers.0.layer_norm1.bias", &[64]),
         ("cond_stage_model.transformer.text_model.final_layer_norm.bias", &[2]),
     ])
 }

@@ -93,7 +93,7 @@ fn a_subfolder_of_a_repository_is_installed_with_the_weights_of_its_variant() {
     let record = kit.record(&job);
     assert_eq!(
         (&record["source"], &record["repo_variant"]),
-        (&json!("ann/turbo:fp16:vae"), &json!("fp16"))
+        (&json!("ann/turbo:fp16:vae"), &json!(""))
     );
 }
 
