@@ -45,7 +45,7 @@ extension=so
 [ "$(uname)" = Darwin ] && extension=dylib
 step "the Python module"
 ln -sf "$PWD/target/debug/libinvoke_py.$extension" invoke-py/python/invoke_py/_native.abi3.so
-PYTHONPATH=invoke-py/python "$python" -m pytest -c invoke-py/pyproject.toml --rootdir invoke-py
+PYTHONPATH=invoke-py/python "$python" -m pytest -c invoke-py/pyproject.toml --rootdir invoke-py invoke-py/tests
 MYPYPATH=invoke-py/python PYTHONPATH=invoke-py/python "$python" -m mypy.stubtest invoke_py
 
 step "bindings for other languages"
