@@ -224,6 +224,8 @@ fn private_addresses_are_refused_unless_the_configuration_permits_them() {
     assert!(job["error"].as_str().unwrap().contains("allow_private_download_urls"), "{job:#}");
     assert!(kit.server.asked("/x.safetensors").is_empty());
     assert_eq!(kit.folders(), 0);
+    // The second is told after the job's status has changed.
+    kit.until(|| (kit.names().len() > 1).then_some(()));
     assert_eq!(kit.names(), ["model_install_error", "download_error"]);
 }
 
