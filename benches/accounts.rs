@@ -12,12 +12,10 @@ use invoke_core::{
     db::Db,
     domain::api_key::KeyScope,
     env::Env,
-    events::Bus,
     files::MemoryStore,
     service::{
         Shared,
         auth::{Auth, Credentials, Door, NewApiKey, Setup},
-        image_moves::Maintenance,
     },
 };
 
@@ -35,16 +33,8 @@ fn accounts(c: &mut Criterion) {
         },
     ));
     let authenticator = Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).expect("an authenticator"));
-    let shared = Shared {
-        db,
-        env: env.clone(),
-        bus: Bus::default(),
-        layout: Arc::new(config.layout()),
-        images: Arc::new(MemoryStore::new(Arc::clone(&config), env)),
-        config,
-        authenticator: Arc::clone(&authenticator),
-        maintenance: Maintenance::default(),
-    };
+    let store = MemoryStore::new(Arc::clone(&config), env.clone());
+    let shared = Shared::new(config, env, db, Arc::clone(&authenticator), Arc::new(store));
     let auth = Auth::open(Arc::new(shared), Door::Library).expect("accounts");
     let email = Email::parse("ann@example.com").expect("an address");
     let nobody = Actor::anonymous();

@@ -12,14 +12,12 @@ use invoke_core::{
     db::Db,
     domain::{BoardId, board::BoardOrder, image::ImageCategory, page::Direction},
     env::Env,
-    events::Bus,
     files::MemoryStore,
     repo::gallery::{ImageFilter, OnBoard},
     service::{
         Shared,
         boards::{BoardListing, Boards},
         gallery::Gallery,
-        image_moves::Maintenance,
         images::Images,
     },
 };
@@ -107,16 +105,9 @@ fn main() {
     drop(Db::open(&file, env.now()).expect("a fresh database"));
     fill(&file).expect("a filled database");
     let db = Arc::new(Db::open(&file, env.now()).expect("the database"));
-    let shared = Arc::new(Shared {
-        authenticator: Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).expect("a signing key")),
-        db,
-        env: env.clone(),
-        bus: Bus::default(),
-        layout: Arc::new(config.layout()),
-        images: Arc::new(MemoryStore::new(Arc::clone(&config), env.clone())),
-        config,
-        maintenance: Maintenance::default(),
-    });
+    let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), true).expect("a signing key");
+    let store = MemoryStore::new(Arc::clone(&config), env.clone());
+    let shared = Arc::new(Shared::new(config, env.clone(), db, Arc::new(authenticator), Arc::new(store)));
     let (images, gallery, boards) = (
         Images::new(Arc::clone(&shared)),
         Gallery::new(Arc::clone(&shared)),

@@ -9,12 +9,10 @@ use invoke_core::{
     db::Db,
     domain::user::User,
     env::Env,
-    events::Bus,
     files::{DiskStore, ImageStore, MemoryStore},
     service::{
         Shared,
         auth::{Auth, Door},
-        image_moves::Maintenance,
     },
 };
 
@@ -46,7 +44,7 @@ pub(crate) fn open(root: &Root, needs: Needs, environment: &Environment, console
         ..Flags::default()
     };
     let config = Arc::new(Config::load(&flags, environment).map_err(|error| Failure::Fault(error.to_string()))?);
-    let (env, layout) = (Env::system(), Arc::new(config.layout()));
+    let (env, layout) = (Env::system(), config.layout());
     let db = Arc::new(open_database(&layout.database(), &env, console)?);
     let images: Arc<dyn ImageStore> = match needs {
         Needs::Database => Arc::new(MemoryStore::new(Arc::clone(&config), env.clone())),
@@ -57,16 +55,7 @@ pub(crate) fn open(root: &Root, needs: Needs, environment: &Environment, console
     };
     let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), config.multiuser());
     let authenticator = Arc::new(authenticator.map_err(|error| Failure::Fault(error.to_string()))?);
-    let shared = Shared {
-        db,
-        env,
-        bus: Bus::default(),
-        config,
-        layout,
-        images,
-        authenticator,
-        maintenance: Maintenance::default(),
-    };
+    let shared = Shared::new(config, env, db, authenticator, images);
     let auth = Auth::open(Arc::new(shared), Door::Command)?.strict();
     Ok(Accounts {
         auth,

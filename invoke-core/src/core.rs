@@ -25,7 +25,7 @@ use crate::{
         custom_nodes::CustomNodes,
         downloads::Downloads,
         gallery::Gallery,
-        image_moves::{ImageMoves, Maintenance},
+        image_moves::ImageMoves,
         images::Images,
         models::{Installer, Models},
         queue::{Queue, Runs},
@@ -153,16 +153,7 @@ impl Core {
         } else {
             Arc::new(DiskStore::open(layout.images_dir(), Arc::clone(&config), env.clone())?)
         };
-        let shared = Arc::new(Shared {
-            db,
-            env: env.clone(),
-            bus: Bus::default(),
-            config: Arc::clone(&config),
-            layout: Arc::new(layout),
-            images,
-            authenticator,
-            maintenance: Maintenance::default(),
-        });
+        let shared = Arc::new(Shared::new(Arc::clone(&config), env.clone(), db, authenticator, images));
 
         let registry = Arc::new(nodes::registry(settings.allow_nodes.as_deref(), settings.deny_nodes.as_deref()));
         let results = Arc::new(NodeCache::new(usize::try_from(settings.node_cache_size).unwrap_or(0)));

@@ -1,6 +1,24 @@
 // What the tests of the built-in page share: logging in, menus, waiting for the queue.
 import assert from "node:assert/strict";
-import { openPage, until } from "./lib.mjs";
+import { after, afterEach } from "node:test";
+import { launchBrowser, openPage, startServer, until } from "./lib.mjs";
+
+/**
+ * A browser, and a server where Ada administers and the others named (`"Bob"`) are regular users, each to be found under the name in small letters.
+ * Pages close after every test, all else at the file's end.
+ */
+export async function house(...names) {
+  const browser = await launchBrowser();
+  after(() => browser.close());
+  const server = await startServer();
+  after(() => server.stop());
+  afterEach(() => closePages(browser));
+  const people = { ada: await server.setup() };
+  for (const name of names) {
+    people[name.toLowerCase()] = await server.person(people.ada, { email: `${name.toLowerCase()}@example.com`, name });
+  }
+  return { browser, server, ...people };
+}
 
 /** Fills in the login and waits for the workplace. */
 export async function logIn(page, { email, password }, { remember = false } = {}) {

@@ -1,24 +1,10 @@
 // The built-in page: the first start, logging in, sessions, the own profile.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { launchBrowser, noTroubles, openPage, screenshot, startServer } from "./lib.mjs";
-import { choose, closePages, enter, logIn, nowhere, told } from "./page.mjs";
+import { test } from "node:test";
+import { noTroubles, openPage, screenshot, startServer } from "./lib.mjs";
+import { choose, enter, house, logIn, nowhere, told } from "./page.mjs";
 
-let browser;
-let server;
-let ada;
-let bob;
-before(async () => {
-  browser = await launchBrowser();
-  server = await startServer();
-  ada = await server.setup();
-  bob = await server.person(ada, { email: "bob@example.com", name: "Bob" });
-});
-afterEach(() => closePages(browser));
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const { browser, server, ada, bob } = await house("Bob");
 
 test("g07_setup_is_shown_once", async t => {
   const fresh = await startServer();

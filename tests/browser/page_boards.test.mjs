@@ -1,26 +1,10 @@
 // The built-in page: boards, their visibility, and pictures on them.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { launchBrowser, noTroubles, png, screenshot, startServer } from "./lib.mjs";
-import { board, boardMenu, closePages, enter, makeBoard, nowhere, pictures, showBoard, told } from "./page.mjs";
+import { test } from "node:test";
+import { noTroubles, png, screenshot } from "./lib.mjs";
+import { board, boardMenu, enter, house, makeBoard, nowhere, pictures, showBoard, told } from "./page.mjs";
 
-let browser;
-let server;
-let ada;
-let bob;
-let cleo;
-before(async () => {
-  browser = await launchBrowser();
-  server = await startServer();
-  ada = await server.setup();
-  bob = await server.person(ada, { email: "bob@example.com", name: "Bob" });
-  cleo = await server.person(ada, { email: "cleo@example.com", name: "Cleo" });
-});
-afterEach(() => closePages(browser));
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const { browser, server, ada, bob, cleo } = await house("Bob", "Cleo");
 
 const names = async menu => (await menu.getByRole("menuitem").allInnerTexts()).concat(await menu.getByRole("menuitemradio").allInnerTexts());
 const pictureMenu = async (page, item) => {

@@ -1,25 +1,11 @@
 // The built-in page: making pictures with every tool, and following them.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { after, afterEach, before, test } from "node:test";
-import { launchBrowser, noTroubles, screenshot, startServer, until } from "./lib.mjs";
-import { clearQueue, closePages, enter, go, idle, item, makeBoard, pictures, showBoard, told } from "./page.mjs";
+import { test } from "node:test";
+import { noTroubles, screenshot, until } from "./lib.mjs";
+import { clearQueue, enter, go, house, idle, item, makeBoard, pictures, showBoard, told } from "./page.mjs";
 
-let browser;
-let server;
-let ada;
-let bob;
-before(async () => {
-  browser = await launchBrowser();
-  server = await startServer();
-  ada = await server.setup();
-  bob = await server.person(ada, { email: "bob@example.com", name: "Bob" });
-});
-afterEach(() => closePages(browser));
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const { browser, server, ada, bob } = await house("Bob");
 
 async function newest(person) {
   const { item_ids: [id] } = await server.call("GET", "/api/v1/queue/default/item_ids?order_dir=DESC", { token: person.token });

@@ -2,25 +2,11 @@
 import assert from "node:assert/strict";
 import { mkdir, cp } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { launchBrowser, noTroubles, screenshot, startServer } from "./lib.mjs";
-import { closePages, enter } from "./page.mjs";
+import { test } from "node:test";
+import { noTroubles, screenshot } from "./lib.mjs";
+import { enter, house } from "./page.mjs";
 
-let browser;
-let server;
-let ada;
-let bob;
-before(async () => {
-  browser = await launchBrowser();
-  server = await startServer();
-  ada = await server.setup();
-  bob = await server.person(ada, { email: "bob@example.com", name: "Bob" });
-});
-afterEach(() => closePages(browser));
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const { browser, server, ada, bob } = await house("Bob");
 
 const LORA = new URL("../contract/pictures/addons/tiny-lora.safetensors", import.meta.url);
 

@@ -1,26 +1,10 @@
 // The built-in page: what a person likes, and the switch between one person and many.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { launchBrowser, noTroubles, openPage, screenshot, startServer, until } from "./lib.mjs";
-import { board, closePages, enter, makeBoard, pictures, showBoard } from "./page.mjs";
+import { test } from "node:test";
+import { noTroubles, openPage, screenshot, startServer, until } from "./lib.mjs";
+import { board, enter, house, makeBoard, pictures, showBoard } from "./page.mjs";
 
-let browser;
-let server;
-let ada;
-let bob;
-let cleo;
-before(async () => {
-  browser = await launchBrowser();
-  server = await startServer();
-  ada = await server.setup();
-  bob = await server.person(ada, { email: "bob@example.com", name: "Bob" });
-  cleo = await server.person(ada, { email: "cleo@example.com", name: "Cleo" });
-});
-afterEach(() => closePages(browser));
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const { browser, server, ada, bob, cleo } = await house("Bob", "Cleo");
 
 const open = page => page.getByRole("button", { name: "Preferences" }).click();
 const theme = page => page.evaluate(() => document.documentElement.dataset.theme);

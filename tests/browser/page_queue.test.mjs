@@ -1,29 +1,13 @@
 // The built-in page: the shared queue.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { launchBrowser, noTroubles, screenshot, startServer } from "./lib.mjs";
-import { clearQueue, closePages, enqueue, enter, go, idle, item, nowhere, paint, processor } from "./page.mjs";
+import { afterEach, test } from "node:test";
+import { noTroubles, screenshot } from "./lib.mjs";
+import { clearQueue, enqueue, enter, go, house, idle, item, nowhere, paint, processor } from "./page.mjs";
 
-let browser;
-let server;
-let ada;
-let bob;
-let cleo;
-before(async () => {
-  browser = await launchBrowser();
-  server = await startServer();
-  ada = await server.setup();
-  bob = await server.person(ada, { email: "bob@example.com", name: "Bob" });
-  cleo = await server.person(ada, { email: "cleo@example.com", name: "Cleo" });
-});
+const { browser, server, ada, bob, cleo } = await house("Bob", "Cleo");
 afterEach(async () => {
-  await closePages(browser);
   await processor(server, ada, "resume");
   await clearQueue(server, ada);
-});
-after(async () => {
-  await browser?.close();
-  await server?.stop();
 });
 
 const badge = (page, text) => page.locator("#queue-badge", { hasText: new RegExp(`^${text}$`) }).waitFor();

@@ -1,24 +1,10 @@
 // The built-in page: roles, User Management, what is kept from regular users.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { launchBrowser, noTroubles, openPage, screenshot, startServer } from "./lib.mjs";
-import { choose, closePages, enter, enqueue, go, item, logIn, nowhere, processor, told } from "./page.mjs";
+import { test } from "node:test";
+import { noTroubles, openPage, screenshot, startServer } from "./lib.mjs";
+import { choose, enqueue, enter, go, house, item, logIn, nowhere, processor, told } from "./page.mjs";
 
-let browser;
-let server;
-let ada;
-let bob;
-before(async () => {
-  browser = await launchBrowser();
-  server = await startServer();
-  ada = await server.setup();
-  bob = await server.person(ada, { email: "bob@example.com", name: "Bob" });
-});
-afterEach(() => closePages(browser));
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const { browser, server, ada, bob } = await house("Bob");
 
 const row = (page, email) => page.locator(`tr[data-email="${email}"]`);
 

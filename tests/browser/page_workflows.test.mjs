@@ -1,26 +1,10 @@
 // The built-in page: workflows.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { launchBrowser, noTroubles, screenshot, startServer } from "./lib.mjs";
-import { closePages, enter, go, idle, library, nowhere, pictures, saveWorkflow, told } from "./page.mjs";
+import { test } from "node:test";
+import { noTroubles, screenshot, startServer } from "./lib.mjs";
+import { enter, go, house, idle, library, nowhere, pictures, saveWorkflow, told } from "./page.mjs";
 
-let browser;
-let server;
-let ada;
-let bob;
-let cleo;
-before(async () => {
-  browser = await launchBrowser();
-  server = await startServer();
-  ada = await server.setup();
-  bob = await server.person(ada, { email: "bob@example.com", name: "Bob" });
-  cleo = await server.person(ada, { email: "cleo@example.com", name: "Cleo" });
-});
-afterEach(() => closePages(browser));
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const { browser, server, ada, bob, cleo } = await house("Bob", "Cleo");
 
 const back = page => page.getByRole("button", { name: "Back to the libraries" }).click();
 

@@ -51,3 +51,19 @@ pub struct Shared {
     /// Whether pictures' files are being moved.
     pub maintenance: image_moves::Maintenance,
 }
+
+impl Shared {
+    /// What the services of one root share: these, nobody listening yet, and no maintenance under way.
+    pub fn new(config: Arc<Config>, env: Env, db: Arc<Db>, authenticator: Arc<Authenticator>, images: Arc<dyn ImageStore>) -> Self {
+        Self {
+            db,
+            env,
+            bus: Bus::default(),
+            layout: Arc::new(config.layout()),
+            config,
+            images,
+            authenticator,
+            maintenance: image_moves::Maintenance::default(),
+        }
+    }
+}

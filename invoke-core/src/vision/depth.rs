@@ -6,9 +6,9 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::layers::{Enlarging, bias, conv, conv_with};
+use super::layers::{Enlarging, bias, conv, conv_with, multiples_of};
 use crate::diffusion::{
-    ModelError, Result,
+    Result,
     ops::{
         Align, AttentionMask, Conv2d, ConvConfig, LayerNorm, Linear, add, attention, gelu, pixels_as_tokens, relu, resize_bicubic,
         resize_bilinear, sigmoid, tokens_as_pixels,
@@ -338,12 +338,9 @@ impl DepthAnything {
 
     /// Depths `[1, 1, h, w]`, larger for what is near, for a normalised picture `[1, 3, h, w]` whose sides are multiples of the patches'.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = x.dims4()?;
         let side = self.config.patch_size;
+        let (h, w) = multiples_of(side, x)?;
         let (down, across) = (h / side, w / side);
-        if down * across == 0 || h % side != 0 || w % side != 0 {
-            return Err(ModelError::Input(format!("the picture is {w}x{h}, expected multiples of {side}")));
-        }
         let patches = pixels_as_tokens(&self.patches.forward(&x.to_dtype(self.dtype)?)?)?;
         let mut x = add(&Tensor::cat(&[&self.class, &patches], 1)?, &self.positions_for(down, across)?)?;
         let mut stages = Vec::new();

@@ -5,9 +5,9 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use candle_core::{DType, Device, Tensor};
 use parking_lot::Mutex;
 
-use super::layers::{Enlarging, Norm, conv_with};
+use super::layers::{Enlarging, Norm, at_least, conv_with};
 use crate::diffusion::{
-    ModelError, Result,
+    Result,
     ops::{Border, Conv2d, ConvConfig, Linear, PaddingMode, add, cat_channels, crop, pad, relu, sigmoid},
     weights::{Source, Weights, open_weights},
 };
@@ -273,12 +273,7 @@ impl Lama {
 
     /// `picture [1, 3, h, w]` in 0 to 1 with what is new where `hole [1, 1, h, w]` is 1 (elsewhere 0). Both sides are at least 16.
     pub fn fill(&self, picture: &Tensor, hole: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = picture.dims4()?;
-        if h.min(w) < 16 {
-            return Err(ModelError::Input(format!(
-                "the picture is {w}x{h}, expected at least 16 pixels along each side"
-            )));
-        }
+        let (h, w) = at_least(16, picture)?;
         let more = |n: usize| n.next_multiple_of(MULTIPLE) - n;
         let frame = |x: &Tensor| pad(&x.to_dtype(self.dtype)?, [0, more(h), 0, more(w)], Border::Reflect);
         let (picture, hole) = (frame(picture)?, frame(hole)?);

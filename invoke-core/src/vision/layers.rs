@@ -3,10 +3,30 @@
 use candle_core::{DType, Tensor};
 
 use crate::diffusion::{
-    Result,
+    ModelError, Result,
     ops::{Border, Conv2d, ConvConfig, Depthwise, GroupNorm, PaddingMode, pad, pick, pixel_shuffle},
     weights::Weights,
 };
+
+/// Rows and columns of pictures `[b, c, h, w]` whose sides have to be `least` at least.
+pub(super) fn at_least(least: usize, x: &Tensor) -> Result<(usize, usize)> {
+    let (_, _, h, w) = x.dims4()?;
+    if h.min(w) < least {
+        return Err(ModelError::Input(format!(
+            "the picture is {w}x{h}, expected at least {least} pixels along each side"
+        )));
+    }
+    Ok((h, w))
+}
+
+/// Rows and columns of pictures `[b, c, h, w]` whose sides have to be multiples of `side`.
+pub(super) fn multiples_of(side: usize, x: &Tensor) -> Result<(usize, usize)> {
+    let (_, _, h, w) = x.dims4()?;
+    if h % side != 0 || w % side != 0 || h * w == 0 {
+        return Err(ModelError::Input(format!("the picture is {w}x{h}, expected multiples of {side}")));
+    }
+    Ok((h, w))
+}
 
 /// A square convolution with an odd kernel that keeps the picture's size, its shape read from the file.
 pub(super) fn conv(weights: &Weights) -> Result<Conv2d> {

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::layers::{Dilated, Norm, conv, conv_norm, depthwise_norm};
+use super::layers::{Dilated, Norm, conv, conv_norm, depthwise_norm, multiples_of};
 use crate::diffusion::{
     ModelError, Result,
     ops::{Align, Conv2d, ConvConfig, Depthwise, add, cat_channels, pick, relu, relu6, resize_bilinear},
@@ -180,12 +180,7 @@ impl LineDetector {
     /// For `x [1, 4, h, w]` (red, green, blue and ones, brought from 0..255 to -1..1; sides multiples of [`MULTIPLE`]) at half the size: whether
     /// a line's middle is there, before the logistic function, then the way to its start and its end, across and down.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = x.dims4()?;
-        if h % MULTIPLE != 0 || w % MULTIPLE != 0 || h * w == 0 {
-            return Err(ModelError::Input(format!(
-                "the picture is {w}x{h}, expected multiples of {MULTIPLE}"
-            )));
-        }
+        multiples_of(MULTIPLE, x)?;
         let mut x = relu6(&self.first.forward(&x.to_dtype(self.dtype)?)?)?;
         let mut seen = Vec::new();
         for (i, block) in self.blocks.iter().enumerate() {

@@ -5,11 +5,11 @@ use std::{path::Path, sync::Arc};
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    layers::{Norm, conv, conv_norm, conv_with, depthwise_norm},
+    layers::{Norm, conv, conv_norm, conv_with, depthwise_norm, multiples_of},
     upscale::without_prefixes,
 };
 use crate::diffusion::{
-    ModelError, Result,
+    Result,
     ops::{
         Align, Border, Conv2d, ConvConfig, Depthwise, Linear, add, cat_channels, leaky_relu, pad, pick, pixels_as_tokens, relu,
         resize_bilinear, scale_channels, sigmoid, silu, tokens_as_pixels,
@@ -231,12 +231,7 @@ impl NormalMap {
 
     /// Directions of length 1 `[1, 3, h, w]` for a picture `[1, 3, h, w]` in 0 to 1 whose sides are multiples of [`MULTIPLE`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = x.dims4()?;
-        if h % MULTIPLE != 0 || w % MULTIPLE != 0 || h * w == 0 {
-            return Err(ModelError::Input(format!(
-                "the picture is {w}x{h}, expected multiples of {MULTIPLE}"
-            )));
-        }
+        let (h, w) = multiples_of(MULTIPLE, x)?;
         let column = |values: &[f32; 3]| Tensor::from_slice(values, (1, 3, 1, 1), x.device());
         let x = x
             .to_dtype(DType::F32)?

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use parking_lot::Mutex;
 use serde::Deserialize;
 
+use super::spans::Spans;
 use super::{Source, TensorInfo};
 use crate::diffusion::error::{ModelError, Result, short};
 
@@ -20,8 +20,7 @@ const MAX_AXES: usize = 8;
 /// A safetensors file whose header has been checked: every tensor lies inside the file and is as long as its shape says.
 #[derive(Debug)]
 pub struct SafetensorsFile {
-    path: PathBuf,
-    file: Mutex<File>,
+    spans: Spans,
     tensors: HashMap<String, Entry>,
     metadata: HashMap<String, String>,
 }
@@ -81,8 +80,7 @@ impl SafetensorsFile {
             tensors.insert(name, entry);
         }
         Ok(Self {
-            path: path.to_owned(),
-            file: Mutex::new(file),
+            spans: Spans::new(path, file),
             tensors,
             metadata,
         })
@@ -143,7 +141,7 @@ fn check(raw: RawEntry, data: u64, length: u64) -> std::result::Result<Entry, St
 
 impl Source for SafetensorsFile {
     fn label(&self) -> String {
-        short(&self.path)
+        self.spans.label()
     }
 
     fn names(&self) -> Vec<String> {
@@ -159,16 +157,7 @@ impl Source for SafetensorsFile {
             file: self.label(),
             tensor: name.to_owned(),
         })?;
-        let mut bytes = vec![0; entry.bytes];
-        {
-            let mut file = self.file.lock();
-            file.seek(SeekFrom::Start(entry.start))
-                .and_then(|_| file.read_exact(&mut bytes))
-                .map_err(|source| ModelError::Io {
-                    file: self.label(),
-                    source,
-                })?;
-        }
+        let bytes = self.spans.read(entry.start, entry.bytes)?;
         let shape = entry.info.shape.as_slice();
         let cpu = &Device::Cpu;
         let tensor = match entry.stored {

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, Read};
+use std::path::Path;
 
 use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{DType, Device, Tensor};
-use parking_lot::Mutex;
 
+use super::spans::Spans;
 use super::{Source, TensorInfo};
 use crate::diffusion::error::{ModelError, Result, short};
 
@@ -24,8 +24,7 @@ const MOST_AXES: u32 = 8;
 /// A GGUF file whose header has been checked: every tensor lies inside the file. Elements are single floats as they are read.
 #[derive(Debug)]
 pub struct GgufFile {
-    path: PathBuf,
-    file: Mutex<File>,
+    spans: Spans,
     tensors: HashMap<String, Entry>,
 }
 
@@ -51,8 +50,7 @@ impl GgufFile {
         .read(length)
         .map_err(|reason| ModelError::Corrupt { file: short(path), reason })?;
         Ok(Self {
-            path: path.to_owned(),
-            file: Mutex::new(file),
+            spans: Spans::new(path, file),
             tensors,
         })
     }
@@ -245,7 +243,7 @@ fn kind_of(number: u32) -> Parsed<GgmlDType> {
 
 impl Source for GgufFile {
     fn label(&self) -> String {
-        short(&self.path)
+        self.spans.label()
     }
 
     fn names(&self) -> Vec<String> {
@@ -265,16 +263,7 @@ impl Source for GgufFile {
             file: self.label(),
             tensor: name.to_owned(),
         })?;
-        let mut bytes = vec![0; entry.bytes];
-        {
-            let mut file = self.file.lock();
-            file.seek(SeekFrom::Start(entry.start))
-                .and_then(|_| file.read_exact(&mut bytes))
-                .map_err(|source| ModelError::Io {
-                    file: self.label(),
-                    source,
-                })?;
-        }
+        let bytes = self.spans.read(entry.start, entry.bytes)?;
         if bytes.is_empty() {
             return Ok(Tensor::zeros(entry.shape.as_slice(), DType::F32, &Device::Cpu)?);
         }

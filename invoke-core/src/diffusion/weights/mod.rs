@@ -14,6 +14,7 @@ mod gguf;
 mod layers;
 pub(crate) mod ldm;
 mod renamed;
+mod spans;
 mod torch;
 
 use std::fmt::Debug;

@@ -1,12 +1,9 @@
 //! All prompts of a template, in order.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    ops::ControlFlow,
-};
+use std::{collections::HashSet, ops::ControlFlow};
 
 use super::{
-    TemplateError,
+    TemplateError, Value, Variables,
     parse::{Choice, Part},
     random::wrapped,
 };
@@ -18,15 +15,6 @@ const MOST_STEPS: usize = 5_000_000;
 const MOST_IN_TURN: usize = 10_000;
 
 type Flow = ControlFlow<()>;
-
-/// Values of variables.
-type Variables<'a> = BTreeMap<&'a str, Value<'a>>;
-
-#[derive(Clone)]
-enum Value<'a> {
-    Part(&'a Part),
-    Text(String),
-}
 
 struct Search {
     steps: usize,

@@ -5,6 +5,8 @@ mod all;
 mod parse;
 mod random;
 
+use std::collections::BTreeMap;
+
 pub use parse::ParseError;
 
 use self::parse::Part;
@@ -31,6 +33,16 @@ pub enum TemplateError {
     #[error("the template is too large")]
     TooLarge,
 }
+
+/// What a variable stands for: what is still to be written out, each time anew, or a text that was fixed at once.
+#[derive(Clone)]
+enum Value<'a> {
+    Part(&'a Part),
+    Text(String),
+}
+
+/// Values of variables, by their names.
+type Variables<'a> = BTreeMap<&'a str, Value<'a>>;
 
 fn parsed(template: &str) -> Result<Part, TemplateError> {
     if template.len() > LONGEST {

@@ -1,21 +1,11 @@
 //! One prompt of a template by chance.
 
-use std::collections::BTreeMap;
-
 use super::{
-    TemplateError,
+    TemplateError, Value, Variables,
     parse::{Choice, Part},
 };
 
 type Draw<'d> = &'d mut dyn FnMut() -> f64;
-
-#[derive(Clone)]
-enum Value<'a> {
-    Part(&'a Part),
-    Text(String),
-}
-
-type Variables<'a> = BTreeMap<&'a str, Value<'a>>;
 
 /// A prompt.
 pub(super) fn prompt(part: &Part, draw: Draw<'_>) -> Result<String, TemplateError> {

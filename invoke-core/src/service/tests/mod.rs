@@ -23,7 +23,6 @@ use crate::{
         user::User,
     },
     env::{Env, ManualClock, SeededRng, Timestamp},
-    events::Bus,
     files::{Chunks, MemoryStore},
 };
 
@@ -54,6 +53,13 @@ pub(super) fn actor(name: &str, is_admin: bool) -> Actor {
     })
 }
 
+/// What services with accounts share, pictures in memory.
+pub(super) fn shared(config: Arc<Config>, env: Env, db: Arc<Db>) -> Arc<Shared> {
+    let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), config.multiuser()).unwrap();
+    let images = MemoryStore::new(Arc::clone(&config), env.clone());
+    Arc::new(Shared::new(config, env, db, Arc::new(authenticator), Arc::new(images)))
+}
+
 impl Kit {
     pub(super) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
@@ -67,16 +73,7 @@ impl Kit {
             },
         ));
         let db = Arc::new(Db::in_memory(env.now()).unwrap());
-        let shared = Arc::new(Shared {
-            authenticator: Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).unwrap()),
-            db,
-            env: env.clone(),
-            bus: Bus::default(),
-            layout: Arc::new(config.layout()),
-            images: Arc::new(MemoryStore::new(Arc::clone(&config), env)),
-            config,
-            maintenance: crate::service::image_moves::Maintenance::default(),
-        });
+        let shared = shared(config, env, db);
         Self {
             boards: Boards::new(Arc::clone(&shared)),
             images: Images::new(Arc::clone(&shared)),

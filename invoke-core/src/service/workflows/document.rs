@@ -29,44 +29,32 @@ const fn object(name: &'static str, fields: &'static [Field]) -> ObjectShape {
 static EXPOSED_FIELD: ObjectShape = object("ExposedField", &[req("nodeId", STR), req("fieldName", STR)]);
 static META: ObjectShape = object("WorkflowMeta", &[req("version", STR), req("category", Shape::Enum(Origin::TEXTS))]);
 
+/// The fields of a document, and what one with more has after them.
+macro_rules! fields {
+    ($($more:expr),*) => {
+        [
+            req("name", STR),
+            req("author", STR),
+            req("description", STR),
+            req("version", STR),
+            req("contact", STR),
+            req("tags", STR),
+            req("notes", STR),
+            req("exposedFields", EXPOSED_FIELDS),
+            req("meta", Shape::Object(&META)),
+            req("nodes", JSON_OBJECTS),
+            req("edges", JSON_OBJECTS),
+            Field::with("form", Shape::Nullable(&JSON_OBJECT), "null"),
+            $($more),*
+        ]
+    };
+}
+
 /// A workflow without an identifier: one that is yet to be kept.
-pub static NEW_DOCUMENT: ObjectShape = object(
-    "WorkflowWithoutID",
-    &[
-        req("name", STR),
-        req("author", STR),
-        req("description", STR),
-        req("version", STR),
-        req("contact", STR),
-        req("tags", STR),
-        req("notes", STR),
-        req("exposedFields", EXPOSED_FIELDS),
-        req("meta", Shape::Object(&META)),
-        req("nodes", JSON_OBJECTS),
-        req("edges", JSON_OBJECTS),
-        Field::with("form", Shape::Nullable(&JSON_OBJECT), "null"),
-    ],
-);
+pub static NEW_DOCUMENT: ObjectShape = object("WorkflowWithoutID", &fields![]);
 
 /// A workflow with its identifier.
-pub static DOCUMENT: ObjectShape = object(
-    "Workflow",
-    &[
-        req("name", STR),
-        req("author", STR),
-        req("description", STR),
-        req("version", STR),
-        req("contact", STR),
-        req("tags", STR),
-        req("notes", STR),
-        req("exposedFields", EXPOSED_FIELDS),
-        req("meta", Shape::Object(&META)),
-        req("nodes", JSON_OBJECTS),
-        req("edges", JSON_OBJECTS),
-        Field::with("form", Shape::Nullable(&JSON_OBJECT), "null"),
-        req("id", STR),
-    ],
-);
+pub static DOCUMENT: ObjectShape = object("Workflow", &fields![req("id", STR)]);
 
 /// A document as [`super::Workflows::create`] ([`NEW_DOCUMENT`]) and [`super::Workflows::update`] ([`DOCUMENT`]) take it, for programs, which unlike
 /// the server have not checked a request before.

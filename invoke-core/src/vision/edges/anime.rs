@@ -6,12 +6,12 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::{
     diffusion::{
-        ModelError, Result,
+        Result,
         ops::{Conv2d, ConvConfig, GroupNorm, cat_channels, leaky_relu, relu, tanh},
         weights::{Source, Weights, open_weights},
     },
     vision::{
-        layers::{Enlarging, conv_with, instance_norm},
+        layers::{Enlarging, conv_with, instance_norm, multiples_of},
         upscale::without_prefixes,
     },
 };
@@ -95,13 +95,7 @@ impl AnimeLines {
 
     /// Dark lines on white in -1 to 1, for `x [1, 3, h, w]` in -1 to 1.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = x.dims4()?;
-        if h % self.multiple() != 0 || w % self.multiple() != 0 || h * w == 0 {
-            return Err(ModelError::Input(format!(
-                "the picture is {w}x{h}, expected multiples of {}",
-                self.multiple()
-            )));
-        }
+        multiples_of(self.multiple(), x)?;
         let mut sizes = Vec::new();
         let mut x = x.to_dtype(self.dtype)?;
         for (i, level) in self.levels.iter().enumerate() {

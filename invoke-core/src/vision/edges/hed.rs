@@ -6,11 +6,11 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::{
     diffusion::{
-        ModelError, Result,
+        Result,
         ops::{Align, Conv2d, max_pool_2x2, relu, resize_bilinear},
         weights::{Source, Weights, open_weights},
     },
-    vision::layers::conv,
+    vision::layers::{at_least, conv},
 };
 
 /// Convolutions at each depth.
@@ -57,12 +57,7 @@ impl Hed {
 
     /// How likely each pixel is an edge, in -∞ to ∞ before the logistic function, for `x [1, 3, h, w]` in 0 to 255.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = x.dims4()?;
-        if h.min(w) < LEAST {
-            return Err(ModelError::Input(format!(
-                "the picture is {w}x{h}, expected at least {LEAST} pixels along each side"
-            )));
-        }
+        let (h, w) = at_least(LEAST, x)?;
         let mut x = x.to_dtype(self.dtype)?.broadcast_sub(&self.mean)?;
         let mut sum: Option<Tensor> = None;
         for (i, (convs, projection)) in self.depths.iter().enumerate() {

@@ -6,11 +6,11 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::{
     diffusion::{
-        ModelError, Result,
+        Result,
         ops::{Border, Conv2d, ConvConfig, GroupNorm, add, crop, pad, relu, sigmoid},
         weights::{Source, Weights, open_weights},
     },
-    vision::layers::{Enlarging, conv_with, instance_norm},
+    vision::layers::{Enlarging, at_least, conv_with, instance_norm},
 };
 
 /// A convolution with its normalisation.
@@ -76,12 +76,7 @@ impl Lineart {
 
     /// Dark lines on white in 0 to 1, for `x [1, 3, h, w]` in 0 to 1. Sides that are no multiples of 4 become those above, as in the original.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = x.dims4()?;
-        if h.min(w) < 8 {
-            return Err(ModelError::Input(format!(
-                "the picture is {w}x{h}, expected at least 8 pixels along each side"
-            )));
-        }
+        at_least(8, x)?;
         let step = |(conv, norm): &Normed, x: &Tensor| -> Result<Tensor> { Ok(norm.forward(&conv.forward(x)?)?) };
         let frame = |x: &Tensor, n: usize| pad(x, [n; 4], Border::Reflect);
         let mut x = relu(&step(&self.first, &frame(&x.to_dtype(self.dtype)?, 3)?)?)?;

@@ -11,7 +11,7 @@ use crate::{
         weights::{Source, Weights, open_weights},
     },
     vision::{
-        layers::{Dilated, bias, conv},
+        layers::{Dilated, at_least, bias, conv},
         upscale::without_prefixes,
     },
 };
@@ -182,12 +182,7 @@ impl PidiNet {
 
     /// How likely each pixel is an edge, in 0 to 1, for `x [1, 3, h, w]` of blue, green and red in 0 to 1.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = x.dims4()?;
-        if h.min(w) < 8 {
-            return Err(ModelError::Input(format!(
-                "the picture is {w}x{h}, expected at least 8 pixels along each side"
-            )));
-        }
+        let (h, w) = at_least(8, x)?;
         let mut x = self.first.forward(&x.to_dtype(self.dtype)?)?;
         let mut all: Option<Tensor> = None;
         for (blocks, side) in &self.sizes {

@@ -22,12 +22,23 @@ pub(super) struct Compact {
 }
 
 /// Side of the squares and number of channels that `wide` channels divide into, the picture's own number before others.
-pub(super) fn scale_and_channels(wide: usize, channels: usize) -> Option<(usize, usize)> {
+fn scale_and_channels(wide: usize, channels: usize) -> Option<(usize, usize)> {
     [channels, 3, 4, 1].into_iter().find_map(|c| {
         let squares = (c > 0 && wide.is_multiple_of(c)).then(|| wide / c)?;
         let side = squares.isqrt();
         (side > 0 && side * side == squares).then_some((side, c))
     })
+}
+
+/// How many times larger a network makes a picture of `channels`, whose last layer gives a square of pixels for each of its pixels.
+pub(super) fn scale_of(last: &Conv2d, channels: usize, weights: &Weights) -> Result<usize> {
+    match scale_and_channels(last.out_channels(), channels) {
+        Some((scale, out)) if out == channels => Ok(scale),
+        _ => Err(weights.corrupt(format!(
+            "its last layer gives {} channels, no square of pixels",
+            last.out_channels()
+        ))),
+    }
 }
 
 impl Compact {
@@ -41,20 +52,13 @@ impl Compact {
             index += 2;
         }
         let last = conv(&body.at(index))?;
-        let (scale, out) = scale_and_channels(last.out_channels(), channels)
-            .filter(|(_, out)| *out == channels)
-            .ok_or_else(|| {
-                weights.corrupt(format!(
-                    "its last layer gives {} channels, no square of pixels",
-                    last.out_channels()
-                ))
-            })?;
+        let scale = scale_of(&last, channels, weights)?;
         Ok(Self {
             body: layers,
             last,
             shape: Shape {
                 scale,
-                channels: out,
+                channels,
                 minimum: 0,
                 multiple: 1,
             },

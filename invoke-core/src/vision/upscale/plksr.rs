@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Network, Shape, compact::scale_and_channels};
+use super::{Network, Shape, compact::scale_of};
 use crate::{
     diffusion::{
         Result,
@@ -178,14 +178,7 @@ impl Plksr {
         }
         // A layer that drops channels in training stands before the last one of the second network.
         let last = conv(&feats.at(blocks.len() + if is_real { 2 } else { 1 }))?;
-        let (scale, _) = scale_and_channels(last.out_channels(), channels)
-            .filter(|(_, out)| *out == channels)
-            .ok_or_else(|| {
-                weights.corrupt(format!(
-                    "its last layer gives {} channels, no square of pixels",
-                    last.out_channels()
-                ))
-            })?;
+        let scale = scale_of(&last, channels, weights)?;
         let sampler = weights.at("to_img");
         Ok(Self {
             first,

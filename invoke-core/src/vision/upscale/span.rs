@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Network, Shape, compact::scale_and_channels, swin::means};
+use super::{Network, Shape, compact::scale_of, swin::means};
 use crate::{
     diffusion::{
         Result,
@@ -81,14 +81,7 @@ impl Span {
     pub(super) fn load(weights: &Weights) -> Result<Self> {
         let channels = weights.require("conv_1.sk.weight")?.get(1).copied().unwrap_or_default();
         let last = conv(&weights.at("upsampler.0"))?;
-        let (scale, _) = scale_and_channels(last.out_channels(), channels)
-            .filter(|(_, out)| *out == channels)
-            .ok_or_else(|| {
-                weights.corrupt(format!(
-                    "its last layer gives {} channels, no square of pixels",
-                    last.out_channels()
-                ))
-            })?;
+        let scale = scale_of(&last, channels, weights)?;
         let block = |n: usize| -> Result<[Conv2d; 3]> {
             let part = weights.at(format_args!("block_{n}"));
             Ok([merged(&part.at("c1_r"))?, merged(&part.at("c2_r"))?, merged(&part.at("c3_r"))?])

@@ -11,13 +11,12 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::{
-    authn::{Authenticator, Email, Intent, Presented, Session},
+    authn::{Email, Intent, Presented, Session},
     config::{Config, Settings},
     db::Db,
     domain::user::UserDto,
     env::{Env, ManualClock, SeededRng, Timestamp},
-    events::{Bus, Event, Subscription, UserAccessChanged},
-    files::MemoryStore,
+    events::{Event, Subscription, UserAccessChanged},
     service::images::Images,
 };
 
@@ -44,23 +43,13 @@ pub(super) fn world_on(db: Db, multiuser: bool) -> World {
     };
     let root = tempfile::tempdir().unwrap();
     let config = Arc::new(Config::from_settings(root.path(), settings));
-    let (db, bus) = (Arc::new(db), Bus::default());
+    let shared = crate::service::tests::shared(config, env, Arc::new(db));
     let announced = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&announced);
-    let subscription = bus.subscribe(move |published| {
+    let subscription = shared.bus.subscribe(move |published| {
         if let Event::UserAccessChanged(change) = &*published.event {
             heard.lock().push(change.clone());
         }
-    });
-    let shared = Arc::new(Shared {
-        db: Arc::clone(&db),
-        env: env.clone(),
-        bus,
-        layout: Arc::new(config.layout()),
-        images: Arc::new(MemoryStore::new(Arc::clone(&config), env.clone())),
-        config,
-        authenticator: Arc::new(Authenticator::open(db, env, multiuser).unwrap()),
-        maintenance: crate::service::image_moves::Maintenance::default(),
     });
     let auth = Auth::open(Arc::clone(&shared), Door::Library).unwrap();
     World {

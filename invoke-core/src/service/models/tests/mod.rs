@@ -22,7 +22,7 @@ use crate::{
     db::Db,
     domain::ModelKey,
     env::Env,
-    events::{Bus, Event, Subscription},
+    events::{Event, Subscription},
     files::MemoryStore,
     service::Shared,
 };
@@ -56,16 +56,9 @@ impl Kit {
         let config = Arc::new(Config::from_settings(root.path(), settings.clone()).with_hub(hub));
         config.layout().create().unwrap();
         let db = Arc::new(Db::open(&config.layout().database(), env.now()).unwrap());
-        let shared = Arc::new(Shared {
-            authenticator: Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).unwrap()),
-            db,
-            env: env.clone(),
-            bus: Bus::default(),
-            layout: Arc::new(config.layout()),
-            images: Arc::new(MemoryStore::new(Arc::clone(&config), env)),
-            config,
-            maintenance: crate::service::image_moves::Maintenance::default(),
-        });
+        let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), true).unwrap();
+        let images = MemoryStore::new(Arc::clone(&config), env.clone());
+        let shared = Arc::new(Shared::new(config, env, db, Arc::new(authenticator), Arc::new(images)));
         let events = Arc::<Mutex<Vec<(String, Value)>>>::default();
         let (teller, told) = mpsc::channel();
         let heard = Arc::clone(&events);

@@ -16,15 +16,13 @@ use super::super::{
 };
 use super::{Images, Shared, actor};
 use crate::{
-    authn::Authenticator,
     authz::Actor,
     config::{Config, QueueMode, Settings},
     db::Db,
     domain::{ItemId, QueueId, queue_item::ItemStatus},
     engine::{Engine, LocalEngine},
     env::{Env, ManualClock, SeededRng, Timestamp},
-    events::{Bus, Event},
-    files::MemoryStore,
+    events::Event,
     graph::Registry,
     nodes::{self, cache::NodeCache},
     queue::{Ledger, Processor},
@@ -63,16 +61,7 @@ impl World {
             )
         });
         people.unwrap();
-        let shared = Arc::new(Shared {
-            authenticator: Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).unwrap()),
-            db,
-            env: env.clone(),
-            bus: Bus::default(),
-            layout: Arc::new(config.layout()),
-            images: Arc::new(MemoryStore::new(Arc::clone(&config), env.clone())),
-            config,
-            maintenance: crate::service::image_moves::Maintenance::default(),
-        });
+        let shared = super::shared(config, env.clone(), db);
         let registry = Arc::new(nodes::registry(None, None));
         let queue = Queue {
             shared: Arc::clone(&shared),
