@@ -197,11 +197,11 @@ impl Authenticator {
     }
 
     /// The owner of a job, with the rights of their account at this moment; `None` if the account is inactive or gone.
-    pub(crate) fn owner_of_job(&self, owner: &UserId) -> Result<Option<Actor>> {
+    pub(crate) fn owner_of_job(&self, tx: &ReadTx<'_>, owner: &UserId) -> Result<Option<Actor>> {
         if !self.multiuser {
             return Ok(Some(Actor::single_user_administrator()));
         }
-        let user = self.db.read(|tx| users::identity(tx, owner))?;
+        let user = users::identity(tx, owner)?;
         Ok(user.filter(|user| user.is_active).map(|user| Actor::from_account(&user)))
     }
 

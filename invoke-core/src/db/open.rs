@@ -110,13 +110,23 @@ impl Db {
 
     /// Runs a closure in a transaction that commits only if it succeeds.
     pub fn write<T, E: From<rusqlite::Error>>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.write_then(work, |result| result)
+    }
+
+    /// [`Self::write`], and then, after the commit and before any other write of this process begins, `then`: what it tells is told in the
+    /// order of the commits. It must neither wait nor use the database.
+    pub fn write_then<T, R, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>,
+        then: impl FnOnce(T) -> R,
+    ) -> Result<R, E> {
         let mut writer = self.writer.lock();
         let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let result = work(&mut WriteTx {
             read: ReadTx { connection: &transaction },
         })?;
         transaction.commit()?;
-        Ok(result)
+        Ok(then(result))
     }
 
     fn borrow(&self, path: &Path) -> Result<Connection, rusqlite::Error> {
@@ -233,6 +243,39 @@ mod tests {
             })
             .unwrap();
         assert_eq!(n, 0);
+    }
+
+    #[test]
+    fn what_is_told_after_a_commit_is_told_in_the_order_of_commits() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("x.db"), now()).unwrap();
+        let told = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let written: Result<(), rusqlite::Error> = db.write_then(
+                            |tx| {
+                                tx.sql().execute(
+                                    "INSERT INTO app_settings (key, value) VALUES ('n', '1') ON CONFLICT (key) DO UPDATE SET value = value + 1",
+                                    [],
+                                )?;
+                                tx.sql()
+                                    .query_row("SELECT CAST(value AS INTEGER) FROM app_settings WHERE key = 'n'", [], |r| {
+                                        r.get::<_, i64>(0)
+                                    })
+                            },
+                            |n| {
+                                std::thread::yield_now();
+                                told.lock().push(n);
+                            },
+                        );
+                        written.unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(*told.lock(), (1..=400).collect::<Vec<_>>());
     }
 
     #[test]

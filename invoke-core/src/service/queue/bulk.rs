@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Queue, announce, no_such_item};
+use super::{Queue, announce, change::Aftermath, no_such_item};
 use crate::{
     authz::{Actor, Scope, acts, authorize, authorize_global},
     db::WriteTx,
@@ -11,26 +11,7 @@ use crate::{
     repo::queue::{self as repo, Selection},
 };
 
-/// What a bulk change did.
-struct Done {
-    /// Rows changed or deleted.
-    count: usize,
-    /// Running items that must be told.
-    stop: Vec<ItemId>,
-    /// To be published after commit.
-    events: Vec<Event>,
-}
-
 impl Queue {
-    fn bulk(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Done>) -> Result<usize> {
-        let done = self.shared.db.write(work)?;
-        for item_id in done.stop {
-            self.processor.cancel(item_id);
-        }
-        self.publish(done.events);
-        Ok(done.count)
-    }
-
     /// Ends the running items of a selection, each with its own event.
     fn stop_running(
         &self,
@@ -38,13 +19,12 @@ impl Queue {
         scope: &Scope,
         queue_id: &QueueId,
         selection: &Selection<'_>,
-        done: &mut Done,
+        aftermath: &mut Aftermath,
     ) -> Result<()> {
         for (item_id, _) in repo::in_progress_of(tx, scope, queue_id, selection)? {
             if let Some(repo::Change(item)) = repo::finish(tx, item_id, &Ending::Canceled, None, self.shared.env.now())? {
-                done.events.push(announce::status_changed(tx, &item)?);
-                done.stop.push(item_id);
-                done.count += 1;
+                aftermath.events.push(announce::status_changed(tx, &item)?);
+                aftermath.stop.push(item_id);
             }
         }
         Ok(())
@@ -53,21 +33,11 @@ impl Queue {
     fn cancel_selection(&self, actor: &Actor, queue_id: &QueueId, selection: &Selection<'_>) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let scope = Scope::of(actor);
-        let canceled = self.bulk(|tx| {
+        let canceled = self.change(|tx, aftermath| {
             let waiting = repo::cancel_waiting(tx, &scope, queue_id, selection, self.shared.env.now())?;
-            let mut done = Done {
-                count: waiting.len(),
-                stop: Vec::new(),
-                events: Vec::new(),
-            };
-            if !waiting.is_empty() {
-                done.events.push(Event::QueueItemsCanceled {
-                    queue_id: queue_id.clone(),
-                    items: announce::by_owner(waiting),
-                });
-            }
-            self.stop_running(tx, &scope, queue_id, selection, &mut done)?;
-            Ok(done)
+            let waited = tell_all(queue_id, waiting, aftermath);
+            self.stop_running(tx, &scope, queue_id, selection, aftermath)?;
+            Ok(waited + aftermath.stop.len())
         })?;
         Ok(json!({"canceled": canceled}))
     }
@@ -85,9 +55,9 @@ impl Queue {
     /// Cancels what waits; what runs goes on.
     pub fn cancel_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let canceled = self.bulk(|tx| {
+        let canceled = self.change(|tx, aftermath| {
             let waiting = repo::cancel_waiting(tx, &Scope::of(actor), queue_id, &Selection::AllButCurrent, self.shared.env.now())?;
-            Ok(all_announced(queue_id, waiting))
+            Ok(tell_all(queue_id, waiting, aftermath))
         })?;
         Ok(json!({"canceled": canceled}))
     }
@@ -95,9 +65,9 @@ impl Queue {
     /// Deletes what waits; what runs goes on, and history stays.
     pub fn delete_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let deleted = self.bulk(|tx| {
+        let deleted = self.change(|tx, aftermath| {
             let waiting = repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::AllButCurrent, repo::Deleted::Waiting)?;
-            Ok(all_announced(queue_id, waiting))
+            Ok(tell_all(queue_id, waiting, aftermath))
         })?;
         Ok(json!({"deleted": deleted}))
     }
@@ -106,23 +76,13 @@ impl Queue {
     pub fn delete_by_destination(&self, actor: &Actor, queue_id: &QueueId, destination: &str) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let (scope, selection) = (Scope::of(actor), Selection::Destination(destination));
-        let deleted = self.bulk(|tx| {
-            let mut done = Done {
-                count: 0,
-                stop: Vec::new(),
-                events: Vec::new(),
-            };
-            self.stop_running(tx, &scope, queue_id, &selection, &mut done)?;
+        let deleted = self.change(|tx, aftermath| {
+            self.stop_running(tx, &scope, queue_id, &selection, aftermath)?;
             let gone = repo::delete_rows(tx, &scope, queue_id, &selection, repo::Deleted::Everything)?;
-            done.count = gone.len();
-            let told: Vec<_> = gone.into_iter().filter(|(item_id, _)| !done.stop.contains(item_id)).collect();
-            if !told.is_empty() {
-                done.events.push(Event::QueueItemsCanceled {
-                    queue_id: queue_id.clone(),
-                    items: announce::by_owner(told),
-                });
-            }
-            Ok(done)
+            let deleted = gone.len();
+            let waited = gone.into_iter().filter(|(item_id, _)| !aftermath.stop.contains(item_id)).collect();
+            tell_all(queue_id, waited, aftermath);
+            Ok(deleted)
         })?;
         Ok(json!({"deleted": deleted}))
     }
@@ -131,23 +91,18 @@ impl Queue {
     pub fn clear(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let scope = Scope::of(actor);
-        let deleted = self.bulk(|tx| {
-            let mut done = Done {
-                count: 0,
-                stop: Vec::new(),
-                events: Vec::new(),
-            };
-            self.stop_running(tx, &scope, queue_id, &Selection::All, &mut done)?;
-            done.count = repo::delete_rows(tx, &scope, queue_id, &Selection::All, repo::Deleted::Everything)?.len();
+        let deleted = self.change(|tx, aftermath| {
+            self.stop_running(tx, &scope, queue_id, &Selection::All, aftermath)?;
+            let deleted = repo::delete_rows(tx, &scope, queue_id, &Selection::All, repo::Deleted::Everything)?.len();
             let user_id = match &scope {
                 Scope::Own(user_id) => Some(user_id.clone()),
                 Scope::All | Scope::Nothing => None,
             };
-            done.events.push(Event::QueueCleared {
+            aftermath.events.push(Event::QueueCleared {
                 queue_id: queue_id.clone(),
                 user_id,
             });
-            Ok(done)
+            Ok(deleted)
         })?;
         Ok(json!({"deleted": deleted}))
     }
@@ -166,7 +121,7 @@ impl Queue {
     pub fn retry_items(&self, actor: &Actor, queue_id: &QueueId, ids: &[ItemId]) -> Result<Value> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
         let now = self.shared.env.now();
-        let retried = self.shared.db.write(|tx| -> Result<_> {
+        let retried_ids = self.change(|tx, aftermath| {
             for &id in ids {
                 match authorize::<acts::RetryQueueItem, _>(actor, repo::find(tx, id)?) {
                     Ok(item) if &item.queue_id != queue_id => return Err(no_such_item(queue_id, id)),
@@ -179,7 +134,7 @@ impl Queue {
             }
             let room = repo::capacity_left(tx, queue_id, self.shared.config.max_queue_size())?;
             if room == 0 {
-                return Ok(None);
+                return Ok(Vec::new());
             }
             // Of a chain of calls the first caller is retried, once.
             let mut unique: Vec<ItemId> = Vec::new();
@@ -221,29 +176,26 @@ impl Queue {
                 repo::insert_batch(tx, &leave, &batch, [new])?;
                 retried.push((item.item_id, item.user_id));
             }
-            Ok(Some(retried))
-        })?;
-        let ids: Vec<ItemId> = retried.iter().flatten().map(|(id, _)| *id).collect();
-        if let Some(retried) = retried {
-            self.processor.wake();
-            self.publish([Event::QueueItemsRetried {
+            let ids: Vec<ItemId> = retried.iter().map(|(id, _)| *id).collect();
+            aftermath.wake = true;
+            aftermath.events.push(Event::QueueItemsRetried {
                 queue_id: queue_id.clone(),
                 items: announce::by_owner(retried),
-            }]);
-        }
-        Ok(json!({"queue_id": queue_id, "retried_item_ids": ids}))
+            });
+            Ok(ids)
+        })?;
+        Ok(json!({"queue_id": queue_id, "retried_item_ids": retried_ids}))
     }
 }
 
-fn all_announced(queue_id: &QueueId, rows: Vec<(ItemId, crate::domain::UserId)>) -> Done {
+/// Notes that items were canceled or deleted while they waited, if there are any; returns how many.
+fn tell_all(queue_id: &QueueId, rows: Vec<(ItemId, crate::domain::UserId)>, aftermath: &mut Aftermath) -> usize {
     let count = rows.len();
-    let event = (count > 0).then(|| Event::QueueItemsCanceled {
-        queue_id: queue_id.clone(),
-        items: announce::by_owner(rows),
-    });
-    Done {
-        count,
-        stop: Vec::new(),
-        events: event.into_iter().collect(),
+    if count > 0 {
+        aftermath.events.push(Event::QueueItemsCanceled {
+            queue_id: queue_id.clone(),
+            items: announce::by_owner(rows),
+        });
     }
+    count
 }

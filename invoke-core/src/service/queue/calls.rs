@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Queue, announce};
+use super::{Queue, announce, change::Aftermath};
 use crate::{
     authz::{Actor, acts, authorize, authorize_global},
     db::WriteTx,
@@ -18,17 +18,6 @@ use crate::{
     queue::cost,
     repo::{queue as repo, workflows},
 };
-
-/// What changed, to be made known after commit.
-#[derive(Default)]
-pub(super) struct Aftermath {
-    /// To be published, in order.
-    pub(super) events: Vec<Event>,
-    /// Running items that must be told to end.
-    pub(super) stop: Vec<ItemId>,
-    /// Whether something waits now that did not.
-    pub(super) wake: bool,
-}
 
 /// A workflow, ready to be called.
 struct Callee {
@@ -78,32 +67,20 @@ fn read(registry: &Registry, session: &str) -> Result<Session> {
 }
 
 impl Queue {
-    /// Makes known what changed.
-    pub(super) fn announce(&self, aftermath: Aftermath) {
-        for item_id in aftermath.stop {
-            self.processor.cancel(item_id);
-        }
-        self.publish(aftermath.events);
-        if aftermath.wake {
-            self.processor.wake();
-        }
-    }
-
     /// A running item came to a call: it waits from now on, and what it called is an item of its own. A call that cannot be made fails the item.
     pub(super) fn begin_call(&self, item_id: ItemId, owner: &Actor, session: &Value, exec_id: &str) -> Result<()> {
         let mut session =
             Session::from_stored(&self.registry, session.clone()).map_err(|error| Error::internal("reading a session", error))?;
-        let aftermath = self.shared.db.write(|tx| -> Result<_> {
+        self.change(|tx, aftermath| {
             let Some(item) = repo::running_item(tx, item_id)? else {
                 // Canceled or deleted on the way.
-                return Ok(Aftermath::default());
+                return Ok(());
             };
             let called = self.callee(tx, owner, &session, exec_id)?;
             let called = match called {
                 Ok(called) => self.enqueue_callee(tx, owner, &item, &mut session, exec_id, called)?,
                 Err(message) => Err(message),
             };
-            let mut aftermath = Aftermath::default();
             match called {
                 Ok(child) => {
                     aftermath.events.push(announce::status_changed(tx, &child)?);
@@ -114,13 +91,11 @@ impl Queue {
                 }
                 Err(message) => {
                     session.fail(exec_id, format!("ValueError: {message}"));
-                    self.fail_caller(tx, &item, &session, exec_id, &message, &mut aftermath)?;
+                    self.fail_caller(tx, &item, &session, exec_id, &message, aftermath)?;
                 }
             }
-            Ok(aftermath)
-        })?;
-        self.announce(aftermath);
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The workflow that an execution names, as its owner may see it at this moment; or why it cannot be called.

@@ -28,7 +28,8 @@ impl Queue {
         let whole = cost::of(&batch.graph, &batch.sessions().next().unwrap_or_default());
         let varies = cost::varies(&batch.graph, batch.fields());
         let fields = serde_json::to_string(&batch.fields().collect::<Vec<_>>())?;
-        let (enqueued, priority, item_ids) = self.shared.db.write(|tx| -> Result<_> {
+        let requested = batch.requested();
+        let (enqueued, priority, item_ids) = self.change(|tx, aftermath| {
             self.shared.maintenance.refuse_if_active()?;
             let room = repo::capacity_left(tx, queue_id, self.shared.config.max_queue_size())?;
             let priority = if prepend { repo::next_priority(tx, queue_id)? } else { 0 };
@@ -54,19 +55,18 @@ impl Queue {
                 ..repo::NewItem::default()
             });
             let enqueued = repo::insert_batch(tx, &leave, &new, items)?.count();
+            aftermath.wake = true;
+            aftermath.events.push(Event::BatchEnqueued {
+                queue_id: queue_id.clone(),
+                batch_id: batch_id.clone(),
+                enqueued: i64::try_from(enqueued).unwrap_or(i64::MAX),
+                requested: i64::try_from(requested).unwrap_or(i64::MAX),
+                priority,
+                origin: batch.origin.clone(),
+                user_id: actor.user_id().clone(),
+            });
             Ok((enqueued, priority, repo::ids_of_batch(tx, queue_id, &batch_id)?))
         })?;
-        self.processor.wake();
-        let requested = batch.requested();
-        self.publish([Event::BatchEnqueued {
-            queue_id: queue_id.clone(),
-            batch_id,
-            enqueued: i64::try_from(enqueued).unwrap_or(i64::MAX),
-            requested: i64::try_from(requested).unwrap_or(i64::MAX),
-            priority,
-            origin: batch.origin.clone(),
-            user_id: actor.user_id().clone(),
-        }]);
         Ok(json!({
             "queue_id": queue_id, "enqueued": enqueued, "requested": requested, "batch": batch.to_value(), "priority": priority, "item_ids": item_ids,
         }))

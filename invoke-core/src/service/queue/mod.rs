@@ -5,6 +5,7 @@
 mod announce;
 mod bulk;
 mod calls;
+mod change;
 mod enqueue;
 mod runs;
 mod sessions;
@@ -25,7 +26,6 @@ use crate::{
     authz::{Act, Action, Actor, Decision, Facts, Ownership, Permit, Scope, Visibility, acts, authorize, authorize_global, decide},
     db::ReadTx,
     domain::{BatchId, Error, ItemId, QueueId, Result, UserId, page::Direction, queue_item::QueueItem},
-    events::Event,
     graph::{Registry, model::without_nulls},
     queue::Processor,
     repo::queue as repo,
@@ -181,34 +181,23 @@ impl Queue {
 
     /// Cancels one item with the whole chain of calls that it belongs to; what runs ends within a step. Canceling what has ended changes nothing.
     pub fn cancel_item(&self, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<Value> {
-        let (item, aftermath) = self.shared.db.write(|tx| -> Result<_> {
+        let item = self.change(|tx, aftermath| {
             let item = open::<acts::CancelQueueItem>(tx, actor, queue_id, item_id)?.into_inner();
-            let mut aftermath = calls::Aftermath::default();
             if !item.status.is_terminal() {
-                self.cancel_chain(tx, &item, &mut aftermath)?;
+                self.cancel_chain(tx, &item, aftermath)?;
             }
-            Ok((repo::reload(tx, item_id)?, aftermath))
+            Ok(repo::reload(tx, item_id)?)
         })?;
-        self.announce(aftermath);
         self.shared.db.read(|tx| self.whole(tx, actor, &item))
     }
 
     /// Deletes one item with the whole chain of calls that it belongs to, canceling first what has not ended.
     pub fn delete_item(&self, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<()> {
-        let aftermath = self.shared.db.write(|tx| -> Result<_> {
+        self.change(|tx, aftermath| {
             let item = open::<acts::DeleteQueueItem>(tx, actor, queue_id, item_id)?;
-            let mut aftermath = calls::Aftermath::default();
-            self.cancel_chain(tx, &item, &mut aftermath)?;
+            self.cancel_chain(tx, &item, aftermath)?;
             repo::delete_items(tx, &item)?;
-            Ok(aftermath)
-        })?;
-        self.announce(aftermath);
-        Ok(())
-    }
-
-    fn publish(&self, events: impl IntoIterator<Item = Event>) {
-        for event in events {
-            self.shared.bus.publish(self.shared.env.now(), event);
-        }
+            Ok(())
+        })
     }
 }

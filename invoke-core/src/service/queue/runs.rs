@@ -12,11 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::{
-    Queue, announce,
-    calls::{self, Aftermath},
-    sessions,
-};
+use super::{Queue, announce, calls, change::Aftermath, sessions};
 use crate::{
     authz::{Actor, acts, authorize_global},
     config::QueueMode,
@@ -94,7 +90,7 @@ impl Runs {
             return Ok(Claim::Later);
         }
         let mode = shared.config.queue_mode();
-        let claimed = shared.db.write(|tx| -> Result<_> {
+        let claimed = self.queue.change(|tx, aftermath| {
             let Some((batch_row, pick)) = self.pick(tx, mode, device, loaded)? else {
                 return Ok(None);
             };
@@ -102,21 +98,22 @@ impl Runs {
                 return Ok(None);
             };
             self.note_pick(device, pick);
-            let event = announce::status_changed(tx, &item)?;
-            Ok(Some((item, event)))
+            // An account that cannot be looked up counts as one that may not run anything; the item must not be left running with nobody to run it.
+            let owner = auth::owner_of_job_in(shared, tx, &item.user_id).unwrap_or_else(|error| {
+                tracing::error!(item_id = item.item_id, "the owner's account could not be read: {error}");
+                None
+            });
+            if owner.is_some() {
+                aftermath.events.push(announce::status_changed(tx, &item)?);
+            }
+            Ok(Some((item, owner)))
         })?;
-        let Some((item, event)) = claimed else { return Ok(Claim::Nothing) };
-        // An account that cannot be looked up counts as one that may not run anything; the item must not be left running with nobody to run it.
-        let owner = auth::owner_of_job(shared, &item.user_id).unwrap_or_else(|error| {
-            tracing::error!(item_id = item.item_id, "the owner's account could not be read: {error}");
-            None
-        });
+        let Some((item, owner)) = claimed else { return Ok(Claim::Nothing) };
         let Some(owner) = owner else {
             tracing::info!(item_id = item.item_id, "canceled: its owner's account is inactive or gone");
             self.queue.end_run(item.item_id, &Ending::Canceled, None)?;
             return Ok(Claim::Skipped);
         };
-        self.queue.publish([event]);
         let prepared = shared.db.read(|tx| -> Result<_> {
             let session = sessions::state(&self.queue.registry, &shared.env, tx, &item)?;
             Ok((session, repo::stored_session(tx, item.item_id)?.workflow))
@@ -157,28 +154,19 @@ impl Runs {
 impl Queue {
     /// Writes down how an item ended, if it had not ended before, and announces it.
     fn end(&self, item_id: ItemId, ending: &Ending, session: Option<&str>) -> Result<()> {
-        let aftermath = self.shared.db.write(|tx| {
-            let mut aftermath = Aftermath::default();
-            self.write_end(tx, item_id, ending, session, &mut aftermath)?;
-            Ok::<_, Error>(aftermath)
-        })?;
-        self.announce(aftermath);
-        Ok(())
+        self.change(|tx, aftermath| self.write_end(tx, item_id, ending, session, aftermath))
     }
 
     /// [`Self::end`] for a run that is over: whoever called the item goes on, or ends with it.
     fn end_run(&self, item_id: ItemId, ending: &Ending, session: Option<&str>) -> Result<()> {
-        let aftermath = self.shared.db.write(|tx| {
-            let mut aftermath = Aftermath::default();
-            self.write_end(tx, item_id, ending, session, &mut aftermath)?;
+        self.change(|tx, aftermath| {
+            self.write_end(tx, item_id, ending, session, aftermath)?;
             // Its failure may have been written down before, by the node that failed.
             if let Some(item) = repo::ended_item(tx, item_id)?.filter(|item| item.parent_item_id.is_some()) {
-                self.settle_caller(tx, &item, &mut aftermath)?;
+                self.settle_caller(tx, &item, aftermath)?;
             }
-            Ok::<_, Error>(aftermath)
-        })?;
-        self.announce(aftermath);
-        Ok(())
+            Ok(())
+        })
     }
 
     fn write_end(
@@ -213,13 +201,12 @@ impl Queue {
 
     /// Puts a running item back among those that wait.
     fn requeue(&self, item_id: ItemId) -> Result<()> {
-        let shared = &self.shared;
-        let event = shared.db.write(|tx| -> Result<_> {
-            let change = repo::requeue(tx, item_id, shared.env.now())?;
-            Ok(change.map(|repo::Change(item)| announce::status_changed(tx, &item)).transpose()?)
-        })?;
-        self.publish(event);
-        Ok(())
+        self.change(|tx, aftermath| {
+            if let Some(repo::Change(item)) = repo::requeue(tx, item_id, self.shared.env.now())? {
+                aftermath.events.push(announce::status_changed(tx, &item)?);
+            }
+            Ok(())
+        })
     }
 }
 
