@@ -1,4 +1,4 @@
-use std::sync::mpsc;
+use std::{collections::HashMap, sync::mpsc, time::Duration};
 
 use invoke_core::{
     authz::Actor,
@@ -49,6 +49,41 @@ fn g34_jobs_of_others_are_closed() {
     assert!(forbidden(house.core.queue.delete_item(&house.bob, &queue(), item)));
     assert_eq!(house.core.queue.clear(&house.bob, &queue()).unwrap()["deleted"], 0);
     assert_eq!(house.item(&house.alice, item)["status"], "pending");
+}
+
+/// The worker is kept busy, so that it looks for the next item at any moment between an item's commit and what is told of it.
+#[test]
+fn an_item_is_told_of_before_it_runs() {
+    let house = House::new();
+    let (tell, told) = mpsc::channel();
+    let _listening = house.core.bus().subscribe(move |published| {
+        let of_batch = match &*published.event {
+            Event::BatchEnqueued { batch_id, .. } => (batch_id.clone(), "enqueued"),
+            Event::QueueItemStatusChanged(change) => (change.batch_id.clone(), change.status.as_str()),
+            _ => return,
+        };
+        // The test may be over.
+        let _ = tell.send(of_batch);
+    });
+    std::thread::scope(|scope| {
+        for actor in [&house.alice, &house.bob] {
+            scope.spawn(|| {
+                for _ in 0..60 {
+                    house.enqueue(actor, adding(2, 40));
+                }
+            });
+        }
+    });
+    let mut changes: HashMap<_, Vec<&str>> = HashMap::new();
+    let mut open = 120;
+    while open > 0 {
+        let (batch, what) = told.recv_timeout(Duration::from_mins(1)).expect("every item ends");
+        changes.entry(batch).or_default().push(what);
+        open -= usize::from(what == "completed");
+    }
+    for told in changes.values() {
+        assert_eq!(told, &["enqueued", "in_progress", "completed"]);
+    }
 }
 
 #[test]
