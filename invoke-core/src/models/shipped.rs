@@ -12,7 +12,8 @@ pub fn write_shipped(folder: &Path) -> std::io::Result<()> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        std::fs::write(path, file.bytes)?;
+        let mut writer = std::fs::File::create(path)?;
+        file.write(&mut writer)?;
     }
     Ok(())
 }
