@@ -28,7 +28,11 @@ fn main() -> io::Result<()> {
         let weights = Path::new(path).extension().is_some_and(|extension| extension == "safetensors");
         let step = if weights { 2 } else { 1 };
         // The low bytes of half-precision numbers are noise and stay as they are; their high bytes, sign and exponent, are not.
-        let low: Vec<u8> = if weights { bytes.iter().copied().step_by(2).collect() } else { Vec::new() };
+        let low: Vec<u8> = if weights {
+            bytes.iter().copied().step_by(2).collect()
+        } else {
+            Vec::new()
+        };
         let high: Vec<u8> = bytes.iter().copied().skip(step - 1).step_by(step).collect();
         let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
         deflated.write_all(&high)?;
@@ -45,6 +49,7 @@ fn main() -> io::Result<()> {
     fs::write(to.join("index.rs"), index)
 }
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script by its variables where to work")]
 fn variable(name: &str) -> String {
     env::var(name).expect("cargo sets it for every build script")
 }

@@ -135,7 +135,11 @@ fn gguf() -> Vec<u8> {
 
 fn try_out(rounds: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let examples: [(&str, Vec<u8>); 6] = [
+    let torch = |name: &str| std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/numerics/vision").join(name)).unwrap();
+    let examples: [(&str, Vec<u8>); 9] = [
+        ("upscaler.pth", torch("compact.pth")),
+        ("before_1_6.ckpt", torch("before_1_6.pth")),
+        ("script.pt", torch("script.pt")),
         (
             "a.safetensors",
             safetensors(&[("w", "F32", &[2, 3], 4), ("b", "BF16", &[4], 2), ("m", "BOOL", &[3], 1)]),

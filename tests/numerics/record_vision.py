@@ -69,6 +69,9 @@ def record_torch_files():
     state = {"plain": plain, "inner": {"turned": plain.T, "view": torch.arange(8, dtype=torch.bfloat16)[2:4] * 0 + torch.tensor([0.5, 1.5], dtype=torch.bfloat16)}, "counted": torch.tensor(7), "note": "a text", "list": [1.5, None]}
     for name, zipped in [("archive.pth", True), ("before_1_6.pth", False)]:
         torch.save({"params_ema": state, "epoch": 3}, os.path.join(HERE, name), _use_new_zipfile_serialization=zipped)
+    # A whole upscaler as it is published: Real-ESRGAN Compact, twice as large, with one layer.
+    compact = {"body.0.weight": [8, 3, 3, 3], "body.0.bias": [8], "body.1.weight": [8], "body.2.weight": [8, 8, 3, 3], "body.2.bias": [8], "body.3.weight": [8], "body.4.weight": [12, 8, 3, 3], "body.4.bias": [12]}
+    torch.save({"params": {n: torch.as_tensor(weight(n, s)).half() * 0.1 for n, s in compact.items()}}, os.path.join(HERE, "compact.pth"))
     class Wrapper(torch.nn.Module):
         def __init__(self):
             super().__init__()

@@ -47,11 +47,17 @@ fn hashes_are_those_of_the_original() {
 fn broken_files_are_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let whole = std::fs::read(repository("tests/contract/pictures/addons/tiny-lora.safetensors")).unwrap();
-    let cases: [(&str, Vec<u8>, &str); 4] = [
+    let cases: [(&str, Vec<u8>, &str); 6] = [
         ("short.safetensors", whole[..4].to_vec(), "shorter than the 8 bytes"),
         ("cut.safetensors", whole[..whole.len() - 1].to_vec(), "its tensors end at byte"),
         ("huge.safetensors", u64::MAX.to_le_bytes().to_vec(), "its header claims"),
-        ("model.ckpt", vec![0x80, 2], "it is a pickle"),
+        ("cut.ckpt", vec![0x80, 2], "shorter than any file of tensors"),
+        ("cut.pth", b"PK\x03\x04 and no more".to_vec(), "its archive is damaged"),
+        (
+            "program.pt",
+            b"cposix\nsystem\n(S'true'\ntR.".to_vec(),
+            "no file of tensors as torch saves them",
+        ),
     ];
     for (name, bytes, words) in cases {
         let path = folder.path().join(name);

@@ -10,6 +10,7 @@ use invoke_core::{
         weights::{Source, TensorInfo},
     },
     imaging::{Mode, Picture, cv},
+    models::identify,
     vision::{
         depth::DepthAnything,
         edges::{AnimeLines, Hed, Lineart, PidiNet},
@@ -133,6 +134,36 @@ fn upscalers_agree_with_spandrel() {
             check(&recorded, &format!("{name}.run"), &model.run(&x).unwrap());
         }
     }
+}
+
+/// An installed file is told to be an upscaler by its names alone, whatever puts a prefix before them.
+#[test]
+fn what_is_an_upscaler_is_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    let shapes: HashMap<String, HashMap<String, Vec<usize>>> =
+        serde_json::from_slice(&std::fs::read(recordings().join("vision/shapes.json")).unwrap()).unwrap();
+    let families = shapes
+        .iter()
+        .filter(|(name, _)| name.starts_with("upscalers/") || name.starts_with("swin/"));
+    let mut seen = 0;
+    for (family, tensors) in families {
+        for prefix in ["", "module.", "netG."] {
+            let zeros = tensors.iter().map(|(name, shape)| {
+                let tensor = Tensor::zeros(shape.as_slice(), DType::U8, &Device::Cpu).unwrap();
+                (format!("{prefix}{name}"), tensor)
+            });
+            let file = folder.path().join("model.safetensors");
+            candle_core::safetensors::save(&zeros.collect(), &file).unwrap();
+            let found = identify(&file).unwrap().class;
+            assert_eq!(
+                (found["type"].as_str(), found["base"].as_str(), found["format"].as_str()),
+                (Some("spandrel_image_to_image"), Some("any"), Some("checkpoint")),
+                "{prefix} {family}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen >= 60, "{seen}");
 }
 
 #[test]

@@ -180,6 +180,43 @@ async fn g38_an_administrator_installs_uses_edits_and_deletes_models() {
     assert_eq!(item["status"], json!("failed"), "a model that is gone draws nothing more");
 }
 
+/// Upscalers are mostly published as torch saves them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upscaler_that_torch_saved_is_installed_and_used() {
+    let app = open();
+    let file = repository("tests/numerics/vision/compact.pth");
+    let model = install(&app, file.to_str().unwrap(), true).await;
+    assert_eq!(
+        (&model["type"], &model["base"], &model["format"], &model["name"]),
+        (
+            &json!("spandrel_image_to_image"),
+            &json!("any"),
+            &json!("checkpoint"),
+            &json!("compact")
+        )
+    );
+    let nodes = json!({
+        "blank": {"type": "blank_image", "id": "blank", "width": 48, "height": 32, "color": {"r": 200, "g": 30, "b": 60, "a": 255}},
+        "large": {"type": "spandrel_image_to_image", "id": "large", "image_to_image_model": named(&model), "is_intermediate": false},
+    });
+    let edges = json!([{"source": {"node_id": "blank", "field": "image"}, "destination": {"node_id": "large", "field": "image"}}]);
+    let item = run(
+        &app,
+        "alice",
+        &json!({"batch": {"graph": {"nodes": nodes, "edges": edges}, "runs": 1}}),
+    )
+    .await;
+    assert_eq!(item["status"], json!("completed"), "{item:#}");
+    let results = item["session"]["results"].as_object().unwrap();
+    assert!(
+        results.values().any(|result| result["width"] == 96 && result["height"] == 64),
+        "{results:#?}"
+    );
+    let path = format!("/api/v2/models/i/{}", model["key"].as_str().unwrap());
+    assert_eq!(app.ask("root", "DELETE", &path).await.status, 204);
+    assert!(file.is_file(), "what was installed in its place stays");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn g30_a_regular_user_is_refused_every_change_of_models() {
     let app = open();

@@ -219,9 +219,17 @@ fn ip_adapter(header: &Header) -> Option<Map<String, Value>> {
 
 /// The base of a textual inversion, by the length of its vectors.
 pub(super) fn embedding_base(header: &Header) -> Option<&'static str> {
+    // torch's files keep the vectors in a dictionary by token.
+    let by_token = || {
+        header
+            .iter()
+            .find(|(name, _)| name.starts_with("string_to_param."))
+            .map(|(_, shape)| shape)
+    };
     let named = ["string_to_param", "emb_params", "clip_g"]
         .iter()
-        .find_map(|name| header.shape(name));
+        .find_map(|name| header.shape(name))
+        .or_else(by_token);
     let length = match named {
         Some(shape) => shape.last().copied(),
         None if header.len() < 10 => header.iter().next().and_then(|(_, shape)| shape.first().copied()),
@@ -240,17 +248,29 @@ fn embedding(header: &Header) -> Option<Map<String, Value>> {
     Some(class(json!({"type": "embedding", "format": "embedding_file", "base": base})))
 }
 
-/// An upscaler, by names that only its family has.
+/// What training frameworks put before all names of an upscaler.
+const UPSCALER_PREFIXES: &[&str] = &["module.", "netG."];
+
+/// Names that an upscaler of each family has: ESRGAN before and after its names changed, and between; SPAN; PLKSR; SwinIR, Swin2SR and HAT; the
+/// same without groups.
+const UPSCALERS: &[&[&str]] = &[
+    &["model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"],
+    &["conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"],
+    &["conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight", "conv_last.weight"],
+    &["conv_1.sk.weight", "block_1.c1_r.sk.weight", "upsampler.0.weight"],
+    &["feats.0.weight", "feats.1.lk.conv.weight"],
+    &["conv_first.weight", "layers.0.residual_group.blocks.0.norm1.weight"],
+    &["conv_first.1.weight", "layers.0.residual_group.blocks.0.norm1.weight"],
+    &["conv_first.weight", "layers.0.blocks.0.norm1.weight"],
+];
+
 fn upscaler(header: &Header) -> Option<Map<String, Value>> {
-    let has = |name: &str| header.shape(name).is_some();
+    let header = header.without_prefix(UPSCALER_PREFIXES);
+    let family = UPSCALERS.iter().any(|names| names.iter().all(|name| header.shape(name).is_some()));
+    // Real-ESRGAN Compact has no names of its own: convolutions and the slopes between them, in one list.
     let axes = |name: &str| header.shape(name).map(<[usize]>::len);
-    let esrgan = has("model.0.weight") && header.any_starts(&["model.1.sub."])
-        || has("conv_first.weight") && has("conv_last.weight") && header.any_starts(&["body.0.rdb1.", "body.0."]);
-    // Convolutions and the slopes between them, in one list.
     let compact = axes("body.0.weight") == Some(4) && axes("body.1.weight") == Some(1) && axes("body.2.weight") == Some(4);
-    // Windows of attention: SwinIR, Swin2SR and HAT; DAT.
-    let windows = has("conv_first.weight") && header.any_starts(&["layers.0.residual_group.blocks.0.", "layers.0.blocks.0."]);
-    (esrgan || compact || windows).then(|| class(json!({"base": "any", "type": "spandrel_image_to_image", "format": "checkpoint"})))
+    (family || compact).then(|| class(json!({"base": "any", "type": "spandrel_image_to_image", "format": "checkpoint"})))
 }
 
 #[cfg(test)]

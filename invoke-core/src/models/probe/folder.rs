@@ -78,7 +78,7 @@ fn weights(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
             if depth > 0 {
                 weights(&path, depth - 1, found);
             }
-        } else if path.extension().is_some_and(|e| e == "safetensors") && found.len() < 1000 {
+        } else if path.extension().is_some_and(|e| e == "safetensors" || e == "bin" || e == "pt") && found.len() < 1000 {
             found.push(path);
         }
     }

@@ -1,4 +1,4 @@
-//! Names and shapes of a safetensors file's tensors.
+//! Names and shapes of a file's tensors: of safetensors, and of what torch saves.
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::ProbeError;
+use crate::models::torch_file::{TorchFile, TorchFileError, is_torch_file};
 
 /// Largest header that is read: a million tensors would fit.
 const MOST_HEADER_BYTES: u64 = 100 << 20;
@@ -30,8 +31,25 @@ enum Entry {
 }
 
 impl Header {
-    /// Reads the header of a file and checks that the file is as long as it says.
+    /// Reads the description of a file's tensors and checks that they lie within the file. Nothing of the file is run.
     pub(crate) fn read(path: &Path) -> Result<Self, ProbeError> {
+        let shown = || path.display().to_string();
+        let torch = is_torch_file(path).map_err(|source| ProbeError::Unreadable { path: shown(), source })?;
+        if !torch {
+            return Self::read_safetensors(path);
+        }
+        let file = TorchFile::open(path).map_err(|error| match error {
+            TorchFileError::Io(source) => ProbeError::Unreadable { path: shown(), source },
+            TorchFileError::Refused(reason) => ProbeError::Broken { path: shown(), reason },
+        })?;
+        let shapes = file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
+        Ok(Self {
+            shapes: shapes.collect(),
+            ..Self::default()
+        })
+    }
+
+    fn read_safetensors(path: &Path) -> Result<Self, ProbeError> {
         let shown = path.display().to_string();
         let unreadable = |source| ProbeError::Unreadable {
             path: shown.clone(),
@@ -101,6 +119,20 @@ impl Header {
     /// All names and shapes in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
+    }
+
+    /// The same without the first of these prefixes that all names have.
+    pub(super) fn without_prefix(&self, prefixes: &[&str]) -> Self {
+        let all_have = |prefix: &&&str| self.shapes.keys().all(|name| name.starts_with(**prefix));
+        let prefix = prefixes.iter().find(all_have).copied().unwrap_or_default();
+        Self {
+            shapes: self
+                .shapes
+                .iter()
+                .map(|(name, shape)| (name[prefix.len()..].to_owned(), shape.clone()))
+                .collect(),
+            metadata: self.metadata.clone(),
+        }
     }
 
     /// Number of tensors.

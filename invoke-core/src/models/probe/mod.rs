@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use header::Header;
 
+use super::torch_file::is_torch_file;
+
 /// What a model was found to be.
 #[derive(Debug, Clone)]
 pub struct Identified {
@@ -114,8 +116,19 @@ pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
     match extension.as_str() {
         "safetensors" => {}
         "ckpt" | "pt" | "pth" | "bin" => {
-            let reason = "it is a pickle, a format that can carry programs; convert it to safetensors first".into();
-            return Err(ProbeError::Broken { path: shown, reason });
+            // Other pickles are programs.
+            let saved_by_torch = is_torch_file(path).map_err(|source| ProbeError::Unreadable {
+                path: shown.clone(),
+                source,
+            })?;
+            if !saved_by_torch {
+                let reason =
+                    "it is no file of tensors as torch saves them, and nothing else of its kind is opened: such files can carry programs";
+                return Err(ProbeError::Broken {
+                    path: shown,
+                    reason: reason.into(),
+                });
+            }
         }
         "gguf" | "onnx" => return Err(ProbeError::Unknown(shown)),
         _ => {
