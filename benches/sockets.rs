@@ -156,11 +156,23 @@ impl Socket {
         }
         assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
         let mut socket = Self { stream, silent, heard };
-        assert!(socket.receive().await.starts_with('0'), "the server opens");
+        socket.expect("0").await;
         socket.send("40").await;
-        assert!(socket.receive().await.starts_with("40"), "the server lets us in");
+        socket.expect("40").await;
         socket.send(r#"42["subscribe_queue",{"queue_id":"default"}]"#).await;
         socket
+    }
+
+    /// Reads until the server says something that begins so; it may ask at any time whether we are there.
+    async fn expect(&mut self, begin: &str) {
+        loop {
+            let text = self.receive().await;
+            if text != "2" {
+                assert!(text.starts_with(begin), "{text} instead of {begin}");
+                return;
+            }
+            self.send("3").await;
+        }
     }
 
     /// Reads until the connection ends, or only keeps it open.

@@ -53,6 +53,9 @@ target/debug/uniffi-bindgen generate "target/debug/libinvoke_ffi.$extension" --l
 ln -sf "$PWD/target/debug/libinvoke_ffi.$extension" target/bindings/
 PYTHONPATH=target/bindings "$python" -m pytest -c invoke-ffi/tests/pytest.ini --rootdir invoke-ffi/tests invoke-ffi/tests
 
+step "the interface beside the original's"
+"$python" tests/contract/contract_diff.py docs/openapi.json --only / --max 200
+
 step "recorded scenarios"
 "$python" tests/contract/replay.py check --start "$server --root {root} --port {port}" --port 9291 --roots target/replay-roots tests/contract/scenarios
 

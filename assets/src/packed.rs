@@ -20,7 +20,7 @@ impl Packed {
             io::copy(&mut inflated, to)?;
             return Ok(());
         }
-        let (mut low, mut piece, mut file) = (self.low, [0; 1 << 15], Vec::with_capacity(1 << 16));
+        let (mut low, mut piece, mut file) = (self.low, vec![0; 1 << 15], Vec::with_capacity(1 << 16));
         loop {
             let n = inflated.read(&mut piece)?;
             let (now, later) = low.split_at(if n == 0 { low.len() } else { n.min(low.len()) });

@@ -10,6 +10,7 @@ use invoke_core::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    auth::MEDIA_COOKIE,
     compress::gzip,
     input::object_of,
     route::{Access, Answer, Body, Route},
@@ -76,6 +77,10 @@ fn operation(route: &Route, definitions: &mut Definitions) -> Value {
         parameters.push(json!({"name": name, "in": "path", "required": true, "schema": schema}));
     }
     parameters.extend(route.query.iter().map(|field| query_parameter(field, definitions)));
+    if route.access == Access::Media {
+        let schema = json!({"anyOf": [{"type": "string"}, {"type": "null"}]});
+        parameters.push(json!({"name": MEDIA_COOKIE, "in": "cookie", "required": false, "schema": schema}));
+    }
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);
     }
@@ -84,7 +89,12 @@ fn operation(route: &Route, definitions: &mut Definitions) -> Value {
     }
     let mut responses = Map::new();
     for answer in route.answers.iter().flatten() {
-        responses.insert(answer.status.to_string(), response(answer, definitions));
+        let described = response(answer, definitions);
+        match responses.get_mut(&answer.status.to_string()) {
+            // Of the same status in another form.
+            Some(known) => known["content"][answer.media] = described["content"][answer.media].clone(),
+            None => drop(responses.insert(answer.status.to_string(), described)),
+        }
     }
     if operation.get("parameters").is_some() || operation.get("requestBody").is_some() {
         let schema = json!({"$ref": "#/components/schemas/HTTPValidationError"});

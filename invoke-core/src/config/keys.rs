@@ -10,6 +10,7 @@ use super::{
     BasePath, Devices, LogFormat, LogLevel, ProxyUrl, QueueMode, Secret, SubfolderStrategy, UrlToken,
     value::{Setting, is_device},
 };
+use crate::domain::shape::{Field, Shape};
 
 /// Version of the layout of `invokeai.yaml`.
 pub const SCHEMA_VERSION: &str = "4.0.3";
@@ -47,7 +48,7 @@ macro_rules! live {
 }
 
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $(@$live:ident)? $name:ident: $kind:ty = $default:expr $(, $limit:expr)?;)+) => {
+    ($($(#[doc = $doc:literal])+ $(@$live:ident)? $name:ident: $kind:ty $(as [$shape:expr])? = $default:expr $(, $limit:expr)?;)+) => {
         /// Every key's value.
         #[derive(Debug, Clone)]
         pub struct Settings { $($(#[doc = $doc])+ pub $name: $kind),+ }
@@ -61,6 +62,9 @@ macro_rules! settings {
         impl Settings {
             /// Every key, in the order in which they are shown.
             pub const KEYS: &'static [Key] = &[$(Key { name: stringify!($name), help: concat!($($doc),+), live: live!($($live)?) }),+];
+
+            /// What each looks like in a document of the interface.
+            pub const FIELDS: &'static [Field] = &[$(Field::optional(stringify!($name), shape!($kind $(, $shape)?))),+];
 
             /// Sets a key from a file's or a request's value.
             pub(super) fn set(&mut self, key: &str, json: &Json) -> Result<(), Refused> {
@@ -105,6 +109,16 @@ macro_rules! settings {
                 all
             }
         }
+    };
+}
+
+/// The shape of a key: that of its kind, unless the table says it more closely.
+macro_rules! shape {
+    ($kind:ty) => {
+        <$kind as Setting>::SHAPE
+    };
+    ($kind:ty, $shape:expr) => {
+        $shape
     };
 }
 
@@ -214,8 +228,8 @@ settings! {
     /// Whether text encoders run on idle devices.
     offload_text_encoders_to_idle_gpus: bool = true;
     /// Number format: auto, float16, bfloat16 or float32.
-    precision: String = "auto".into(),
-        Limit(|p| ["auto", "float16", "bfloat16", "float32"].contains(&p.as_str()), "one of auto, float16, bfloat16, float32");
+    precision: String as [Shape::Enum(PRECISIONS)] = "auto".into(),
+        Limit(|p| PRECISIONS.contains(&p.as_str()), "one of auto, float16, bfloat16, float32");
     /// Whether both halves of guidance run one after the other, in less memory.
     sequential_guidance: bool = false;
     /// Whether Wan models save memory.
@@ -223,8 +237,8 @@ settings! {
     /// Whether PiD models save memory.
     pid_memory_optimization: bool = false;
     /// How attention is computed.
-    attention_type: String = "auto".into(),
-        Limit(|t| ["auto", "normal", "xformers", "sliced", "torch-sdp"].contains(&t.as_str()), "one of auto, normal, xformers, sliced, torch-sdp");
+    attention_type: String as [Shape::Enum(ATTENTION_TYPES)] = "auto".into(),
+        Limit(|t| ATTENTION_TYPES.contains(&t.as_str()), "one of auto, normal, xformers, sliced, torch-sdp");
     /// Size of a slice of sliced attention: auto, balanced, max, or 1 to 8.
     attention_slice_size: SliceSize = SliceSize(json!("auto"));
     /// Whether pictures are always decoded in tiles.
@@ -234,7 +248,7 @@ settings! {
     /// Items that may wait in the queue.
     max_queue_size: i64 = 10_000, Limit(|size| *size > 0, "a whole number above 0");
     /// Whose item runs next: FIFO, round_robin or fair.
-    session_queue_mode: QueueMode = QueueMode::RoundRobin;
+    session_queue_mode: QueueMode as [QUEUE_MODES] = QueueMode::RoundRobin;
     /// Whether the queue is emptied at start.
     clear_queue_on_startup: bool = false;
     /// Finished items kept in the queue; null keeps all.
@@ -246,7 +260,7 @@ settings! {
     /// Results of nodes kept for reuse.
     node_cache_size: i64 = 512, Limit(|size| *size >= 0, "a whole number not below 0");
     /// How models' hashes are computed.
-    hashing_algorithm: String = "blake3_single".into(), Limit(
+    hashing_algorithm: String as [Shape::Enum(HASHES)] = "blake3_single".into(), Limit(
         |name| HASHES.contains(&name.as_str()),
         "one of blake3_multi, blake3_single, random, md5, sha1, sha224, sha256, sha384, sha512, blake2b, blake2s, sha3_224, sha3_256, sha3_384, sha3_512, shake_128, shake_256"
     );
@@ -284,6 +298,13 @@ settings! {
     external_seedream_base_url: Option<String> = None;
 }
 
+/// The original's two, and ours.
+const QUEUE_MODES: Shape = Shape::Union(&[Shape::Enum(&["FIFO", "round_robin"]), Shape::Const("fair")]);
+
+const PRECISIONS: &[&str] = &["auto", "float16", "bfloat16", "float32"];
+
+const ATTENTION_TYPES: &[&str] = &["auto", "normal", "xformers", "sliced", "torch-sdp"];
+
 const HASHES: &[&str] = &[
     "blake3_multi",
     "blake3_single",
@@ -310,6 +331,7 @@ pub struct SliceSize(Json);
 
 impl Setting for SliceSize {
     const EXPECTED: &'static str = "one of auto, balanced, max, or a whole number from 1 to 8";
+    const SHAPE: Shape = Shape::Union(&[Shape::Enum(&["auto", "balanced", "max"]), Shape::IntEnum(&[1, 2, 3, 4, 5, 6, 7, 8])]);
 
     fn read(json: &Json) -> Option<Self> {
         if let Some(word @ ("auto" | "balanced" | "max")) = json.as_str() {

@@ -6,12 +6,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{MASK, Secret};
-use crate::domain::image::wire_enum;
+use crate::domain::{
+    image::wire_enum,
+    shape::{Extra, Field, ObjectShape, Shape},
+};
 
 /// A kind of value.
 pub(super) trait Setting: Sized {
     /// What it may be, to follow "must be".
     const EXPECTED: &'static str;
+    /// What it looks like in a document of the interface.
+    const SHAPE: Shape;
     /// Whether a variable's text is JSON rather than the value itself.
     const FROM_JSON_TEXT: bool = false;
 
@@ -29,6 +34,7 @@ pub(super) trait Setting: Sized {
 
 impl Setting for String {
     const EXPECTED: &'static str = "a text";
+    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         json.as_str().map(str::to_owned)
@@ -41,6 +47,7 @@ impl Setting for String {
 
 impl Setting for PathBuf {
     const EXPECTED: &'static str = "a path";
+    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         json.as_str()
@@ -55,6 +62,7 @@ impl Setting for PathBuf {
 
 impl Setting for bool {
     const EXPECTED: &'static str = "true or false";
+    const SHAPE: Shape = Shape::BOOL;
 
     fn read(json: &Json) -> Option<Self> {
         match json {
@@ -80,6 +88,7 @@ impl Setting for bool {
 
 impl Setting for i64 {
     const EXPECTED: &'static str = "a whole number";
+    const SHAPE: Shape = Shape::INT;
 
     fn read(json: &Json) -> Option<Self> {
         match json {
@@ -98,6 +107,7 @@ impl Setting for i64 {
 
 impl Setting for f64 {
     const EXPECTED: &'static str = "a number";
+    const SHAPE: Shape = Shape::FLOAT;
 
     fn read(json: &Json) -> Option<Self> {
         let number = match json {
@@ -120,6 +130,7 @@ impl Setting for f64 {
 
 impl<T: Setting> Setting for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
+    const SHAPE: Shape = Shape::Nullable(&T::SHAPE);
     const FROM_JSON_TEXT: bool = T::FROM_JSON_TEXT;
 
     fn read(json: &Json) -> Option<Self> {
@@ -137,6 +148,7 @@ impl<T: Setting> Setting for Option<T> {
 
 impl Setting for Vec<String> {
     const EXPECTED: &'static str = "a list of texts";
+    const SHAPE: Shape = Shape::list(&Shape::STR);
     const FROM_JSON_TEXT: bool = true;
 
     fn read(json: &Json) -> Option<Self> {
@@ -150,6 +162,7 @@ impl Setting for Vec<String> {
 
 impl Setting for Secret {
     const EXPECTED: &'static str = "a text";
+    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         json.as_str().map(Self::new)
@@ -173,8 +186,17 @@ pub struct UrlToken {
     pub token: Secret,
 }
 
+static URL_TOKEN: ObjectShape = ObjectShape {
+    name: "URLRegexTokenPair",
+    fields: &[Field::required("url_regex", Shape::STR), Field::required("token", Shape::STR)],
+    extra: Extra::Ignore,
+};
+
+const URL_TOKEN_SHAPE: Shape = Shape::Object(&URL_TOKEN);
+
 impl Setting for Vec<UrlToken> {
     const EXPECTED: &'static str = "a list of `{url_regex, token}`";
+    const SHAPE: Shape = Shape::list(&URL_TOKEN_SHAPE);
     const FROM_JSON_TEXT: bool = true;
 
     fn read(json: &Json) -> Option<Self> {
@@ -224,6 +246,7 @@ impl fmt::Debug for ProxyUrl {
 
 impl Setting for ProxyUrl {
     const EXPECTED: &'static str = "an address";
+    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         Secret::read(json).map(Self)
@@ -255,6 +278,7 @@ impl BasePath {
 impl Setting for BasePath {
     const EXPECTED: &'static str =
         "a path such as /invoke, not beginning with api, ws, static, docs, redoc, openapi.json, locales or assets";
+    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         let path = json.as_str()?.trim().trim_matches('/');
@@ -291,6 +315,7 @@ pub(super) fn is_device(text: &str) -> bool {
 
 impl Setting for Devices {
     const EXPECTED: &'static str = "`auto`, or a list of one or more devices such as `cuda:0`, `mps` or `cpu`";
+    const SHAPE: Shape = Shape::Union(&[Shape::Const("auto"), Shape::list(&Shape::STR)]);
     const FROM_JSON_TEXT: bool = true;
 
     fn read(json: &Json) -> Option<Self> {
@@ -369,6 +394,7 @@ macro_rules! words {
     ($($name:ident: $expected:literal),+) => { $(
         impl Setting for $name {
             const EXPECTED: &'static str = $expected;
+            const SHAPE: Shape = Shape::Enum($name::TEXTS);
 
             fn read(json: &Json) -> Option<Self> {
                 json.as_str()?.parse().ok()

@@ -51,11 +51,58 @@ fn graph_schemas(registry: &Registry, definitions: &mut Definitions) {
         "nodes": {"type": "object", "additionalProperties": any_node},
         "edges": {"type": "array", "items": reference("Edge")},
     });
+    session_schemas(registry, definitions);
     for (name, schema) in [
         ("EdgeConnection", connection),
         ("Edge", edge),
         ("Graph", json!({"type": "object", "title": "Graph", "properties": parts})),
     ] {
+        definitions.0.insert(name.into(), schema);
+    }
+}
+
+/// A session as `session::json` writes it.
+fn session_schemas(registry: &Registry, definitions: &mut Definitions) {
+    let text = json!({"type": "string"});
+    let texts = json!({"type": "array", "items": text});
+    let set = json!({"type": "array", "items": text, "uniqueItems": true});
+    let whole = json!({"type": "integer"});
+    let counted = json!({"type": "integer", "minimum": 1});
+    let by_name = |of: &Value| json!({"type": "object", "additionalProperties": of});
+    let or_null = |of: &Value| json!({"anyOf": [of, {"type": "null"}]});
+    let list = |of: &Value| json!({"type": "array", "items": of});
+    let outputs: Vec<Value> = registry.outputs().iter().map(|output| reference(output.schema)).collect();
+    let frame = json!({"prepared_call_node_id": text, "source_call_node_id": text, "workflow_id": text, "depth": counted});
+    let with = |more: Value| {
+        let mut all = object(more);
+        all.extend(object(frame.clone()));
+        Value::Object(all)
+    };
+    let parent = with(json!({"workflow_call_id": text, "parent_session_id": text}));
+    let call = with(json!({
+        "id": text, "parent_session_id": text, "child_session_id": or_null(&text),
+        "status": {"type": "string", "enum": ["waiting_for_child", "running_child", "completed", "failed"]},
+        "error_message": or_null(&text), "child_session_ids": texts, "child_item_ids": list(&whole), "expected_child_count": counted,
+        "completed_child_item_ids": list(&whole), "aggregated_values": by_name(&json!({"type": "array", "items": {}})),
+        "child_outputs": by_name(&json!({"type": "object", "additionalProperties": true})),
+    }));
+    let session = json!({
+        "id": text, "graph": reference("Graph"), "execution_graph": reference("Graph"), "executed": set, "executed_history": texts,
+        "results": by_name(&json!({"oneOf": outputs})), "errors": by_name(&text),
+        "workflow_call_stack": list(&reference("WorkflowCallFrame")), "workflow_call_history": list(&reference("WorkflowCallExecution")),
+        "workflow_call_parent": or_null(&reference("WorkflowCallParentRef")), "waiting_workflow_call": or_null(&reference("WorkflowCallFrame")),
+        "waiting_workflow_call_execution": or_null(&reference("WorkflowCallExecution")),
+        "waiting_workflow_call_child_session": or_null(&reference("GraphExecutionState")), "max_workflow_call_depth": counted,
+        "prepared_source_mapping": by_name(&text), "source_prepared_mapping": by_name(&set), "prepared_iteration_paths": by_name(&list(&whole)),
+        "ready_order": texts, "indegree": by_name(&whole),
+    });
+    for (name, properties) in [
+        ("WorkflowCallFrame", frame),
+        ("WorkflowCallParentRef", parent),
+        ("WorkflowCallExecution", call),
+        ("GraphExecutionState", session),
+    ] {
+        let schema = json!({"type": "object", "title": name, "properties": properties});
         definitions.0.insert(name.into(), schema);
     }
 }

@@ -1,6 +1,9 @@
 //! The server itself.
 
-use invoke_core::domain::shape::{Bounds, Extra, ObjectShape, Shape};
+use invoke_core::{
+    config::Settings,
+    domain::shape::{Bounds, Extra, ObjectShape, Shape},
+};
 use serde_json::{Map, Value, json};
 
 use super::shapes::{BOOL, INT, STR, STR_OR_NULL, STRINGS, object, opt, req};
@@ -14,10 +17,10 @@ use crate::{
 
 object!(APP_VERSION = "AppVersion" { req("version", STR) });
 object!(DEVICE = "GenerationDeviceOption" { req("device", STR), req("name", STR) });
-/// Every key of the configuration; the document gets their shapes from the table of keys.
+/// Every key of the configuration.
 static CONFIG: ObjectShape = ObjectShape {
     name: "InvokeAIAppConfig",
-    fields: &[],
+    fields: Settings::FIELDS,
     extra: Extra::Keep,
 };
 object!(CONFIG_AND_SET = "InvokeAIAppConfigWithSetFields" { req("set_fields", STRINGS), req("config", Shape::Object(&CONFIG)) });

@@ -1,9 +1,12 @@
 //! The generation queue.
 
-use invoke_core::domain::{
-    BatchId, QueueId,
-    page::Direction,
-    shape::{Bounds, Extra, Field, Length, ObjectShape, Shape},
+use invoke_core::{
+    domain::{
+        BatchId, QueueId,
+        page::Direction,
+        shape::{Bounds, Extra, Field, Length, ObjectShape, Shape},
+    },
+    service::workflows::document::NEW_DOCUMENT,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,7 +33,6 @@ const fn defined_elsewhere(name: &'static str) -> ObjectShape {
 }
 static GRAPH: ObjectShape = defined_elsewhere("Graph");
 static SESSION: ObjectShape = defined_elsewhere("GraphExecutionState");
-static WORKFLOW: ObjectShape = defined_elsewhere("WorkflowWithoutID");
 
 object!(IMAGE_FIELD = "ImageField" { req("image_name", STR) });
 object!(VIDEO_FIELD = "VideoField" { req("video_name", STR) });
@@ -52,7 +54,7 @@ object!(BATCH = "Batch" {
     opt("destination", STR_OR_NULL),
     opt("data", Shape::Nullable(&Shape::list(&GROUP))),
     req("graph", Shape::Object(&GRAPH)),
-    opt("workflow", Shape::Nullable(&Shape::Object(&WORKFLOW))),
+    opt("workflow", Shape::Nullable(&Shape::Object(&NEW_DOCUMENT))),
     def("runs", Shape::Int(Bounds::NONE.ge(1.0)), "1"),
 });
 object!(ENQUEUED = "EnqueueBatchResult" {
@@ -95,7 +97,7 @@ object!(ITEM = "SessionQueueItem" {
     opt("root_item_id", INT_OR_NULL),
     opt("workflow_call_depth", INT_OR_NULL),
     req("session", Shape::Object(&SESSION)),
-    opt("workflow", Shape::Nullable(&Shape::Object(&WORKFLOW))),
+    opt("workflow", Shape::Nullable(&Shape::Object(&NEW_DOCUMENT))),
 });
 object!(SUMMARY = "SessionQueueItemSummary" {
     req("item_id", INT),

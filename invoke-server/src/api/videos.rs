@@ -130,7 +130,8 @@ pub(super) const ROUTES: &[Route] = &[
         .returns(200, Shape::Object(&URLS)),
     Route::get("/api/v1/videos/i/{video_name}/full", Access::Media, missing)
         .doc("videos", "get_video_full", "No video's file")
-        .returns_media("video/mp4"),
+        .returns_media("video/mp4")
+        .returns_media_as(206, "video/mp4"),
     Route::new(Method::Head, "/api/v1/videos/i/{video_name}/full", Access::Media, missing)
         .doc("videos", "get_video_full_head", "Whether a video's file is there")
         .returns_media("video/mp4"),

@@ -161,3 +161,17 @@ async fn every_named_route_is_in_the_document_and_has_a_group() {
         );
     }
 }
+
+/// What the interface is can be read, and every change of it seen, without a server: `docs/openapi.json`.
+#[tokio::test]
+async fn the_committed_document_is_the_one_that_is_served() {
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let app = TestApp::with_accounts();
+    let served = app.ask("anonymous", "GET", "/openapi.json").await.json();
+    let committed = std::fs::read(repository.join("docs/openapi.json")).unwrap_or_default();
+    if serde_json::from_slice::<serde_json::Value>(&committed).ok().as_ref() != Some(&served) {
+        let new = repository.join("target/openapi.json");
+        std::fs::write(&new, format!("{served:#}\n")).unwrap();
+        panic!("the interface has changed: if it should have, copy target/openapi.json to docs/openapi.json");
+    }
+}

@@ -41,6 +41,15 @@ pub fn json_schema(shape: &Shape, definitions: &mut Definitions) -> Value {
             options.push(json!({"type": "null"}));
             json!({ "anyOf": options })
         }
+        // Texts and numbers of one choice are one list.
+        Shape::Union([Shape::Enum(texts), Shape::IntEnum(numbers)]) => {
+            let values: Vec<Value> = texts
+                .iter()
+                .map(|text| json!(text))
+                .chain(numbers.iter().map(|n| json!(n)))
+                .collect();
+            json!({ "enum": values })
+        }
         Shape::Union(shapes) => json!({"anyOf": shapes.iter().map(|shape| json_schema(shape, definitions)).collect::<Vec<_>>()}),
         Shape::Tagged { tag, variants } => json!({
             "oneOf": variants.iter().map(|(_, shape)| json_schema(shape, definitions)).collect::<Vec<_>>(),
