@@ -5,6 +5,8 @@ use invoke_server::{
     route::{Access, Body, Method, Route},
 };
 
+use serde_json::json;
+
 use crate::testkit::{Answer, TestApp};
 
 /// A path of a route: parameters filled in with something that exists nowhere.
@@ -159,6 +161,36 @@ async fn every_named_route_is_in_the_document_and_has_a_group() {
             "{}",
             route.path
         );
+    }
+}
+
+/// What pages draw the badge from, the own page (`tests/browser/page_users.test.mjs`) and others: it is told of every account, and follows a
+/// change at once.
+#[tokio::test]
+async fn g74_who_is_an_administrator_is_told_for_the_badge() {
+    let app = TestApp::with_accounts();
+    let me = |who: &'static str| {
+        let app = &app;
+        async move { app.ask(who, "GET", "/api/v1/auth/me").await.json() }
+    };
+    assert_eq!(
+        (&me("root").await["is_admin"], &me("alice").await["is_admin"]),
+        (&json!(true), &json!(false))
+    );
+    let users = app.ask("root", "GET", "/api/v1/auth/users").await.json();
+    let marked: Vec<&str> = users
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|user| user["is_admin"] == json!(true))
+        .filter_map(|user| user["email"].as_str())
+        .collect();
+    assert_eq!(marked, ["root@example.com"], "{users}");
+    let alice = format!("/api/v1/auth/users/{}", me("alice").await["user_id"].as_str().unwrap());
+    for is_admin in [true, false] {
+        let changed = app.ask_json("root", "PATCH", &alice, &json!({"is_admin": is_admin})).await;
+        assert_eq!(changed.status, 200, "{}", changed.json());
+        assert_eq!(me("alice").await["is_admin"], json!(is_admin));
     }
 }
 

@@ -217,6 +217,46 @@ async fn an_upscaler_that_torch_saved_is_installed_and_used() {
     assert!(file.is_file(), "what was installed in its place stays");
 }
 
+/// What the Models tab of a regular user can show, and that nothing behind its buttons would work: the page has none for them
+/// (`tests/browser/page_models.test.mjs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn g73_a_regular_user_sees_models_and_finds_no_way_to_add_any() {
+    let app = open();
+    let shown = |who: &'static str| {
+        let app = &app;
+        async move { app.ask(who, "GET", "/api/v2/models/").await.json()["models"].clone() }
+    };
+    let before = shown("alice").await;
+    assert!(
+        before.as_array().is_some_and(|models| !models.is_empty()),
+        "the shipped model at least"
+    );
+    assert_eq!(before, shown("root").await, "the same that an administrator sees");
+    let source = encoded(repository(LORA).to_str().unwrap());
+    let folder = encoded(repository("tests").to_str().unwrap());
+    for (method, path) in [
+        ("POST", format!("/api/v2/models/install?source={source}")),
+        ("GET", format!("/api/v2/models/install/huggingface?source={source}")),
+        // What an administrator chooses from.
+        ("GET", "/api/v2/models/install".into()),
+        ("GET", format!("/api/v2/models/scan_folder?scan_path={folder}")),
+    ] {
+        let answer = app.ask_json("alice", method, &path, &json!({})).await;
+        assert_eq!(
+            (answer.status, answer.detail().as_str()),
+            (403, "Admin privileges required"),
+            "{method} {path}"
+        );
+    }
+    assert_eq!(shown("alice").await, before);
+    install(&app, repository(LORA).to_str().unwrap(), true).await;
+    assert_eq!(
+        shown("alice").await.as_array().map(Vec::len),
+        before.as_array().map(|models| models.len() + 1),
+        "what an administrator adds is seen"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn g30_a_regular_user_is_refused_every_change_of_models() {
     let app = open();
