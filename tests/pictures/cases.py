@@ -90,6 +90,7 @@ CASES = {
     "sdxl style, inversion": run(**{**XL, "prompt": "a cat, <small-style-xl>"}, style="<small-style-xl> photo"),
     "sdxl T2I-Adapter": run(**XL, t2i=[{"model": "small-t2i-xl", "weight": 0.7}]),
     "sdxl HiDiffusion": run(**XL, hidiffusion=True, hidiffusion_t1_ratio=0.6),
-    "sdxl regions": run(**XL, regions=[("a red circle", (0, 0, 63, 191)), ("a blue square", (64, 0, 127, 191))]),
+    # InvokeAI collects prompts in an order that differs from run to run; one without a region decides what SDXL's pooled embedding is.
+    "sdxl regions": run(**XL, regions=[("a red circle", (0, 0, 63, 191)), ("a blue square", (64, 0, 127, 191)), ("a beach", None)]),
     "sdxl cfg rescale": run(**{**XL, "scheduler": "dpmpp_2m"}, cfg_rescale_multiplier=0.6),
 }
