@@ -28,8 +28,13 @@ cargo test -q --doc --workspace "${features[@]}"
 [ "${1:-}" = quick ] && exit 0
 
 step "the server, and the modules for other languages"
-cargo build --workspace --lib --bins "${features[@]}"
+cargo build --workspace --lib --bins --examples "${features[@]}"
 server=$PWD/target/debug/invoke-server
+
+step "the example: a picture from a program of its own"
+rm -f target/example.png
+TMPDIR=$PWD/target target/debug/examples/text_to_image "a red circle on a blue background" target/example.png 2>/dev/null
+[ -s target/example.png ]
 
 step "tools for the tests in Python"
 venv=target/test-venv

@@ -9,7 +9,7 @@ use candle_core::Device as ComputeDevice;
 use image::DynamicImage;
 use serde_json::Value;
 
-use super::{Device, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome};
+use super::{Device, DownloadWatch, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome};
 use crate::{
     domain::{
         UserId,
@@ -303,7 +303,12 @@ impl NodeCx for Cx<'_> {
     }
 
     fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, NodeError> {
-        Ok(self.host.downloaded(source)?)
+        let cancel = self.job.cancel.clone();
+        let watch = DownloadWatch {
+            goes_on: &move || !cancel.is_set(),
+            share: &|share| self.progress(&format!("Downloading {source}"), Some(share), None),
+        };
+        self.host.downloaded(source, &watch)?.ok_or(NodeError::Canceled)
     }
 
     fn find_models(&self, query: ModelQuery<'_>) -> Result<Vec<Value>, NodeError> {

@@ -51,6 +51,14 @@ pub trait Engine: Send + Sync {
     fn is_healthy(&self) -> bool;
 }
 
+/// Who waits for a download.
+pub struct DownloadWatch<'w> {
+    /// Whether they still do.
+    pub goes_on: &'w (dyn Fn() -> bool + Sync),
+    /// Told the share that has arrived, 0 to 1.
+    pub share: &'w dyn Fn(f64),
+}
+
 /// What a running session may ask of the server, and what it tells it. Every answer is given under the rights of the session's owner.
 pub trait Host: Send + Sync {
     /// Something happened to a node. Called in order.
@@ -68,9 +76,9 @@ pub trait Host: Send + Sync {
     /// The record of an installed model, with the absolute folder or file of its weights; `None` if there is no such model.
     fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError>;
 
-    /// The file or folder that was downloaded from `source`: an address, or a repository of Hugging Face. An error that names it and the place to put
-    /// it if it is not there.
-    fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, HostError>;
+    /// The file or folder that lies at `source`, an address or a repository of Hugging Face, fetched if it is not there yet; `None` if `watch` says that
+    /// nobody waits for it. An error that names it and the place to put it if it cannot be fetched.
+    fn downloaded(&self, source: &str, watch: &DownloadWatch<'_>) -> Result<Option<std::path::PathBuf>, HostError>;
 
     /// What was recorded with a stored picture that the owner may see.
     fn image_metadata(&self, image_name: &str) -> Result<Option<Value>, HostError>;

@@ -264,7 +264,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{SessionId, UserId},
-        engine::{HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, SavedImage},
+        engine::{DownloadWatch, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, SavedImage},
     };
 
     struct NoHost;
@@ -285,7 +285,7 @@ mod tests {
         fn model(&self, _: &str) -> Result<Option<ModelOnDisk>, HostError> {
             Ok(None)
         }
-        fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, HostError> {
+        fn downloaded(&self, source: &str, _: &DownloadWatch<'_>) -> Result<Option<std::path::PathBuf>, HostError> {
             Err(HostError {
                 error_type: "FileNotFoundError".into(),
                 message: source.into(),

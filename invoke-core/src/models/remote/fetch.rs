@@ -6,8 +6,10 @@ use std::{
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
 };
 
+use parking_lot::{Condvar, Mutex};
 use sha2::{Digest, Sha256};
 
 use super::{HttpError, Line, Part, PartStatus, Reply};
@@ -38,6 +40,8 @@ pub enum Wish {
 pub struct Stop {
     wish: AtomicU8,
     line: Line,
+    waiting: Mutex<()>,
+    told: Condvar,
 }
 
 impl Stop {
@@ -46,6 +50,8 @@ impl Stop {
         Self {
             wish: AtomicU8::new(0),
             line,
+            waiting: Mutex::default(),
+            told: Condvar::new(),
         }
     }
 
@@ -66,7 +72,17 @@ impl Stop {
     /// Stops. Calling off wins over pausing.
     pub fn stop(&self, cancel: bool) {
         self.wish.fetch_max(if cancel { 2 } else { 1 }, Ordering::AcqRel);
+        drop(self.waiting.lock());
+        self.told.notify_all();
         self.line.cut();
+    }
+
+    /// Waits so long, or until it is stopped.
+    pub fn wait(&self, most: Duration) {
+        let mut waiting = self.waiting.lock();
+        if self.wish() == Wish::GoOn {
+            self.told.wait_for(&mut waiting, most);
+        }
     }
 }
 

@@ -199,6 +199,7 @@ impl Worker {
     }
 }
 
-fn shown(part: &Part) -> String {
+/// Where a file is written to, for people and clients.
+pub(super) fn shown(part: &Part) -> String {
     part.path.as_ref().unwrap_or(&part.dest).display().to_string()
 }

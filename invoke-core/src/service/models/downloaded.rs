@@ -1,12 +1,30 @@
-//! Models that nodes fetch by their address: kept in the download cache, in a folder named after the address.
+//! Models that nodes fetch by their address: kept in the download cache, in a folder named after the address, and brought there at first use.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
-use super::Models;
+use serde_json::Map;
+
+use super::{InstallJob, InstallSource, Models, PlanError, download::shown, plan};
 use crate::{
     authz::{Actor, acts, authorize_global},
     domain::{Error, Result},
+    engine::DownloadWatch,
+    events::{DownloadStage, Event},
+    models::remote::{FetchError, Part, Stop, fetch},
 };
+
+/// How often somebody who waits is asked whether they still do.
+const ASKED_EVERY: Duration = Duration::from_millis(100);
+/// How often a file that breaks off is gone on with, and after how long each time.
+const TRIES: usize = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+/// What the folder of a model in the making is called: its name and this.
+const UNFINISHED: &str = ".unfinished";
 
 /// Models that InvokeAI keeps at a place of their own below the models' folder.
 const ELSEWHERE: &[(&str, &str)] = &[(
@@ -36,25 +54,180 @@ fn kept(cache: &Path, models: &Path, source: &str) -> std::io::Result<Option<Pat
     Ok(found.into_iter().next())
 }
 
+/// Why something is not there.
+enum Missing {
+    /// Nobody waits for it any more.
+    Stopped,
+    /// It cannot be fetched.
+    Failed(String),
+}
+
+impl From<PlanError> for Missing {
+    fn from(error: PlanError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Missing {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 impl Models {
-    /// What was downloaded from `source`, an address or a repository.
+    /// The file or folder that lies at `source`, an address or a repository that the program knows. What is not there yet is fetched; of two that ask
+    /// at the same time the second waits for the first. `None` if `watch` says that nobody waits for it any more; what had arrived by then is gone on
+    /// with the next time where the other side tells what it should be.
     ///
     /// # Errors
-    /// [`Error::NotFound`] says where it is to be put.
-    pub fn downloaded(&self, actor: &Actor, source: &str) -> Result<PathBuf> {
+    /// [`Error::NotFound`] if it cannot be fetched: it says why, and where it is to be put.
+    pub fn downloaded(&self, actor: &Actor, source: &str, watch: &DownloadWatch<'_>) -> Result<Option<PathBuf>> {
         authorize_global::<acts::ReadModels>(actor)?;
-        let cache = self.shared.layout.download_cache_dir();
-        kept(cache, self.shared.layout.models_dir(), source)?.ok_or_else(|| {
-            let shown = cache
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            let name = folder_name(source);
-            Error::NotFound(format!(
-                "{source} is not on this server: download it and put it into the folder {name} of the models' download folder ({shown})"
-            ))
-        })
+        let (cache, models) = (self.shared.layout.download_cache_dir(), self.shared.layout.models_dir());
+        if let Some(path) = kept(cache, models, source)? {
+            return Ok(Some(path));
+        }
+        let _turn = loop {
+            match self.installer.fetching.try_lock_for(ASKED_EVERY) {
+                Some(turn) => break turn,
+                None if (watch.goes_on)() => {}
+                None => return Ok(None),
+            }
+        };
+        if let Some(path) = kept(cache, models, source)? {
+            return Ok(Some(path));
+        }
+        match self.bring(source, cache, watch) {
+            Ok(()) => Ok(kept(cache, models, source)?),
+            Err(Missing::Stopped) => Ok(None),
+            Err(Missing::Failed(why)) => {
+                let shown = cache
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default();
+                let name = folder_name(source);
+                Err(Error::NotFound(format!(
+                    "{source} is not on this server and cannot be fetched ({why}): download it and put it into the folder {name} of the models' \
+                     download folder ({shown})"
+                )))
+            }
+        }
     }
+
+    /// Fetches all files of a source, and puts their folder to its place when all are there.
+    fn bring(&self, source: &str, cache: &Path, watch: &DownloadWatch<'_>) -> Result<(), Missing> {
+        let name = folder_name(source);
+        let (whole, unfinished) = (cache.join(&name), cache.join(format!("{name}{UNFINISHED}")));
+        std::fs::create_dir_all(&unfinished)?;
+        let config = &self.shared.config;
+        let client = plan::client(config).map_err(PlanError::from)?;
+        let stop = Stop::new(client.line());
+        tracing::info!("fetching {source}, which a node needs");
+        thread::scope(|scope| {
+            let (over, waiting) = mpsc::channel::<()>();
+            let (stop, goes_on) = (&stop, watch.goes_on);
+            // A connection on which nothing arrives is cut from here.
+            scope.spawn(move || {
+                while waiting.recv_timeout(ASKED_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    if !goes_on() {
+                        return stop.stop(false);
+                    }
+                }
+            });
+            let result = self.bring_parts(source, &unfinished, stop, watch);
+            drop(over);
+            result
+        })?;
+        std::fs::rename(&unfinished, &whole)?;
+        Ok(())
+    }
+
+    fn bring_parts(&self, source: &str, folder: &Path, stop: &Stop, watch: &DownloadWatch<'_>) -> Result<(), Missing> {
+        let source = InstallSource::parse(source, true, None).map_err(Missing::Failed)?;
+        let mut job = InstallJob::new(source, Map::new());
+        job.folder = Some(folder.to_owned());
+        plan::plan(&self.shared.config, stop.line(), &mut job)
+            .map_err(|error| if (watch.goes_on)() { error.into() } else { Missing::Stopped })?;
+        let all: u64 = job.parts.iter().map(|part| part.total_bytes).sum();
+        let mut before = 0;
+        for part in &mut job.parts {
+            if !is_there(part) {
+                if part.sha256.is_none() {
+                    // Whether what is there belongs to what comes would not be noticed.
+                    part.path = part.into_folder.then(|| Part::unfinished_in(&part.dest)).flatten();
+                    part.clear();
+                    part.path = None;
+                }
+                self.bring_part(part, stop, |part| {
+                    let of = if all > 0 { all } else { part.total_bytes };
+                    if of > 0 {
+                        (watch.share)((before + part.bytes) as f64 / of as f64);
+                    }
+                })?;
+            }
+            before += part.total_bytes;
+        }
+        Ok(())
+    }
+
+    /// Fetches one file, and tells of it as of all downloads.
+    fn bring_part(&self, part: &mut Part, stop: &Stop, arrived: impl Fn(&Part)) -> Result<(), Missing> {
+        let shared = &self.shared;
+        let url = part.url.to_string();
+        let tell = |stage| {
+            let source = url.clone();
+            shared.bus.publish(shared.env.now(), Event::Download { source, stage });
+        };
+        for attempt in 1..=TRIES {
+            let result = fetch(part, stop, &mut |part, begins| {
+                arrived(part);
+                let download_path = shown(part);
+                tell(if begins {
+                    DownloadStage::Started(download_path)
+                } else {
+                    DownloadStage::Progress {
+                        download_path,
+                        current_bytes: part.bytes,
+                        total_bytes: part.total_bytes,
+                    }
+                });
+            });
+            let why = match result {
+                Ok(()) => {
+                    tell(DownloadStage::Complete {
+                        download_path: shown(part),
+                        total_bytes: part.total_bytes,
+                    });
+                    return Ok(());
+                }
+                Err(FetchError::Stopped) => {
+                    tell(DownloadStage::Cancelled);
+                    return Err(Missing::Stopped);
+                }
+                Err(FetchError::Interrupted) if attempt < TRIES => {
+                    stop.wait(PAUSE);
+                    continue;
+                }
+                Err(FetchError::Interrupted) => ("ConnectionError".to_owned(), part.resume_message.clone().unwrap_or_default()),
+                Err(FetchError::Failed(class, text)) => (class, text),
+            };
+            let (class, text) = why;
+            tell(DownloadStage::Failed {
+                error_type: format!("{class}({text})"),
+                error: format!("{class}: {text}"),
+            });
+            return Err(Missing::Failed(text));
+        }
+        unreachable!("the last attempt returns")
+    }
+}
+
+/// Whether a file came whole when its source was fetched before.
+fn is_there(part: &Part) -> bool {
+    !part.into_folder
+        && part
+            .expected_bytes
+            .is_some_and(|bytes| part.dest.metadata().is_ok_and(|about| about.len() == bytes))
 }
 
 #[cfg(test)]

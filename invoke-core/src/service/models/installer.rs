@@ -28,6 +28,8 @@ pub struct Installer {
     pub(super) desk: Arc<Desk>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     forget: Mutex<Option<Forget>>,
+    /// Held while something is fetched that a node needs.
+    pub(super) fetching: Mutex<()>,
     /// Held while a model is converted.
     pub(super) converting: Mutex<()>,
     /// Keys of models with which something is being done.
@@ -79,6 +81,7 @@ impl Installer {
             desk: Arc::new(desk),
             threads: Mutex::default(),
             forget: Mutex::default(),
+            fetching: Mutex::default(),
             converting: Mutex::default(),
             claims: Mutex::default(),
         }

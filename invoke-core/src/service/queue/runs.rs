@@ -24,7 +24,8 @@ use crate::{
         queue_item::{Ending, Failure, QueueItem, Turn},
     },
     engine::{
-        CancelFlag, Device, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, ModelQuery, NodeEvent, NodeRef, Outcome, SavedImage,
+        CancelFlag, Device, DownloadWatch, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, ModelQuery, NodeEvent, NodeRef,
+        Outcome, SavedImage,
     },
     events::{Event, InvocationBase, ModelLoad},
     files::{self, Chunks, StoreError},
@@ -423,8 +424,8 @@ impl Host for SessionHost {
         self.models.on_disk(&self.owner, &ModelKey::new(key)).map_err(|error| fault(&error))
     }
 
-    fn downloaded(&self, source: &str) -> Result<PathBuf, HostError> {
-        self.models.downloaded(&self.owner, source).map_err(|error| match error {
+    fn downloaded(&self, source: &str, watch: &DownloadWatch<'_>) -> Result<Option<PathBuf>, HostError> {
+        self.models.downloaded(&self.owner, source, watch).map_err(|error| match error {
             Error::NotFound(message) => HostError {
                 error_type: "FileNotFoundError".into(),
                 message,

@@ -1,6 +1,7 @@
 //! Installing models from addresses and from the hub, against a server in this process.
 
 mod convert;
+mod downloaded;
 mod hub;
 mod remote;
 mod server;

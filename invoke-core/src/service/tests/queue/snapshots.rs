@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     domain::queue_item::Failure,
-    engine::{CancelFlag, Device, Finished, Host, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, SavedImage},
+    engine::{CancelFlag, Device, DownloadWatch, Finished, Host, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, SavedImage},
     queue::{Claim, Work},
 };
 
@@ -273,8 +273,8 @@ impl Host for GatedHost {
     fn model(&self, key: &str) -> Result<Option<ModelOnDisk>, HostError> {
         self.host.model(key)
     }
-    fn downloaded(&self, source: &str) -> Result<std::path::PathBuf, HostError> {
-        self.host.downloaded(source)
+    fn downloaded(&self, source: &str, watch: &DownloadWatch<'_>) -> Result<Option<std::path::PathBuf>, HostError> {
+        self.host.downloaded(source, watch)
     }
     fn image_metadata(&self, image_name: &str) -> Result<Option<Value>, HostError> {
         self.host.image_metadata(image_name)
