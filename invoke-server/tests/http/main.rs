@@ -12,3 +12,4 @@ mod sockets;
 mod testkit;
 mod tls;
 mod upkeep;
+mod workflows;

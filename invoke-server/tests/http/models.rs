@@ -15,7 +15,7 @@ use crate::testkit::TestApp;
 const LORA: &str = "tests/contract/pictures/addons/tiny-lora.safetensors";
 const MAIN: &str = "assets/models/invoke-tiny";
 
-fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
@@ -75,7 +75,7 @@ async fn until<T>(mut ready: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// Installs a model as the administrator and returns its record.
-async fn install(app: &TestApp, source: &str, inplace: bool) -> Value {
+pub(crate) async fn install(app: &TestApp, source: &str, inplace: bool) -> Value {
     let path = format!("/api/v2/models/install?source={}&inplace={inplace}", encoded(source));
     let answer = app.ask_json("root", "POST", &path, &json!({})).await;
     assert_eq!(answer.status, 201, "{}", answer.json());
@@ -88,7 +88,7 @@ async fn install(app: &TestApp, source: &str, inplace: bool) -> Value {
     .await
 }
 
-fn named(record: &Value) -> Value {
+pub(crate) fn named(record: &Value) -> Value {
     json!({"key": record["key"], "hash": record["hash"], "name": record["name"], "base": record["base"], "type": record["type"]})
 }
 
@@ -120,7 +120,7 @@ fn drawing(main: &Value, lora: &Value, weight: f64) -> Value {
 }
 
 /// Puts a graph into somebody's queue and waits for how it ends.
-async fn run(app: &TestApp, who: &str, graph: &Value) -> Value {
+pub(crate) async fn run(app: &TestApp, who: &str, graph: &Value) -> Value {
     let answer = app.ask_json(who, "POST", "/api/v1/queue/default/enqueue_batch", graph).await;
     assert!(answer.status < 300, "{}", answer.json());
     let id = answer.json()["item_ids"][0].as_i64().unwrap();
@@ -132,7 +132,7 @@ async fn run(app: &TestApp, who: &str, graph: &Value) -> Value {
     .await
 }
 
-fn open() -> TestApp {
+pub(crate) fn open() -> TestApp {
     TestApp::with_accounts_and(|settings| settings.allow_private_download_urls = true)
 }
 

@@ -4,6 +4,23 @@
 pub(super) const WORKFLOWS: &[(&str, &str)] = &[
     ("default_7c1d5f0e-3a52-4f0e-9c44-000000000001", include_str!("text_to_image.json")),
     ("default_7c1d5f0e-3a52-4f0e-9c44-000000000002", include_str!("image_to_image.json")),
+    (
+        "default_7c1d5f0e-3a52-4f0e-9c44-000000000003",
+        include_str!("text_to_image_sdxl.json"),
+    ),
+    (
+        "default_7c1d5f0e-3a52-4f0e-9c44-000000000004",
+        include_str!("text_to_image_lora.json"),
+    ),
+    ("default_7c1d5f0e-3a52-4f0e-9c44-000000000005", include_str!("two_passes.json")),
+    (
+        "default_7c1d5f0e-3a52-4f0e-9c44-000000000006",
+        include_str!("controlnet_edges.json"),
+    ),
+    ("default_7c1d5f0e-3a52-4f0e-9c44-000000000007", include_str!("inpaint.json")),
+    ("default_7c1d5f0e-3a52-4f0e-9c44-000000000008", include_str!("prompt_variants.json")),
+    ("default_7c1d5f0e-3a52-4f0e-9c44-000000000009", include_str!("upscale.json")),
+    ("default_7c1d5f0e-3a52-4f0e-9c44-000000000010", include_str!("upscale_tiles.json")),
 ];
 
 #[cfg(test)]
