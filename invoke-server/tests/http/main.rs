@@ -9,6 +9,7 @@ mod leaks;
 mod models;
 mod names;
 mod sockets;
+mod starting;
 mod testkit;
 mod tls;
 mod upkeep;

@@ -180,6 +180,42 @@ async fn g38_an_administrator_installs_uses_edits_and_deletes_models() {
     assert_eq!(item["status"], json!("failed"), "a model that is gone draws nothing more");
 }
 
+/// A file may be cut short or exchanged after it was installed: the item that needs it fails and says why, and the server goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_went_bad_fails_its_item_and_nothing_else() {
+    let app = open();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("brush.safetensors");
+    let whole = std::fs::read(repository(LORA)).unwrap();
+    std::fs::write(&file, &whole).unwrap();
+    let lora = install(&app, file.to_str().unwrap(), true).await;
+    let models = app.ask("alice", "GET", "/api/v2/models/").await.json();
+    let main = models["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|model| model["type"] == "main")
+        .unwrap();
+    let mut hostile = u64::MAX.to_le_bytes().to_vec();
+    hostile.extend_from_slice(b"{}");
+    // Another weight each time, so that no result of before is taken again.
+    for (bytes, weight) in [(whole[..whole.len() / 2].to_vec(), 0.1), (hostile, 0.2), (Vec::new(), 0.3)] {
+        std::fs::write(&file, bytes).unwrap();
+        let item = run(&app, "alice", &drawing(main, &lora, weight)).await;
+        assert_eq!(item["status"], json!("failed"), "{item:#}");
+        let told = item["error_message"].as_str().unwrap();
+        assert!(
+            !told.is_empty() && item["error_type"].is_string() && item["error_traceback"].is_string(),
+            "{item:#}"
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(run(&app, "alice", &drawing(main, &lora, 0.4)).await["status"], json!("failed"));
+    std::fs::write(&file, &whole).unwrap();
+    let item = run(&app, "alice", &drawing(main, &lora, 0.5)).await;
+    assert_eq!(item["status"], json!("completed"), "{item:#}");
+}
+
 /// Upscalers are mostly published as torch saves them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upscaler_that_torch_saved_is_installed_and_used() {
