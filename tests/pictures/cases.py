@@ -62,6 +62,16 @@ def run(model="invoke-tiny", base="sd-1", prompt="a red circle on a blue backgro
 
 SD1 = dict(model="small-sd1", size=(128, 192), prompt="a (photo)1.2 of a cat, by the sea", negative="blurry")
 XL = dict(model="small-sdxl", base="sdxl", size=(128, 192), prompt="a (photo)1.2 of a cat, by the sea", negative="blurry", scheduler="euler")
+TRUE1 = dict(model="true-sd1", size=(256, 256), prompt="a cat by the sea", negative="blurry", steps=4)
+# Models of true size with random weights.
+TRUE_SIZE = {
+    "SD 1.5, text to image": run(**TRUE1),
+    "SD 1.5, LoRA": run(**TRUE1, kit={"loras": [("true-lora", 0.8)]}),
+    "SD 1.5, ControlNet": run(**TRUE1, controls=[{"model": "true-control", "control_weight": 0.7}]),
+    "SD 1.5, image to image": run(**TRUE1, init=drawing, denoising_start=0.4),
+    "SD 1.5, inpainting": run(**TRUE1, init=drawing, mask=hole, denoising_start=0.2),
+    "SDXL, text to image": run(model="true-sdxl", base="sdxl", size=(256, 256), prompt="a cat by the sea", negative="blurry", scheduler="euler", steps=3),
+}
 CASES = {
     # the shipped model
     "tiny ddim": run(steps=20),

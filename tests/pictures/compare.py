@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CONTRACT = os.path.join(ROOT, "tests", "contract")
 sys.path[:0] = [HERE, CONTRACT, os.path.join(CONTRACT, "pictures")]
-from cases import CASES, drawing, gradient
+from cases import CASES, TRUE_SIZE, drawing, gradient
 from pictures import Graph, Server, psnr
 from run_pictures import call, wait
 
@@ -27,6 +27,14 @@ Written by `tests/pictures/compare.py --invokeai PYTHON --server SERVER --table 
 server, on a CPU in single precision, seed for seed, and the two pictures are compared. `tiny` is the shipped model; `sd-1` and `sdxl` have the layout
 of Stable Diffusion 1.5 and XL with narrow blocks and random weights (`tests/pictures/models.py`). Pictures that begin from a picture have a lower
 limit, because InvokeAI draws from its encoder without a seed: two runs of its own differ as much.
+
+"""
+ABOUT_TRUE_SIZE = """# Pictures next to InvokeAI's, models of true size
+
+Written by `tests/pictures/compare.py --true-size --invokeai PYTHON --server SERVER --table docs/pictures_true_size.md`: models of the layout and size of
+Stable Diffusion 1.5 and XL with random weights (`tests/pictures/models.py --true-size`), a LoRA and a ControlNet for the first, 256×256 pixels and few steps;
+InvokeAI 6.14.2 and this server run each on a CPU in single precision, seed for seed. Pictures that begin from a picture have a lower limit, because InvokeAI
+draws from its encoder without a seed.
 
 """
 
@@ -82,11 +90,12 @@ def main():
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--missing", action="store_true", help="asks InvokeAI for those pictures alone that were not recorded yet")
     parser.add_argument("--table", help="writes the table as Markdown to this file")
+    parser.add_argument("--true-size", action="store_true", help="the cases of models of true size with random weights (11 GB; minutes for each picture)")
     args = parser.parse_args()
-    cases = {name: build for part in args.only.split(";") for name, build in CASES.items() if part in name}
+    cases = {name: build for part in args.only.split(";") for name, build in (TRUE_SIZE if args.true_size else CASES).items() if part in name}
     with tempfile.TemporaryDirectory() as scratch:
         models = args.models or os.path.join(scratch, "models")
-        if not os.path.isdir(models): subprocess.run([args.invokeai, os.path.join(HERE, "models.py"), models], check=True)
+        if not os.path.isdir(models): subprocess.run([args.invokeai, os.path.join(HERE, "models.py"), models, *["--true-size"] * args.true_size], check=True)
         folders = [p for p in models_of(models) if not os.path.isdir(p.removesuffix(".safetensors")) or not p.endswith(".safetensors")]
         want, fails = {}, 0
         if args.record:
@@ -119,6 +128,7 @@ def main():
         if not args.server: return print(sum(isinstance(w, str) for w in want.values()), "failed")
         # The files of one piece as well: they are the same models.
         for kind, files in (("folders", folders), ("single files", [p + ".safetensors" if os.path.exists(p + ".safetensors") else p for p in folders])):
+            if args.true_size and kind == "single files": continue
             root = os.path.join(scratch, kind)
             with open(os.path.join(scratch, kind + ".log"), "wb") as log:
                 ours = Running([args.server, "--root", root, "--port", str(args.port + 1)], {}, args.port + 1, files, log)
@@ -142,7 +152,7 @@ def main():
                 finally: ours.stop()
     if args.table:
         with open(args.table, "w") as f:
-            f.write(ABOUT)
+            f.write(ABOUT_TRUE_SIZE if args.true_size else ABOUT)
             f.write("| setting | PSNR (dB) | largest difference (of 255) | limit (dB) |\n| --- | ---: | ---: | ---: |\n")
             f.writelines(f"| {name} | {'identical' if db == float('inf') else f'{db:.1f}'} | {most} | {limit:g} |\n" for name, db, most, limit, _ in rows)
     print(f"{len(rows) - fails} passed, {fails} failed")

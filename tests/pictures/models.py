@@ -1,10 +1,11 @@
 """Makes the small models that the pictures here are made of, from formulas: no weights are kept in the project.
 
-    python models.py OUT_DIR [--list FILE]     needs torch, diffusers, transformers, safetensors
+    python models.py OUT_DIR [--list FILE] [--true-size]     needs torch, diffusers, transformers, safetensors
 
 Denoisers, autoencoders and text encoders are those of `tests/numerics/record_checkpoints.py`, as folders and as files of one piece; besides
 there are adapters for them and for the shipped model. `--list` writes the names and shapes of the adapters' tensors, from which the tests in
-Rust make the same files.
+Rust make the same files. `--true-size` makes models of the size of Stable Diffusion 1.5 and XL instead, with random weights, and a LoRA and a ControlNet
+for the first (11 GB).
 """
 import argparse, json, os, sys
 import torch
@@ -102,12 +103,61 @@ def adapters(out):
     return listed
 
 
+def true_size(out):
+    """Models of true size with random weights, a LoRA and a ControlNet."""
+    from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+    torch.manual_seed(20)
+    cross = lambda kinds, name: tuple(f"CrossAttn{name}" if kind else name for kind in kinds)
+    layouts = {
+        "true-sd1": dict(block_out_channels=(320, 640, 1280, 1280), layers_per_block=2, cross_attention_dim=768, attention_head_dim=8, sample_size=64,
+                         down_block_types=cross((1, 1, 1, 0), "DownBlock2D"), up_block_types=cross((0, 1, 1, 1), "UpBlock2D")),
+        "true-sdxl": dict(block_out_channels=(320, 640, 1280), layers_per_block=2, cross_attention_dim=2048, attention_head_dim=(5, 10, 20), sample_size=128,
+                          transformer_layers_per_block=(1, 2, 10), use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=256,
+                          projection_class_embeddings_input_dim=2816, down_block_types=cross((0, 1, 1), "DownBlock2D"), up_block_types=cross((1, 1, 0), "UpBlock2D")),
+    }
+    large = CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, hidden_act="quick_gelu", projection_dim=768, eos_token_id=2)
+    giant = CLIPTextConfig(hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=20, hidden_act="gelu", projection_dim=1280, eos_token_id=2)
+    for name, layout in layouts.items():
+        folder, xl = os.path.join(out, name), name == "true-sdxl"
+        unet = UNet2DConditionModel(**layout).eval()
+        vae = AutoencoderKL(in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, block_out_channels=(128, 256, 512, 512),
+                            layers_per_block=2, latent_channels=4, scaling_factor=0.13025 if xl else 0.18215, sample_size=1024 if xl else 512)
+        parts = {"vae": vae, "text_encoder": CLIPTextModel(large)} | ({"text_encoder_2": CLIPTextModelWithProjection(giant)} if xl else {})
+        if not xl:
+            control, lora = ControlNetModel.from_unet(unet).eval(), {}
+            # As made its outputs are all zero.
+            for p in control.parameters():
+                if not p.any(): torch.nn.init.normal_(p, std=0.02)
+            control.half().save_pretrained(os.path.join(out, "true-control"))
+            del control
+            for key, p in unet.named_parameters():
+                if p.ndim == 2 and "attn" in key:
+                    key = "lora_unet_" + key.removesuffix(".weight").replace(".", "_")
+                    lora |= {key + ".lora_up.weight": torch.randn(p.shape[0], 4).half() * 0.02, key + ".lora_down.weight": torch.randn(4, p.shape[1]).half() * 0.02}
+            save_file(lora, os.path.join(out, "true-lora.safetensors"))
+        parts["unet"] = unet
+        for part, module in parts.items(): module.half().save_pretrained(os.path.join(folder, part))
+        for part, pad in (("tokenizer", "<|endoftext|>"), ("tokenizer_2", "!"))[: 1 + xl]: rc.tokenizer(pad).save_pretrained(os.path.join(folder, part))
+        if xl:
+            os.makedirs(os.path.join(folder, "scheduler"), exist_ok=True)
+            with open(os.path.join(folder, "scheduler", "scheduler_config.json"), "w") as f: json.dump({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading", **SCHEDULER}, f)
+        else: DDIMScheduler(**SCHEDULER).save_pretrained(os.path.join(folder, "scheduler"))
+        libraries = {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
+                     "scheduler": ["diffusers", "EulerDiscreteScheduler" if xl else "DDIMScheduler"]}
+        if xl: libraries |= {"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"], "tokenizer_2": ["transformers", "CLIPTokenizer"]}
+        with open(os.path.join(folder, "model_index.json"), "w") as f: json.dump({"_class_name": "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline", "_diffusers_version": "0.30.0", **libraries}, f)
+        del unet, vae, parts
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out")
     parser.add_argument("--list")
+    parser.add_argument("--true-size", action="store_true")
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
+    if args.true_size: return true_size(args.out)
     for kind, name in (("sd-1", "small-sd1"), ("inpaint", "small-inpaint"), ("sdxl", "small-sdxl")):
         main_model(kind, os.path.join(args.out, name))
     listed = adapters(args.out)
