@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::testkit::{Answer, TestApp};
 
 /// A path of a route: parameters filled in with something that exists nowhere.
-fn path(route: &Route) -> String {
+pub(crate) fn path(route: &Route) -> String {
     let mut path = route.path.to_owned();
     for name in route.path_parameters() {
         for braced in [format!("{{{name}}}"), format!("{{*{name}}}")] {
@@ -20,7 +20,7 @@ fn path(route: &Route) -> String {
     path
 }
 
-async fn ask(app: &TestApp, who: &str, route: &Route) -> Answer {
+pub(crate) async fn ask(app: &TestApp, who: &str, route: &Route) -> Answer {
     let method = route.method.lower().to_uppercase();
     match route.body {
         // An empty form: its sender is admitted before it is read.
