@@ -126,7 +126,7 @@ test("g55_workflows_from_before_are_shared_by_the_system_and_changed_by_administ
 
 test("default_workflows_run_as_they_are", async () => {
   const page = await enter(browser, server, bob, "workflows");
-  await (await library(page, "Default", "Text to Image")).click();
+  await (await library(page, "Default", "Text to Image - SD1.5")).click();
   await page.getByLabel("Steps").fill("4");
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await idle(server, ada);
