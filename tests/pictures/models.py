@@ -28,7 +28,6 @@ def filled(module):
 
 def main_model(kind, folder):
     """A folder of diffusers' layout, and beside it the file of one piece with the same weights."""
-    from diffusers import DDIMScheduler
     from diffusers.loaders import single_file_utils as s
     unet, vae = rc.KINDS[kind](), rc.vae_of()
     weights = {n: rc.weight(n, shape) for n, shape in rc.names(kind, unet, vae)}
@@ -44,19 +43,26 @@ def main_model(kind, folder):
     vae.half().save_pretrained(os.path.join(folder, "vae"))
     if kind == "sd-1":
         rc.text_model(768, 2, "quick_gelu", weights=weights, prefix="cond_stage_model.transformer.").half().save_pretrained(os.path.join(folder, "text_encoder"))
-        rc.tokenizer("<|endoftext|>").save_pretrained(os.path.join(folder, "tokenizer"))
-        index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModel"],
-                 "tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", "DDIMScheduler"]}
-        DDIMScheduler(**SCHEDULER).save_pretrained(os.path.join(folder, "scheduler"))
     else:
         rc.text_model(768, 2, "quick_gelu", weights=weights, prefix="conditioner.embedders.0.transformer.").half().save_pretrained(os.path.join(folder, "text_encoder"))
         rc.text_model(1280, 2, "gelu", projection=True, open_prefix="conditioner.embedders.1.model.", weights=weights).half().save_pretrained(os.path.join(folder, "text_encoder_2"))
-        rc.tokenizer("<|endoftext|>").save_pretrained(os.path.join(folder, "tokenizer"))
-        rc.tokenizer("!").save_pretrained(os.path.join(folder, "tokenizer_2"))
-        index = {"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModel"],
-                 "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"], "tokenizer": ["transformers", "CLIPTokenizer"], "tokenizer_2": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", "EulerDiscreteScheduler"]}
+    pipeline(folder, xl=kind != "sd-1")
+
+
+def pipeline(folder, xl):
+    """What makes a pipeline of the models in a folder: tokenizers, scheduler, index."""
+    from diffusers import DDIMScheduler
+    index = {"_class_name": "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+             "text_encoder": ["transformers", "CLIPTextModel"]}
+    if xl: index["text_encoder_2"] = ["transformers", "CLIPTextModelWithProjection"]
+    index["tokenizer"] = ["transformers", "CLIPTokenizer"]
+    if xl: index["tokenizer_2"] = ["transformers", "CLIPTokenizer"]
+    index["scheduler"] = ["diffusers", "EulerDiscreteScheduler" if xl else "DDIMScheduler"]
+    for part, pad in (("tokenizer", "<|endoftext|>"), ("tokenizer_2", "!"))[: 1 + xl]: rc.tokenizer(pad).save_pretrained(os.path.join(folder, part))
+    if xl:
         os.makedirs(os.path.join(folder, "scheduler"), exist_ok=True)
         with open(os.path.join(folder, "scheduler", "scheduler_config.json"), "w") as f: json.dump({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading", **SCHEDULER}, f)
+    else: DDIMScheduler(**SCHEDULER).save_pretrained(os.path.join(folder, "scheduler"))
     with open(os.path.join(folder, "model_index.json"), "w") as f: json.dump({"_diffusers_version": "0.30.0", **index}, f)
 
 
@@ -105,7 +111,7 @@ def adapters(out):
 
 def true_size(out):
     """Models of true size with random weights, a LoRA and a ControlNet."""
-    from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+    from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
     torch.manual_seed(20)
     cross = lambda kinds, name: tuple(f"CrossAttn{name}" if kind else name for kind in kinds)
@@ -138,15 +144,7 @@ def true_size(out):
             save_file(lora, os.path.join(out, "true-lora.safetensors"))
         parts["unet"] = unet
         for part, module in parts.items(): module.half().save_pretrained(os.path.join(folder, part))
-        for part, pad in (("tokenizer", "<|endoftext|>"), ("tokenizer_2", "!"))[: 1 + xl]: rc.tokenizer(pad).save_pretrained(os.path.join(folder, part))
-        if xl:
-            os.makedirs(os.path.join(folder, "scheduler"), exist_ok=True)
-            with open(os.path.join(folder, "scheduler", "scheduler_config.json"), "w") as f: json.dump({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading", **SCHEDULER}, f)
-        else: DDIMScheduler(**SCHEDULER).save_pretrained(os.path.join(folder, "scheduler"))
-        libraries = {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
-                     "scheduler": ["diffusers", "EulerDiscreteScheduler" if xl else "DDIMScheduler"]}
-        if xl: libraries |= {"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"], "tokenizer_2": ["transformers", "CLIPTokenizer"]}
-        with open(os.path.join(folder, "model_index.json"), "w") as f: json.dump({"_class_name": "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline", "_diffusers_version": "0.30.0", **libraries}, f)
+        pipeline(folder, xl)
         del unet, vae, parts
 
 

@@ -10,7 +10,7 @@ use super::{
     BasePath, Devices, LogFormat, LogLevel, ProxyUrl, QueueMode, Secret, SubfolderStrategy, UrlToken,
     value::{Setting, is_device},
 };
-use crate::domain::shape::{Field, Shape};
+use crate::domain::shape::{Field, HasShape, Shape};
 
 /// Version of the layout of `invokeai.yaml`.
 pub const SCHEMA_VERSION: &str = "4.0.3";
@@ -115,7 +115,7 @@ macro_rules! settings {
 /// The shape of a key: that of its kind, unless the table says it more closely.
 macro_rules! shape {
     ($kind:ty) => {
-        <$kind as Setting>::SHAPE
+        <$kind as HasShape>::SHAPE
     };
     ($kind:ty, $shape:expr) => {
         $shape
@@ -329,9 +329,12 @@ const HASHES: &[&str] = &[
 #[derive(Debug, Clone, PartialEq)]
 pub struct SliceSize(Json);
 
+impl HasShape for SliceSize {
+    const SHAPE: Shape = Shape::Union(&[Shape::Enum(&["auto", "balanced", "max"]), Shape::IntEnum(&[1, 2, 3, 4, 5, 6, 7, 8])]);
+}
+
 impl Setting for SliceSize {
     const EXPECTED: &'static str = "one of auto, balanced, max, or a whole number from 1 to 8";
-    const SHAPE: Shape = Shape::Union(&[Shape::Enum(&["auto", "balanced", "max"]), Shape::IntEnum(&[1, 2, 3, 4, 5, 6, 7, 8])]);
 
     fn read(json: &Json) -> Option<Self> {
         if let Some(word @ ("auto" | "balanced" | "max")) = json.as_str() {

@@ -8,15 +8,13 @@ use serde_json::{Value as Json, json};
 use super::{MASK, Secret};
 use crate::domain::{
     image::wire_enum,
-    shape::{Extra, Field, ObjectShape, Shape},
+    shape::{Extra, Field, HasShape, ObjectShape, Shape},
 };
 
 /// A kind of value.
-pub(super) trait Setting: Sized {
+pub(super) trait Setting: HasShape + Sized {
     /// What it may be, to follow "must be".
     const EXPECTED: &'static str;
-    /// What it looks like in a document of the interface.
-    const SHAPE: Shape;
     /// Whether a variable's text is JSON rather than the value itself.
     const FROM_JSON_TEXT: bool = false;
 
@@ -34,7 +32,6 @@ pub(super) trait Setting: Sized {
 
 impl Setting for String {
     const EXPECTED: &'static str = "a text";
-    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         json.as_str().map(str::to_owned)
@@ -45,9 +42,12 @@ impl Setting for String {
     }
 }
 
+impl HasShape for PathBuf {
+    const SHAPE: Shape = Shape::STR;
+}
+
 impl Setting for PathBuf {
     const EXPECTED: &'static str = "a path";
-    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         json.as_str()
@@ -62,7 +62,6 @@ impl Setting for PathBuf {
 
 impl Setting for bool {
     const EXPECTED: &'static str = "true or false";
-    const SHAPE: Shape = Shape::BOOL;
 
     fn read(json: &Json) -> Option<Self> {
         match json {
@@ -88,7 +87,6 @@ impl Setting for bool {
 
 impl Setting for i64 {
     const EXPECTED: &'static str = "a whole number";
-    const SHAPE: Shape = Shape::INT;
 
     fn read(json: &Json) -> Option<Self> {
         match json {
@@ -107,7 +105,6 @@ impl Setting for i64 {
 
 impl Setting for f64 {
     const EXPECTED: &'static str = "a number";
-    const SHAPE: Shape = Shape::FLOAT;
 
     fn read(json: &Json) -> Option<Self> {
         let number = match json {
@@ -130,7 +127,6 @@ impl Setting for f64 {
 
 impl<T: Setting> Setting for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
-    const SHAPE: Shape = Shape::Nullable(&T::SHAPE);
     const FROM_JSON_TEXT: bool = T::FROM_JSON_TEXT;
 
     fn read(json: &Json) -> Option<Self> {
@@ -148,7 +144,6 @@ impl<T: Setting> Setting for Option<T> {
 
 impl Setting for Vec<String> {
     const EXPECTED: &'static str = "a list of texts";
-    const SHAPE: Shape = Shape::list(&Shape::STR);
     const FROM_JSON_TEXT: bool = true;
 
     fn read(json: &Json) -> Option<Self> {
@@ -160,9 +155,12 @@ impl Setting for Vec<String> {
     }
 }
 
+impl HasShape for Secret {
+    const SHAPE: Shape = Shape::STR;
+}
+
 impl Setting for Secret {
     const EXPECTED: &'static str = "a text";
-    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         json.as_str().map(Self::new)
@@ -192,11 +190,12 @@ static URL_TOKEN: ObjectShape = ObjectShape {
     extra: Extra::Ignore,
 };
 
-const URL_TOKEN_SHAPE: Shape = Shape::Object(&URL_TOKEN);
+impl HasShape for UrlToken {
+    const SHAPE: Shape = Shape::Object(&URL_TOKEN);
+}
 
 impl Setting for Vec<UrlToken> {
     const EXPECTED: &'static str = "a list of `{url_regex, token}`";
-    const SHAPE: Shape = Shape::list(&URL_TOKEN_SHAPE);
     const FROM_JSON_TEXT: bool = true;
 
     fn read(json: &Json) -> Option<Self> {
@@ -244,9 +243,12 @@ impl fmt::Debug for ProxyUrl {
     }
 }
 
+impl HasShape for ProxyUrl {
+    const SHAPE: Shape = Shape::STR;
+}
+
 impl Setting for ProxyUrl {
     const EXPECTED: &'static str = "an address";
-    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         Secret::read(json).map(Self)
@@ -275,10 +277,13 @@ impl BasePath {
     }
 }
 
+impl HasShape for BasePath {
+    const SHAPE: Shape = Shape::STR;
+}
+
 impl Setting for BasePath {
     const EXPECTED: &'static str =
         "a path such as /invoke, not beginning with api, ws, static, docs, redoc, openapi.json, locales or assets";
-    const SHAPE: Shape = Shape::STR;
 
     fn read(json: &Json) -> Option<Self> {
         let path = json.as_str()?.trim().trim_matches('/');
@@ -313,9 +318,12 @@ pub(super) fn is_device(text: &str) -> bool {
     }
 }
 
+impl HasShape for Devices {
+    const SHAPE: Shape = Shape::Union(&[Shape::Const("auto"), Shape::list(&Shape::STR)]);
+}
+
 impl Setting for Devices {
     const EXPECTED: &'static str = "`auto`, or a list of one or more devices such as `cuda:0`, `mps` or `cpu`";
-    const SHAPE: Shape = Shape::Union(&[Shape::Const("auto"), Shape::list(&Shape::STR)]);
     const FROM_JSON_TEXT: bool = true;
 
     fn read(json: &Json) -> Option<Self> {
@@ -392,9 +400,12 @@ wire_enum! {
 
 macro_rules! words {
     ($($name:ident: $expected:literal),+) => { $(
+        impl HasShape for $name {
+            const SHAPE: Shape = Shape::Enum($name::TEXTS);
+        }
+
         impl Setting for $name {
             const EXPECTED: &'static str = $expected;
-            const SHAPE: Shape = Shape::Enum($name::TEXTS);
 
             fn read(json: &Json) -> Option<Self> {
                 json.as_str()?.parse().ok()

@@ -4,13 +4,12 @@ use invoke_server::{
     api::routes,
     route::{Access, Body, Method, Route},
 };
-
 use serde_json::json;
 
 use crate::testkit::{Answer, TestApp};
 
 /// A path of a route: parameters filled in with something that exists nowhere.
-pub(crate) fn path(route: &Route) -> String {
+fn path(route: &Route) -> String {
     let mut path = route.path.to_owned();
     for name in route.path_parameters() {
         for braced in [format!("{{{name}}}"), format!("{{*{name}}}")] {
@@ -21,6 +20,11 @@ pub(crate) fn path(route: &Route) -> String {
 }
 
 pub(crate) async fn ask(app: &TestApp, who: &str, route: &Route) -> Answer {
+    ask_at(app, who, route, &path(route)).await
+}
+
+/// Asks a route for something, with a body that is well-formed and says nothing.
+pub(crate) async fn ask_at(app: &TestApp, who: &str, route: &Route, path: &str) -> Answer {
     let method = route.method.lower().to_uppercase();
     match route.body {
         // An empty form: its sender is admitted before it is read.
@@ -28,18 +32,15 @@ pub(crate) async fn ask(app: &TestApp, who: &str, route: &Route) -> Answer {
             app.send(
                 who,
                 &method,
-                &path(route),
+                path,
                 &[("content-type", "multipart/form-data; boundary=b")],
                 b"--b--\r\n",
             )
             .await
         }
         // Well-formed, so that it is not refused before its sender is.
-        Body::Json(_) | Body::Fields(_) => {
-            app.send(who, &method, &path(route), &[("content-type", "application/json")], b"{}")
-                .await
-        }
-        Body::None => app.ask(who, &method, &path(route)).await,
+        Body::Json(_) | Body::Fields(_) => app.send(who, &method, path, &[("content-type", "application/json")], b"{}").await,
+        Body::None => app.ask(who, &method, path).await,
     }
 }
 

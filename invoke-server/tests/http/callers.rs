@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use invoke_server::{
     api::routes,
-    route::{Access, Body, Method, Route},
+    route::{Access, Method, Route},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    access::ask,
-    testkit::{Answer, TestApp, password},
+    access::{ask, ask_at},
+    testkit::{TestApp, password},
 };
 
 fn named(route: &Route) -> String {
@@ -120,24 +120,6 @@ fn leading_to(things: &BTreeMap<&'static str, String>) -> Vec<(Route, String)> {
     routes().filter_map(filled).collect()
 }
 
-async fn ask_for(app: &TestApp, who: &str, route: &Route, path: &str) -> Answer {
-    let method = route.method.lower().to_uppercase();
-    match route.body {
-        Body::Form(_) => {
-            app.send(
-                who,
-                &method,
-                path,
-                &[("content-type", "multipart/form-data; boundary=b")],
-                b"--b--\r\n",
-            )
-            .await
-        }
-        Body::Json(_) | Body::Fields(_) => app.ask_json(who, &method, path, &json!({})).await,
-        Body::None => app.ask(who, &method, path).await,
-    }
-}
-
 #[tokio::test]
 async fn what_somebody_owns_is_theirs_on_every_route_to_it() {
     let app = TestApp::with_accounts();
@@ -165,7 +147,7 @@ async fn what_somebody_owns_is_theirs_on_every_route_to_it() {
     let before = seen("alice").await;
     seen("root").await;
     for (route, path) in &leading {
-        let answer = ask_for(&app, "bob", route, path).await;
+        let answer = ask_at(&app, "bob", route, path).await;
         let what = format!("{}: {} {}", named(route), answer.status, String::from_utf8_lossy(&answer.body));
         if path == &format!("/api/v1/queue/default/i/{}", things["item_id"]) && route.method == Method::Get {
             // That it waits is everybody's to know, what is in it is not.

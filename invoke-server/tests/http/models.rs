@@ -88,6 +88,13 @@ pub(crate) async fn install(app: &TestApp, source: &str, inplace: bool) -> Value
     .await
 }
 
+/// The record of the main model that ships with the program.
+pub(crate) async fn shipped_main(app: &TestApp) -> Value {
+    let models = app.ask("alice", "GET", "/api/v2/models/").await.json();
+    let mut all = models["models"].as_array().unwrap().iter();
+    all.find(|model| model["type"] == "main").unwrap().clone()
+}
+
 pub(crate) fn named(record: &Value) -> Value {
     json!({"key": record["key"], "hash": record["hash"], "name": record["name"], "base": record["base"], "type": record["type"]})
 }
@@ -189,19 +196,13 @@ async fn a_model_that_went_bad_fails_its_item_and_nothing_else() {
     let whole = std::fs::read(repository(LORA)).unwrap();
     std::fs::write(&file, &whole).unwrap();
     let lora = install(&app, file.to_str().unwrap(), true).await;
-    let models = app.ask("alice", "GET", "/api/v2/models/").await.json();
-    let main = models["models"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|model| model["type"] == "main")
-        .unwrap();
+    let main = shipped_main(&app).await;
     let mut hostile = u64::MAX.to_le_bytes().to_vec();
     hostile.extend_from_slice(b"{}");
     // Another weight each time, so that no result of before is taken again.
     for (bytes, weight) in [(whole[..whole.len() / 2].to_vec(), 0.1), (hostile, 0.2), (Vec::new(), 0.3)] {
         std::fs::write(&file, bytes).unwrap();
-        let item = run(&app, "alice", &drawing(main, &lora, weight)).await;
+        let item = run(&app, "alice", &drawing(&main, &lora, weight)).await;
         assert_eq!(item["status"], json!("failed"), "{item:#}");
         let told = item["error_message"].as_str().unwrap();
         assert!(
@@ -210,9 +211,9 @@ async fn a_model_that_went_bad_fails_its_item_and_nothing_else() {
         );
     }
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(run(&app, "alice", &drawing(main, &lora, 0.4)).await["status"], json!("failed"));
+    assert_eq!(run(&app, "alice", &drawing(&main, &lora, 0.4)).await["status"], json!("failed"));
     std::fs::write(&file, &whole).unwrap();
-    let item = run(&app, "alice", &drawing(main, &lora, 0.5)).await;
+    let item = run(&app, "alice", &drawing(&main, &lora, 0.5)).await;
     assert_eq!(item["status"], json!("completed"), "{item:#}");
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    models::{install, named, open, repository, run},
+    models::{install, named, open, repository, run, shipped_main},
     testkit::TestApp,
 };
 
@@ -80,14 +80,7 @@ async fn every_shipped_workflow_runs_to_a_picture() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("small-sdxl.safetensors");
     small_sdxl(&file);
-    let models = app.ask("alice", "GET", "/api/v2/models/").await.json();
-    let shipped = models["models"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|model| model["type"] == "main")
-        .unwrap()
-        .clone();
+    let shipped = shipped_main(&app).await;
     let mut of_field = BTreeMap::new();
     for (field, source) in [
         ("lora", repository("tests/contract/pictures/addons/tiny-lora.safetensors")),

@@ -26,7 +26,7 @@ use super::Shared;
 use crate::{
     authn::{Claims, Issued, TokenKind, password::Strictness},
     authz::Actor,
-    db::{DbError, ReadTx, WriteTx},
+    db::{DbError, WriteTx},
     domain::{Error, Result, UserId, user::User},
     repo::audit as record,
 };
@@ -82,12 +82,7 @@ pub struct Replacement {
 /// What the owner of a job may do at this moment; `None` if their account is inactive or gone. In single-user mode every job is its
 /// administrator's.
 pub fn owner_of_job(shared: &Shared, owner: &UserId) -> Result<Option<Actor>> {
-    shared.db.read(|tx| owner_of_job_in(shared, tx, owner))
-}
-
-/// [`owner_of_job`] as a transaction sees it.
-pub(in crate::service) fn owner_of_job_in(shared: &Shared, tx: &ReadTx<'_>, owner: &UserId) -> Result<Option<Actor>> {
-    shared.authenticator.owner_of_job(tx, owner)
+    shared.db.read(|tx| shared.authenticator.owner_of_job(tx, owner))
 }
 
 impl Auth {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     events::{DownloadStage, Event, InstallStage},
     models::remote::{Client, FetchError, Part, PartStatus, Stop, Wish, fetch},
+    service::Shared,
 };
 
 /// The work of the installer's threads.
@@ -125,8 +126,7 @@ impl Worker {
             }
             Err(FetchError::Failed(class, text)) => {
                 self.desk.fail(id, (class.clone(), text.clone()));
-                let (error_type, error) = (format!("{class}({text})"), format!("{class}: {text}"));
-                self.tell(source, DownloadStage::Failed { error_type, error });
+                self.tell(source, failed(&class, &text));
                 false
             }
         }
@@ -139,8 +139,7 @@ impl Worker {
     }
 
     fn tell(&self, source: String, stage: DownloadStage) {
-        let shared = &self.desk.shared;
-        shared.bus.publish(shared.env.now(), Event::Download { source, stage });
+        tell(&self.desk.shared, source, stage);
     }
 
     /// A file begins, or gets on.
@@ -155,13 +154,10 @@ impl Worker {
             job.count();
         });
         let Some(job) = changed else { return };
-        let source = part.url.to_string();
-        let download_path = shown(part);
         if begins {
             if job.status == JobStatus::Downloading {
                 marker::write(&job, JobStatus::Downloading, self.desk.shared.env.now());
             }
-            self.tell(source, DownloadStage::Started(download_path));
         } else {
             let stage = InstallStage::DownloadProgress {
                 local_path: job.local_path.display().to_string(),
@@ -170,16 +166,8 @@ impl Worker {
                 parts: job.progress(),
             };
             self.desk.announce(&job, stage);
-            let (current_bytes, total_bytes) = (part.bytes, part.total_bytes);
-            self.tell(
-                source,
-                DownloadStage::Progress {
-                    download_path,
-                    current_bytes,
-                    total_bytes,
-                },
-            );
         }
+        self.tell(part.url.to_string(), arriving(part, begins));
     }
 
     /// Once every file is there the job waits to be installed; whoever waits for that is woken when this thread lets go of it.
@@ -196,6 +184,32 @@ impl Worker {
             marker::write(&job, JobStatus::DownloadsDone, self.desk.shared.env.now());
             self.desk.announce(&job, InstallStage::DownloadsComplete);
         }
+    }
+}
+
+/// Tells how a download stands.
+pub(super) fn tell(shared: &Shared, source: String, stage: DownloadStage) {
+    shared.bus.publish(shared.env.now(), Event::Download { source, stage });
+}
+
+/// A file that begins, or has got on.
+pub(super) fn arriving(part: &Part, begins: bool) -> DownloadStage {
+    let download_path = shown(part);
+    if begins {
+        return DownloadStage::Started(download_path);
+    }
+    DownloadStage::Progress {
+        download_path,
+        current_bytes: part.bytes,
+        total_bytes: part.total_bytes,
+    }
+}
+
+/// A file that could not be fetched.
+pub(super) fn failed(class: &str, text: &str) -> DownloadStage {
+    DownloadStage::Failed {
+        error_type: format!("{class}({text})"),
+        error: format!("{class}: {text}"),
     }
 }
 

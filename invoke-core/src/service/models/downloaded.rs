@@ -9,12 +9,12 @@ use std::{
 
 use serde_json::Map;
 
-use super::{InstallJob, InstallSource, Models, PlanError, download::shown, plan};
+use super::{InstallJob, InstallSource, Models, PlanError, download, plan};
 use crate::{
     authz::{Actor, acts, authorize_global},
     domain::{Error, Result},
     engine::DownloadWatch,
-    events::{DownloadStage, Event},
+    events::DownloadStage,
     models::remote::{FetchError, Part, Stop, fetch},
 };
 
@@ -172,30 +172,19 @@ impl Models {
 
     /// Fetches one file, and tells of it as of all downloads.
     fn bring_part(&self, part: &mut Part, stop: &Stop, arrived: impl Fn(&Part)) -> Result<(), Missing> {
-        let shared = &self.shared;
         let url = part.url.to_string();
-        let tell = |stage| {
-            let source = url.clone();
-            shared.bus.publish(shared.env.now(), Event::Download { source, stage });
-        };
-        for attempt in 1..=TRIES {
+        let tell = |stage| download::tell(&self.shared, url.clone(), stage);
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
             let result = fetch(part, stop, &mut |part, begins| {
                 arrived(part);
-                let download_path = shown(part);
-                tell(if begins {
-                    DownloadStage::Started(download_path)
-                } else {
-                    DownloadStage::Progress {
-                        download_path,
-                        current_bytes: part.bytes,
-                        total_bytes: part.total_bytes,
-                    }
-                });
+                tell(download::arriving(part, begins));
             });
-            let why = match result {
+            let (class, text) = match result {
                 Ok(()) => {
                     tell(DownloadStage::Complete {
-                        download_path: shown(part),
+                        download_path: download::shown(part),
                         total_bytes: part.total_bytes,
                     });
                     return Ok(());
@@ -204,21 +193,16 @@ impl Models {
                     tell(DownloadStage::Cancelled);
                     return Err(Missing::Stopped);
                 }
-                Err(FetchError::Interrupted) if attempt < TRIES => {
+                Err(FetchError::Interrupted) if tries > 0 => {
                     stop.wait(PAUSE);
                     continue;
                 }
                 Err(FetchError::Interrupted) => ("ConnectionError".to_owned(), part.resume_message.clone().unwrap_or_default()),
                 Err(FetchError::Failed(class, text)) => (class, text),
             };
-            let (class, text) = why;
-            tell(DownloadStage::Failed {
-                error_type: format!("{class}({text})"),
-                error: format!("{class}: {text}"),
-            });
+            tell(download::failed(&class, &text));
             return Err(Missing::Failed(text));
         }
-        unreachable!("the last attempt returns")
     }
 }
 

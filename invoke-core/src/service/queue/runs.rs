@@ -100,7 +100,7 @@ impl Runs {
             };
             self.note_pick(device, pick);
             // An account that cannot be looked up counts as one that may not run anything; the item must not be left running with nobody to run it.
-            let owner = auth::owner_of_job_in(shared, tx, &item.user_id).unwrap_or_else(|error| {
+            let owner = shared.authenticator.owner_of_job(tx, &item.user_id).unwrap_or_else(|error| {
                 tracing::error!(item_id = item.item_id, "the owner's account could not be read: {error}");
                 None
             });

@@ -416,7 +416,7 @@ fn g13_a_deleted_accounts_content_can_be_handed_over() {
     let moved: Vec<_> = deleted.content.into_iter().filter(|(_, n)| *n > 0).collect();
     assert_eq!(moved, [("images", 1), ("boards", 1), ("queue_items", 1)]);
     assert!(world.images().dto(&bob.actor, &name).is_ok());
-    let waiting = |tx: &ReadTx<'_>| {
+    let waiting = |tx: &crate::db::ReadTx<'_>| {
         tx.sql().query_row(
             "SELECT user_id, pending FROM queue_counts WHERE pending > 0 AND user_id <> ''",
             [],

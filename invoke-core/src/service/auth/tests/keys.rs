@@ -113,7 +113,7 @@ fn keys_are_stored_as_digests_and_their_use_is_noted() {
     let world = world();
     let admin = world.admin();
     let created = world.auth.create_api_key(&admin.actor, &new("script", KeyScope::Read)).unwrap();
-    let stored = |tx: &ReadTx<'_>| {
+    let stored = |tx: &crate::db::ReadTx<'_>| {
         tx.sql()
             .query_row("SELECT hex(key_hash) FROM api_keys", [], |row| row.get::<_, String>(0))
     };

@@ -138,7 +138,7 @@ impl World {
     }
 
     pub(super) fn password_hash(&self, user_id: &UserId) -> String {
-        let hash = |tx: &ReadTx<'_>| {
+        let hash = |tx: &crate::db::ReadTx<'_>| {
             tx.sql()
                 .query_row("SELECT password_hash FROM users WHERE user_id = ?1", [user_id], |row| {
                     row.get::<_, String>(0)

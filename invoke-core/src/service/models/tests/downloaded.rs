@@ -27,15 +27,29 @@ fn ask(models: &Models, source: &str, goes_on: &(dyn Fn() -> bool + Sync)) -> (R
     (found, shares.into_inner())
 }
 
+/// A server with this page alone, and its address.
+fn serving(page: Page) -> (Kit, String) {
+    let kit = Kit::new();
+    kit.server.put("/detector.pth", page);
+    let source = kit.server.url("/detector.pth");
+    (kit, source)
+}
+
+/// A page that stays behind until the server's gate is opened.
+fn held() -> Page {
+    Page {
+        hold: Some(1000),
+        ..Page::of(bytes(100_000))
+    }
+}
+
 fn bytes(n: usize) -> Vec<u8> {
     (0..n).map(|i| (i * 31) as u8).collect()
 }
 
 #[test]
 fn what_a_node_needs_is_fetched_once() {
-    let kit = Kit::new();
-    kit.server.put("/detector.pth", Page::of(bytes(300_000)));
-    let source = kit.server.url("/detector.pth");
+    let (kit, source) = serving(Page::of(bytes(300_000)));
     let (found, shares) = ask(&kit.models, &source, &|| true);
     let path = found.unwrap().unwrap();
     assert!(path.starts_with(kit.models.shared.layout.download_cache_dir()) && path.ends_with("detector.pth"));
@@ -48,11 +62,8 @@ fn what_a_node_needs_is_fetched_once() {
 
 #[test]
 fn who_asks_meanwhile_waits_for_the_same() {
-    let kit = Kit::new();
-    let mut page = Page::of(bytes(100_000));
-    page.hold = Some(1000);
-    kit.server.put("/detector.pth", page);
-    let (source, asked) = (kit.server.url("/detector.pth"), AtomicUsize::new(0));
+    let (kit, source) = serving(held());
+    let asked = AtomicUsize::new(0);
     let (models, server) = (&kit.models, &*kit.server);
     let goes_on = || {
         // Both have asked and wait.
@@ -72,11 +83,7 @@ fn who_asks_meanwhile_waits_for_the_same() {
 
 #[test]
 fn who_no_longer_waits_is_let_go_and_leaves_nothing_that_looks_whole() {
-    let kit = Kit::new();
-    let mut page = Page::of(bytes(100_000));
-    page.hold = Some(1000);
-    kit.server.put("/detector.pth", page);
-    let source = kit.server.url("/detector.pth");
+    let (kit, source) = serving(held());
     let canceled = AtomicBool::new(false);
     let models = &kit.models;
     let found = thread::scope(|scope| {
@@ -94,11 +101,10 @@ fn who_no_longer_waits_is_let_go_and_leaves_nothing_that_looks_whole() {
 
 #[test]
 fn what_breaks_off_is_gone_on_with() {
-    let kit = Kit::new();
-    let mut page = Page::of(bytes(200_000));
-    page.cut = Some(120_000);
-    kit.server.put("/detector.pth", page);
-    let source = kit.server.url("/detector.pth");
+    let (kit, source) = serving(Page {
+        cut: Some(120_000),
+        ..Page::of(bytes(200_000))
+    });
     let server = &*kit.server;
     let goes_on = || {
         // Asked once already: from now on all of it is there.
