@@ -43,6 +43,24 @@ pub struct FieldValue {
     pub value: Value,
 }
 
+/// What the denoising of several items must have in common for them to run as one batch. Items of equal likeness may share one; whether they can is
+/// seen when they run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Likeness(String);
+
+impl Likeness {
+    /// A likeness in words.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Likeness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// One queue item without its session and workflow.
 #[derive(Debug, Clone)]
 pub struct QueueItem {
@@ -174,6 +192,22 @@ pub struct Failure {
     pub error_message: String,
     /// Its trace.
     pub error_traceback: String,
+}
+
+impl Failure {
+    /// Something broke that nobody foresaw.
+    pub fn of_panic(text: String) -> Self {
+        Self::bare("RuntimeError", text)
+    }
+
+    /// An error without a trace beyond its text.
+    pub fn bare(error_type: &str, text: String) -> Self {
+        Self {
+            error_type: error_type.into(),
+            error_message: text.clone(),
+            error_traceback: text,
+        }
+    }
 }
 
 /// How an item ended.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     domain::{
         ItemId, SessionId, UserId,
-        queue_item::{Ending, Failure},
+        queue_item::{Ending, Failure, Likeness},
     },
     events::Preview,
 };
@@ -42,6 +42,8 @@ pub struct Job {
     pub user_id: UserId,
     /// The session's state as JSON.
     pub session: Value,
+    /// What it must have in common with others to run with them; `None` if it runs alone.
+    pub likeness: Option<Likeness>,
     /// Asks the job to end.
     pub cancel: CancelFlag,
 }
@@ -65,6 +67,16 @@ pub struct Finished {
     pub outcome: Outcome,
     /// Its last state as JSON; what it was given if it could not be read.
     pub session: Value,
+}
+
+impl Finished {
+    /// A session that failed.
+    pub fn failed(session: Value, failure: Failure) -> Self {
+        Self {
+            outcome: Outcome::Ended(Ending::Failed(failure)),
+            session,
+        }
+    }
 }
 
 /// The running node of an event.

@@ -2,18 +2,20 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, mpsc},
 };
 
 use candle_core::Device as ComputeDevice;
 use image::DynamicImage;
 use serde_json::Value;
 
-use super::{Device, DownloadWatch, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome};
+use super::{
+    Device, DownloadWatch, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome, gains::Gains, guarded,
+};
 use crate::{
     domain::{
-        UserId,
-        queue_item::{Ending, Failure},
+        ItemId, UserId,
+        queue_item::{Ending, Failure, Likeness},
     },
     env::Env,
     events::Preview,
@@ -24,8 +26,9 @@ use crate::{
     },
     models::ModelCache,
     nodes::{
-        self, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage,
+        self, DenoiseSeat, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage,
         cache::{CacheKey, NodeCache},
+        company::{self, Cancelled},
         store::ObjectStore,
         workbench::Workbench,
     },
@@ -41,6 +44,7 @@ pub struct LocalEngine {
     env: Env,
     workbench: Workbench,
     results: Arc<NodeCache>,
+    gains: Gains,
 }
 
 impl LocalEngine {
@@ -60,6 +64,7 @@ impl LocalEngine {
                 free_memory: crate::env::memory::available,
             },
             results,
+            gains: Gains::default(),
         }
     }
 
@@ -68,12 +73,18 @@ impl LocalEngine {
         &self.workbench
     }
 
-    fn failed(session: Value, failure: Failure) -> Finished {
-        Finished {
-            outcome: Outcome::Ended(Ending::Failed(failure)),
-            session,
-        }
+    /// What its device gains by denoising several pictures at a time.
+    pub fn gains(&self) -> &Gains {
+        &self.gains
     }
+}
+
+/// Seats for sessions that run side by side.
+fn seats<'j>(jobs: impl IntoIterator<Item = &'j Job>) -> Vec<DenoiseSeat> {
+    company::seats(jobs.into_iter().map(|job| {
+        let cancel = job.cancel.clone();
+        Arc::new(move || cancel.is_set()) as Cancelled
+    }))
 }
 
 fn failure(error_type: &str, message: &str) -> Failure {
@@ -97,10 +108,85 @@ impl Engine for LocalEngine {
         self.workbench.cache.models()
     }
 
+    fn at_a_time(&self, likeness: &Likeness) -> usize {
+        self.gains.at_a_time(likeness)
+    }
+
     fn run(&self, job: Job, host: Arc<dyn Host>) -> Finished {
+        let mut seats = seats([&job]);
+        self.run_seated(job, host.as_ref(), &seats.remove(0))
+    }
+
+    fn run_all(&self, sessions: Vec<(Job, Arc<dyn Host>)>, ended: &(dyn Fn(ItemId, Finished) + Sync)) {
+        let run = |seat: DenoiseSeat, (job, host): (Job, Arc<dyn Host>)| {
+            let item_id = job.item_id;
+            // The seat is given up before anything is written down: the next has the device meanwhile.
+            let finished = guarded(job, move |job| self.run_seated(job, host.as_ref(), &seat));
+            ended(item_id, finished);
+        };
+        std::thread::scope(|scope| {
+            let mut sessions = sessions.into_iter();
+            let own = sessions.next();
+            // Threads first: nobody is to wait at the meeting for a session that has none.
+            let (threads, handed): (Vec<_>, Vec<_>) = sessions.map(|session| (self.hand(scope, run), session)).unzip();
+            let (mut alone, mut company) = (Vec::new(), Vec::new());
+            for (thread, session) in threads.into_iter().zip(handed) {
+                match thread {
+                    Some(thread) => company.push((thread, session)),
+                    None => alone.push(session),
+                }
+            }
+            let jobs = own.iter().chain(company.iter().map(|(_, session)| session)).map(|(job, _)| job);
+            let mut seats = seats(jobs).into_iter();
+            let own = own.and_then(|session| Some((seats.next()?, session)));
+            for ((thread, session), seat) in company.into_iter().zip(seats) {
+                if let Err(back) = thread.send((seat, session)) {
+                    tracing::error!("a session's thread is gone");
+                    alone.push(back.0.1);
+                }
+            }
+            if let Some((seat, session)) = own {
+                run(seat, session);
+            }
+            for session in alone {
+                let mut seats = self::seats([&session.0]);
+                run(seats.remove(0), session);
+            }
+        });
+    }
+}
+
+/// A session with its place.
+type Seated = (DenoiseSeat, (Job, Arc<dyn Host>));
+
+impl LocalEngine {
+    /// A thread that runs what it is handed; `None` if the system has none to give.
+    fn hand<'s>(
+        &'s self,
+        scope: &'s std::thread::Scope<'s, '_>,
+        run: impl Fn(DenoiseSeat, (Job, Arc<dyn Host>)) + Send + Copy + 's,
+    ) -> Option<mpsc::Sender<Seated>> {
+        let (hand, handed) = mpsc::channel::<Seated>();
+        let name = format!("worker {} beside", self.device.id);
+        let thread = std::thread::Builder::new().name(name).spawn_scoped(scope, move || {
+            if let Ok((seat, session)) = handed.recv() {
+                run(seat, session);
+            }
+        });
+        match thread {
+            Ok(_) => Some(hand),
+            Err(error) => {
+                tracing::warn!("a session runs after another, not beside it: a thread could not be started: {error}");
+                None
+            }
+        }
+    }
+
+    fn run_seated(&self, job: Job, host: &dyn Host, seat: &DenoiseSeat) -> Finished {
+        seat.take_floor();
         let mut session = match Session::from_stored(&self.registry, job.session.clone()) {
             Ok(session) => session,
-            Err(error) => return Self::failed(job.session, failure("ValueError", &error.to_string())),
+            Err(error) => return Finished::failed(job.session, failure("ValueError", &error.to_string())),
         };
         let mut new_id = || self.env.uuid();
         let graph = OnceLock::new();
@@ -133,8 +219,9 @@ impl Engine for LocalEngine {
             }
             let cx = Cx {
                 engine: self,
-                host: host.as_ref(),
+                host,
                 job: &job,
+                seat,
                 frame: Frame::of(&prepared.exec_id, &prepared.source_id, &prepared.node),
                 node: node.clone(),
                 session: &session,
@@ -212,6 +299,7 @@ struct Cx<'a> {
     engine: &'a LocalEngine,
     host: &'a dyn Host,
     job: &'a Job,
+    seat: &'a DenoiseSeat,
     frame: Frame,
     node: NodeRef,
     session: &'a Session,
@@ -341,5 +429,19 @@ impl NodeCx for Cx<'_> {
 
     fn model_loading(&self, key: &str, submodel: Option<&str>, done: bool) {
         self.host.model_loading(key, submodel, done);
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.engine.env.monotonic_ns()
+    }
+
+    fn seat(&self) -> Option<&DenoiseSeat> {
+        Some(self.seat)
+    }
+
+    fn denoised(&self, jobs: usize, nanoseconds: u64) {
+        if let Some(likeness) = &self.job.likeness {
+            self.engine.gains.note(likeness, jobs, nanoseconds);
+        }
     }
 }

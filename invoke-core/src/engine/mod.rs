@@ -1,19 +1,28 @@
 //! Where sessions run.
 //!
-//! An [`Engine`] owns one device and runs one session at a time. What crosses its border is plain data: a [`Job`] goes in, events,
+//! An [`Engine`] owns one device and runs one session at a time there, or a few that are alike side by side. What crosses its border is plain data: a [`Job`] goes in, events,
 //! finished pictures and at last the session come out through a [`Host`]. An engine has no database; whatever a running node must read it asks
 //! of the host, which answers under the rights of the session's owner. So an engine in another process or on another machine is a
 //! transport, not a redesign.
 
+pub mod gains;
 mod job;
 pub mod local;
 
 pub use job::{CancelFlag, Finished, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome};
 pub use local::LocalEngine;
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use serde_json::Value;
+
+use crate::domain::{
+    ItemId, panic_text,
+    queue_item::{Failure, Likeness},
+};
 
 pub use crate::nodes::{ModelOnDisk, ModelQuery, SavedImage};
 
@@ -42,6 +51,19 @@ pub trait Engine: Send + Sync {
     /// `job.cancel` may be set at any time; the engine ends within one step of it.
     fn run(&self, job: Job, host: Arc<dyn Host>) -> Finished;
 
+    /// How many sessions of a likeness it wants at a time: as many as it gains by; 1 if it gains nothing.
+    fn at_a_time(&self, _likeness: &Likeness) -> usize {
+        1
+    }
+
+    /// Runs sessions, those of one likeness side by side if it can, and tells of each how it ended as soon as it has. A session that panics fails, and
+    /// no other with it.
+    fn run_all(&self, sessions: Vec<(Job, Arc<dyn Host>)>, ended: &(dyn Fn(ItemId, Finished) + Sync)) {
+        for (job, host) in sessions {
+            ended(job.item_id, guarded(job, |job| self.run(job, host)));
+        }
+    }
+
     /// Keys of the models that it has in memory.
     fn loaded_models(&self) -> Vec<String> {
         Vec::new()
@@ -49,6 +71,16 @@ pub trait Engine: Send + Sync {
 
     /// Whether it can take a job.
     fn is_healthy(&self) -> bool;
+}
+
+/// Runs a session, which fails if it panics.
+pub(crate) fn guarded(job: Job, run: impl FnOnce(Job) -> Finished) -> Finished {
+    let (item_id, session) = (job.item_id, job.session.clone());
+    catch_unwind(AssertUnwindSafe(|| run(job))).unwrap_or_else(|panic| {
+        let text = panic_text(&*panic);
+        tracing::error!(item_id, "a session panicked: {text}");
+        Finished::failed(session, Failure::of_panic(text))
+    })
 }
 
 /// Who waits for a download.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use image::DynamicImage;
 use serde_json::Value;
 
-use super::{fields::ImageField, outputs::ImageOutput, workbench::Workbench};
+use super::{DenoiseSeat, fields::ImageField, outputs::ImageOutput, workbench::Workbench};
 use crate::domain::{UserId, image::ImageCategory};
 pub use crate::events::Preview;
 
@@ -173,6 +173,17 @@ pub trait NodeCx: Sync {
 
     /// A model begins to load (`false`) or is loaded (`true`).
     fn model_loading(&self, key: &str, part: Option<&str>, done: bool);
+
+    /// A time for measuring, in nanoseconds from an arbitrary start.
+    fn monotonic_ns(&self) -> u64;
+
+    /// The session's place among those that may denoise together; `None` if it runs alone.
+    fn seat(&self) -> Option<&DenoiseSeat> {
+        None
+    }
+
+    /// So many jobs have been denoised together in so many nanoseconds.
+    fn denoised(&self, _jobs: usize, _nanoseconds: u64) {}
 }
 
 /// Stores a picture as the running node's result: on its board, with its metadata.

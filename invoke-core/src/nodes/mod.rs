@@ -6,6 +6,7 @@
 pub mod batches;
 pub mod cache;
 pub mod collections;
+pub mod company;
 pub mod control;
 pub mod cx;
 pub mod fields;
@@ -29,6 +30,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use cx::{Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, save, save_as};
+pub use latents::DenoiseSeat;
 
 use crate::graph::{
     Registry,

@@ -3,8 +3,7 @@
 //! The unit is one step of a 512 by 512 picture of Stable Diffusion 1 without guidance. Only denoising counts, everything else is small beside it;
 //! a graph without it costs [`LEAST`] for each of its nodes.
 
-use serde_json::Value;
-
+use super::known::Known;
 use crate::{domain::queue_item::FieldValue, graph::Graph};
 
 /// Cost of a node that does not denoise.
@@ -51,41 +50,27 @@ pub fn varies<'f>(graph: &Graph, mut fields: impl Iterator<Item = (&'f str, &'f 
 
 /// What a session of this graph with these values costs.
 pub fn of(graph: &Graph, values: &[FieldValue]) -> f64 {
-    let value = |node: &str, field: &str| -> Option<&Value> {
-        let own = values
-            .iter()
-            .find(|v| v.node_path == node && v.field_name == field)
-            .map(|v| &v.value);
-        own.or_else(|| graph.nodes.get(node)?.values.get(field))
-    };
-    // What an edge brings counts if it comes straight from a node that just holds it.
-    let number = |node: &str, field: &str| -> Option<f64> {
-        let brought = graph
-            .edges_into(node)
-            .filter(|edge| edge.destination.field == field)
-            .last()
-            .and_then(|edge| value(&edge.source.node_id, "value"));
-        brought.or_else(|| value(node, field))?.as_f64()
-    };
+    let known = Known::of(graph, values);
     let pixels = graph
         .nodes
         .keys()
-        .filter_map(|id| Some(number(id, "width")? * number(id, "height")?))
+        .filter_map(|id| Some(known.number(id, "width")? * known.number(id, "height")?))
         .fold(0.0, f64::max);
     let pixels = if pixels > 0.0 { pixels } else { PIXELS };
     let base = graph
         .nodes
         .keys()
-        .find_map(|id| value(id, "model").filter(|model| model["type"] == "main")?["base"].as_str());
+        .find_map(|id| known.own(id, "model").filter(|model| model["type"] == "main")?["base"].as_str());
     let mut cost = 0.0;
     for (id, node) in &graph.nodes {
-        let steps = number(id, "steps").or_else(|| number(id, "num_steps"));
+        let steps = known.number(id, "steps").or_else(|| known.number(id, "num_steps"));
         let (true, Some(steps)) = (node.meta.id.contains("denoise"), steps) else {
             cost += LEAST;
             continue;
         };
-        let part = number(id, "denoising_end").unwrap_or(1.0) - number(id, "denoising_start").unwrap_or(0.0);
-        let guided = number(id, "cfg_scale").or_else(|| number(id, "guidance_scale")).unwrap_or(1.0) > 1.0;
+        let part = known.number(id, "denoising_end").unwrap_or(1.0) - known.number(id, "denoising_start").unwrap_or(0.0);
+        let scale = known.number(id, "cfg_scale").or_else(|| known.number(id, "guidance_scale"));
+        let guided = scale.unwrap_or(1.0) > 1.0;
         cost += steps * part.clamp(0.0, 1.0) * if guided { 2.0 } else { 1.0 } * pixels / PIXELS * factor(base.unwrap_or_default());
     }
     if cost.is_finite() { cost.clamp(LEAST, MOST) } else { MOST }
@@ -108,22 +93,12 @@ pub fn models(graph: &Graph) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::*;
-    use crate::graph::validate;
-
-    const RECORDED: &str = include_str!("../../../tests/contract/graphs/sd1_txt2img.enqueue_batch.json");
-
-    fn graph(change: impl FnOnce(&mut Value)) -> Graph {
-        let mut request: Value = serde_json::from_str(RECORDED).unwrap();
-        change(&mut request["batch"]["graph"]["nodes"]);
-        let registry = crate::nodes::registry(None, None);
-        validate::graph(&registry, request["batch"]["graph"].take(), &[], String::new).unwrap()
-    }
-
-    const DENOISE: &str = "denoise_latents:jD2qP5EqiD";
-    const NOISE: &str = "noise:Ylo0oeHkpg";
+    use super::{
+        super::known::recorded::{DENOISE, LOADER, NOISE, graph},
+        *,
+    };
 
     #[test]
     fn steps_pixels_guidance_and_model_count() {
@@ -133,7 +108,7 @@ mod tests {
         assert_eq!(cost(&|nodes| nodes[DENOISE]["steps"] = json!(10)), 20.0);
         assert_eq!(cost(&|nodes| nodes[DENOISE]["denoising_start"] = json!(0.5)), 30.0);
         assert_eq!(cost(&|nodes| nodes[NOISE]["width"] = json!(1024)), 120.0);
-        let xl = |nodes: &mut Value| nodes["sd1_model_loader:3zKEpykVjA"]["model"]["base"] = json!("sdxl");
+        let xl = |nodes: &mut Value| nodes[LOADER]["model"]["base"] = json!("sdxl");
         assert_eq!(cost(&xl), 120.0);
     }
 

@@ -3,7 +3,9 @@
 //! Nothing here knows SQL or accounts: what to run, and what becomes of it, is asked of a [`Ledger`].
 
 pub mod cost;
+mod known;
+pub mod likeness;
 mod processor;
 pub mod schedule;
 
-pub use processor::{Claim, Ledger, Processor, Work};
+pub use processor::{Asking, Claim, Ledger, Processor, Work};

@@ -13,9 +13,9 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     domain::{
         ItemId, panic_text,
-        queue_item::{Ending, Failure},
+        queue_item::{Failure, Likeness},
     },
-    engine::{CancelFlag, Device, Engine, Finished, Host, Job, Outcome},
+    engine::{CancelFlag, Device, Engine, Finished, Host, Job},
 };
 
 /// A claimed item, ready to run.
@@ -26,10 +26,21 @@ pub struct Work {
     pub host: Arc<dyn Host>,
 }
 
+/// Who asks for work.
+pub struct Asking<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// Keys of the models that it has loaded.
+    pub loaded: &'a [String],
+    /// How many items of a likeness it would take now.
+    pub at_a_time: &'a dyn Fn(&Likeness) -> usize,
+}
+
 /// Keeps the books of the queue.
 pub trait Ledger: Send + Sync {
-    /// Claims the next item for a device that has these models loaded; nobody else gets it.
-    fn claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Claim;
+    /// Claims the next item for a device, and those that are next after it as long as they are like it and the device would take them; nobody else
+    /// gets them.
+    fn claim(&self, asking: &Asking<'_>) -> Claim;
     /// Whether an item that was just claimed still runs; it may have been canceled meanwhile.
     fn is_running(&self, item_id: ItemId) -> bool;
     /// Writes down how an item ended. `stopping` is set when it was canceled because the server shuts down.
@@ -40,8 +51,8 @@ pub trait Ledger: Send + Sync {
 
 /// The answer to a claim.
 pub enum Claim {
-    /// Run this.
-    Work(Box<Work>),
+    /// Run these: one, or several of one likeness.
+    Work(Vec<Work>),
     /// What came next could not run and has been dealt with; ask again at once.
     Skipped,
     /// Nothing waits.
@@ -69,6 +80,9 @@ struct State {
     /// Counts wake-ups, so that one between a fruitless claim and the wait is not lost.
     calls: u64,
     running: HashMap<ItemId, CancelFlag>,
+    workers: usize,
+    /// Workers that run something.
+    busy: usize,
 }
 
 impl Processor {
@@ -82,6 +96,7 @@ impl Processor {
 
     /// Starts a worker for each engine.
     pub fn start(&self, engines: &[Arc<dyn Engine>], ledger: &Arc<dyn Ledger>) -> std::io::Result<()> {
+        self.shared.state.lock().workers += engines.len();
         for engine in engines {
             let (shared, engine, ledger) = (Arc::clone(&self.shared), Arc::clone(engine), Arc::clone(ledger));
             let name = format!("worker {}", engine.device().id);
@@ -160,20 +175,12 @@ const A_WHILE: Duration = Duration::from_secs(1);
 /// How long a worker that broke down stays down, so that one that breaks down again and again does nothing else.
 const DOWN: Duration = Duration::from_millis(100);
 
-fn failure(text: String) -> Failure {
-    Failure {
-        error_type: "RuntimeError".into(),
-        error_message: text.clone(),
-        error_traceback: text,
-    }
-}
-
 /// Works until the processor stops; a worker that breaks down fails what it had claimed and starts anew.
 fn supervise(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
     while let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(shared, engine, ledger))) {
         let (device, text) = (engine.device(), panic_text(&*panic));
         tracing::error!("the worker of {} broke down and starts anew: {text}", device.id);
-        if catch_unwind(AssertUnwindSafe(|| ledger.abandon(device, &failure(text)))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| ledger.abandon(device, &Failure::of_panic(text)))).is_err() {
             tracing::error!("what it had claimed could not be failed");
         }
         let mut state = shared.state.lock();
@@ -195,9 +202,15 @@ fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
         let calls = state.calls;
         drop(state);
 
-        let cancel = CancelFlag::default();
-        match ledger.claim(engine.device(), &engine.loaded_models(), cancel.clone()) {
-            Claim::Work(work) => run(shared, engine, ledger, *work, cancel),
+        let asking = Asking {
+            device: engine.device(),
+            loaded: &engine.loaded_models(),
+            at_a_time: &|likeness| {
+                if shared.may_take_several() { engine.at_a_time(likeness) } else { 1 }
+            },
+        };
+        match ledger.claim(&asking) {
+            Claim::Work(work) => run(shared, engine, ledger, work),
             Claim::Skipped => {}
             Claim::Nothing => {
                 let mut state = shared.state.lock();
@@ -215,6 +228,14 @@ fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
     }
 }
 
+impl Shared {
+    /// Whether a worker may take more than one item: not if another is about to be free for it, or nothing is to begin.
+    fn may_take_several(&self) -> bool {
+        let state = self.state.lock();
+        state.busy + 1 >= state.workers && !state.paused && !state.stopping
+    }
+}
+
 /// An item that counts as running while this lives.
 struct Running<'s> {
     shared: &'s Shared,
@@ -222,13 +243,16 @@ struct Running<'s> {
 }
 
 impl<'s> Running<'s> {
-    fn note(shared: &'s Shared, item_id: ItemId, cancel: CancelFlag) -> Self {
+    fn note(shared: &'s Shared, job: &Job) -> Self {
         let mut state = shared.state.lock();
         if state.stopping {
-            cancel.set();
+            job.cancel.set();
         }
-        state.running.insert(item_id, cancel);
-        Self { shared, item_id }
+        state.running.insert(job.item_id, job.cancel.clone());
+        Self {
+            shared,
+            item_id: job.item_id,
+        }
     }
 }
 
@@ -238,23 +262,37 @@ impl Drop for Running<'_> {
     }
 }
 
-fn run(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger, work: Work, cancel: CancelFlag) {
-    let item_id = work.job.item_id;
-    let _running = Running::note(shared, item_id, cancel);
-    // Whoever canceled it between the claim and the line above found no flag to set.
-    if ledger.is_running(item_id) {
-        let session = work.job.session.clone();
-        let finished = catch_unwind(AssertUnwindSafe(|| engine.run(work.job, work.host))).unwrap_or_else(|panic| {
-            let text = panic_text(&*panic);
-            tracing::error!(item_id, "a session panicked: {text}");
-            Finished {
-                outcome: Outcome::Ended(Ending::Failed(failure(text))),
-                session,
-            }
-        });
+/// A worker that counts as busy while this lives.
+struct Busy<'s>(&'s Shared);
+
+impl<'s> Busy<'s> {
+    fn note(shared: &'s Shared) -> Self {
+        shared.state.lock().busy += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().busy -= 1;
+    }
+}
+
+fn run(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger, work: Vec<Work>) {
+    let _busy = Busy::note(shared);
+    let running: Mutex<HashMap<ItemId, Running<'_>>> = Mutex::new(
+        work.iter()
+            .map(|work| (work.job.item_id, Running::note(shared, &work.job)))
+            .collect(),
+    );
+    // Whoever canceled one between the claim and the line above found no flag to set.
+    let sessions = work.into_iter().filter(|work| ledger.is_running(work.job.item_id));
+    let sessions = sessions.map(|work| (work.job, work.host)).collect();
+    engine.run_all(sessions, &|item_id, finished| {
         let stopping = shared.state.lock().stopping;
         ledger.finish(item_id, finished, stopping);
-    }
+        running.lock().remove(&item_id);
+    });
 }
 
 #[cfg(test)]
@@ -263,8 +301,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{SessionId, UserId},
-        engine::{DownloadWatch, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, SavedImage},
+        domain::{SessionId, UserId, queue_item::Ending},
+        engine::{DownloadWatch, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, Outcome, SavedImage},
     };
 
     struct NoHost;
@@ -348,25 +386,30 @@ mod tests {
         changed: Condvar,
     }
     impl Ledger for Book {
-        fn claim(&self, _: &Device, _: &[String], cancel: CancelFlag) -> Claim {
+        fn claim(&self, asking: &Asking<'_>) -> Claim {
             self.claims.fetch_add(1, Ordering::SeqCst);
-            let Some(item_id) = self.waiting.lock().pop() else {
+            let mut waiting = self.waiting.lock();
+            let Some(item_id) = waiting.pop() else {
                 return Claim::Nothing;
             };
             if item_id == FAILS {
                 return Claim::Later;
             }
-            let job = Job {
-                item_id,
-                session_id: SessionId::new("s"),
-                user_id: UserId::system(),
-                session: serde_json::Value::Null,
-                cancel,
-            };
-            Claim::Work(Box::new(Work {
-                job,
+            let more = (asking.at_a_time)(&Likeness::new("any")) - 1;
+            let from = waiting.len().saturating_sub(more);
+            let items = std::iter::once(item_id).chain(waiting.drain(from..));
+            let work = |item_id| Work {
+                job: Job {
+                    item_id,
+                    session_id: SessionId::new("s"),
+                    user_id: UserId::system(),
+                    session: serde_json::Value::Null,
+                    likeness: None,
+                    cancel: CancelFlag::default(),
+                },
                 host: Arc::new(NoHost),
-            }))
+            };
+            Claim::Work(items.map(work).collect())
         }
         fn is_running(&self, _: ItemId) -> bool {
             true

@@ -8,4 +8,5 @@ mod boards;
 mod house;
 mod models;
 mod queue;
+mod together;
 mod workflows;

@@ -37,6 +37,14 @@ impl Guidance {
         }
     }
 
+    /// Whether it needs the prediction for the negative prompt at any evaluation.
+    pub fn is_guided(&self) -> bool {
+        match &self.scale {
+            GuidanceScale::Fixed(scale) => *scale > 1.0,
+            GuidanceScale::PerStep(scales) => scales.iter().any(|scale| *scale > 1.0),
+        }
+    }
+
     /// Names what is wrong with it, if anything is, for a run of `steps` steps.
     pub(super) fn problem(&self, steps: usize) -> Option<String> {
         let scales = match &self.scale {

@@ -44,7 +44,7 @@ pub enum BetaSchedule {
 
 /// Fields of a diffusers scheduler config. What a file leaves out stays `None`, because classes differ in their defaults;
 /// fields that no class here reads are ignored.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct SchedulerConfig {
     /// Steps the model was trained with; 1000 if absent.

@@ -7,7 +7,11 @@ use invoke_macros::{Node, Output};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{adapters, codec, control, load, watch::Follower};
+use super::{
+    adapters, codec, control, load,
+    together::{self, Order, Task},
+    watch::Follower,
+};
 use crate::{
     diffusion::{
         denoise::{self as sampling, DenoiseMask, Guidance, GuidanceScale, Job, Outcome, Plan, Prompt, UNetDenoiser},
@@ -289,7 +293,8 @@ fn json<T: Serialize>(value: &T) -> Result<Value, NodeError> {
 fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
     let (latents, noise, seed) = start(cx, inputs.latents.as_ref(), inputs.noise.as_ref())?;
     let shape = latents.as_ref().or(noise.as_ref()).map(Tensor::dims4).transpose()?;
-    let (_, _, h, w) = shape.ok_or_else(|| NodeError::value("'latents' or 'noise' must be provided!"))?;
+    let shape = shape.ok_or_else(|| NodeError::value("'latents' or 'noise' must be provided!"))?;
+    let (_, _, h, w) = shape;
     let positive = prompts(cx, &inputs.positive)?;
     let negative = prompts(cx, &inputs.negative)?;
     let mask = match &inputs.mask {
@@ -304,7 +309,8 @@ fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
     let adapters = adapters::t2i(cx, &inputs.adapters, (h, w))?;
     let config = load::scheduler_config(cx, &inputs.unet)?;
     let unet = load::unet(cx, &inputs.unet)?;
-    make_room(cx, unet_bytes(&unet, h, w), &format!("denoising {}×{} pixels", w * 8, h * 8))?;
+    let bytes = unet_bytes(&unet, h, w);
+    make_room(cx, bytes, &format!("denoising {}×{} pixels", w * 8, h * 8))?;
     let images = adapters::images(cx, &inputs.images, &unet, (h, w))?;
     let nets = control::load_all(cx, inputs.controls.clone(), w * 8, h * 8)?;
     let controls = control::inputs(&nets)?;
@@ -312,33 +318,47 @@ fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
         .hidiffusion
         .then(|| HiDiffusion::new(unet.config(), inputs.hidiffusion_settings, seed))
         .transpose()?;
-    let denoiser = UNetDenoiser {
+    let task = Task {
         unet: &unet,
-        seamless: codec::seamless(&inputs.unet.seamless_axes),
-        free_u: inputs.unet.freeu_config.as_ref().and_then(|f| FreeU::new(f.b1, f.b2, f.s1, f.s2)),
-        hidiffusion: hidiffusion.as_ref(),
+        denoiser: UNetDenoiser {
+            unet: &unet,
+            seamless: codec::seamless(&inputs.unet.seamless_axes),
+            free_u: inputs.unet.freeu_config.as_ref().and_then(|f| FreeU::new(f.b1, f.b2, f.s1, f.s2)),
+            hidiffusion: hidiffusion.as_ref(),
+        },
+        plan: Plan {
+            scheduler: sampler(&inputs.scheduler),
+            config: &config,
+            steps: steps(inputs.steps)?,
+            start: inputs.part.0,
+            end: inputs.part.1,
+        },
+        order: Order {
+            latents,
+            noise,
+            seed,
+            positive,
+            negative,
+            guidance: guidance(inputs.cfg_scale.clone(), inputs.cfg_rescale),
+            mask,
+            adapters,
+        },
+        shape,
+        bytes,
     };
-    let plan = Plan {
-        scheduler: sampler(&inputs.scheduler),
-        config: &config,
-        steps: steps(inputs.steps)?,
-        start: inputs.part.0,
-        end: inputs.part.1,
-    };
+    let watcher = Follower::new(cx, &inputs.unet.unet);
+    if controls.is_empty() && images.is_empty() && hidiffusion.is_none() {
+        return finish(cx, together::denoise(cx, &task, &watcher)?);
+    }
+    if let Some(seat) = cx.seat() {
+        seat.stay_away();
+    }
     let job = Job {
-        latents,
-        noise,
-        seed,
-        positive,
-        negative,
-        guidance: guidance(inputs.cfg_scale.clone(), inputs.cfg_rescale),
-        mask,
         controls,
-        adapters,
         images,
-        watcher: &Follower::new(cx, &inputs.unet.unet),
+        ..task.order.job(&watcher)
     };
-    let outcome = sampling::denoise(&denoiser, &plan, std::slice::from_ref(&job))?.pop();
+    let outcome = sampling::denoise(&task.denoiser, &task.plan, std::slice::from_ref(&job))?.pop();
     finish(cx, outcome)
 }
 

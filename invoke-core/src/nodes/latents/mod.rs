@@ -13,9 +13,12 @@ mod tensor_mask;
 #[cfg(test)]
 mod tests;
 mod tiled;
+mod together;
 mod watch;
 
 use image::DynamicImage;
+
+pub use together::DenoiseSeat;
 
 use super::{NodeEntry, NodeError};
 use crate::imaging::{Mode, Picture};

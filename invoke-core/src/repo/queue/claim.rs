@@ -46,21 +46,26 @@ pub fn cost_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<(f64, Vec<S
         })
 }
 
-/// Marks a batch's first waiting item as running on `device` and charges its cost to its owner. Within the one write transaction nobody else can
-/// claim it. `None` if none of the batch waits.
-pub fn begin(tx: &mut WriteTx<'_>, batch_row: i64, device: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
-    let next: Option<ItemId> = tx
-        .sql()
+/// The first of a batch's items that waits.
+pub fn first_waiting(tx: &ReadTx<'_>, batch_row: i64) -> rusqlite::Result<Option<ItemId>> {
+    tx.sql()
         .prepare_cached(
             "SELECT q.item_id FROM queue_batches b CROSS JOIN session_queue q INDEXED BY idx_session_queue_pending
              WHERE b.batch_row = ?1 AND q.status = 'pending' AND q.item_id BETWEEN b.batch_row AND b.last_item AND q.batch_row = b.batch_row
              ORDER BY q.item_id LIMIT 1",
         )?
         .query_row([batch_row], |row| row.get(0))
-        .optional()?;
-    let Some(item_id) = next else { return Ok(None) };
-    charge(tx, item_id, 1.0)?;
-    transition::start(tx, item_id, device, now)
+        .optional()
+}
+
+/// Marks a waiting item as running on `device` and charges its cost to its owner. Within the one write transaction nobody else can claim it. `None` if it
+/// does not wait.
+pub fn begin(tx: &mut WriteTx<'_>, item_id: ItemId, device: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+    let change = transition::start(tx, item_id, device, now)?;
+    if change.is_some() {
+        charge(tx, item_id, 1.0)?;
+    }
+    Ok(change)
 }
 
 /// Adds an item's cost, `times` over, to what its owner was served.

@@ -8,7 +8,7 @@ mod read;
 mod tests;
 mod transition;
 
-pub use claim::{begin, cost_of, models_of, turns};
+pub use claim::{begin, cost_of, first_waiting, models_of, turns};
 pub use counts::{Selection, batch_origin, count_selected, hand_over, queue_counts, user_counts};
 pub use insert::{NewBatch, NewItem, capacity_left, insert_batch, next_priority, taken_apart};
 pub use read::{

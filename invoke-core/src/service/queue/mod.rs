@@ -6,6 +6,7 @@ mod announce;
 mod bulk;
 mod calls;
 mod change;
+mod claims;
 mod enqueue;
 mod runs;
 mod sessions;

@@ -12,27 +12,22 @@ use std::{
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::{Queue, announce, calls, change::Aftermath, sessions};
+use super::{Queue, announce, calls, change::Aftermath};
 use crate::{
     authz::{Actor, acts, authorize_global},
-    config::QueueMode,
-    db::{ReadTx, WriteTx},
+    db::WriteTx,
     domain::{
         BoardId, Error, ImageName, ItemId, ModelKey, Result,
         image::ImageOrigin,
         page::Direction,
-        queue_item::{Ending, Failure, QueueItem, Turn},
+        queue_item::{Ending, Failure, QueueItem},
     },
     engine::{
-        CancelFlag, Device, DownloadWatch, Finished, Host, HostError, ImageToSave, Job, ModelOnDisk, ModelQuery, NodeEvent, NodeRef,
-        Outcome, SavedImage,
+        Device, DownloadWatch, Finished, Host, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, NodeRef, Outcome, SavedImage,
     },
     events::{Event, InvocationBase, ModelLoad},
     files::{self, Chunks, StoreError},
-    queue::{
-        Claim, Ledger, Work,
-        schedule::{self, Affinity, Pick},
-    },
+    queue::{Asking, Claim, Ledger},
     repo::{models::ModelFilter, queue as repo},
     service::{
         auth,
@@ -43,11 +38,11 @@ use crate::{
 
 /// The books that the workers keep.
 pub struct Runs {
-    queue: Queue,
+    pub(super) queue: Queue,
     images: Images,
     models: Models,
     /// How often in a row each device has let a loaded model go first.
-    in_a_row: Mutex<HashMap<String, u32>>,
+    pub(super) in_a_row: Mutex<HashMap<String, u32>>,
 }
 
 impl Runs {
@@ -61,85 +56,9 @@ impl Runs {
         }
     }
 
-    /// Whose turn it is on a device with these models loaded.
-    fn pick(&self, tx: &ReadTx<'_>, mode: QueueMode, device: &Device, loaded: &[String]) -> Result<Option<(ItemId, Pick)>> {
-        let turns = repo::turns(tx)?;
-        let is_loaded = |turn: &Turn| match repo::models_of(tx, turn.batch_row) {
-            Ok(models) => !models.is_empty() && models.iter().all(|model| loaded.contains(model)),
-            Err(error) => {
-                tracing::warn!("a batch's models could not be read: {error}");
-                false
-            }
-        };
-        let affinity = Affinity {
-            in_a_row: self.in_a_row.lock().get(&device.id).copied().unwrap_or(0),
-            loaded: &is_loaded,
-        };
-        let picked = schedule::pick(mode, &turns, (!loaded.is_empty()).then_some(&affinity));
-        Ok(picked.map(|pick| (turns[pick.at].batch_row, pick)))
-    }
-
-    fn note_pick(&self, device: &Device, pick: Pick) {
-        let mut in_a_row = self.in_a_row.lock();
-        let n = in_a_row.entry(device.id.clone()).or_default();
-        *n = if pick.out_of_turn { *n + 1 } else { 0 };
-    }
-
-    fn try_claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Result<Claim> {
-        let shared = &self.queue.shared;
-        if shared.maintenance.refuse_if_active().is_err() {
-            return Ok(Claim::Later);
-        }
-        let mode = shared.config.queue_mode();
-        let claimed = self.queue.change(|tx, aftermath| {
-            let Some((batch_row, pick)) = self.pick(tx, mode, device, loaded)? else {
-                return Ok(None);
-            };
-            let Some(repo::Change(item)) = repo::begin(tx, batch_row, &device.id, shared.env.now())? else {
-                return Ok(None);
-            };
-            self.note_pick(device, pick);
-            // An account that cannot be looked up counts as one that may not run anything; the item must not be left running with nobody to run it.
-            let owner = shared.authenticator.owner_of_job(tx, &item.user_id).unwrap_or_else(|error| {
-                tracing::error!(item_id = item.item_id, "the owner's account could not be read: {error}");
-                None
-            });
-            if owner.is_some() {
-                aftermath.events.push(announce::status_changed(tx, &item)?);
-            }
-            Ok(Some((item, owner)))
-        })?;
-        let Some((item, owner)) = claimed else { return Ok(Claim::Nothing) };
-        let Some(owner) = owner else {
-            tracing::info!(item_id = item.item_id, "canceled: its owner's account is inactive or gone");
-            self.queue.end_run(item.item_id, &Ending::Canceled, None)?;
-            return Ok(Claim::Skipped);
-        };
-        let prepared = shared.db.read(|tx| -> Result<_> {
-            let session = sessions::state(&self.queue.registry, &shared.env, tx, &item)?;
-            Ok((session, repo::stored_session(tx, item.item_id)?.workflow))
-        });
-        let (session, workflow) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                let text = error.to_string();
-                let failure = Failure {
-                    error_type: "ValueError".into(),
-                    error_message: text.clone(),
-                    error_traceback: text,
-                };
-                self.queue.end_run(item.item_id, &Ending::Failed(failure), None)?;
-                return Ok(Claim::Skipped);
-            }
-        };
-        let job = Job {
-            item_id: item.item_id,
-            session_id: item.session_id.clone(),
-            user_id: item.user_id.clone(),
-            session,
-            cancel,
-        };
-        let host = SessionHost {
+    /// What answers a claimed item while it runs.
+    pub(super) fn host(&self, item: QueueItem, owner: Actor, device: &Device, workflow: Option<String>) -> Arc<dyn Host> {
+        Arc::new(SessionHost {
             queue: self.queue.clone(),
             images: self.images.clone(),
             models: self.models.clone(),
@@ -147,8 +66,7 @@ impl Runs {
             device: device.clone(),
             workflow,
             item,
-        };
-        Ok(Claim::Work(Box::new(Work { job, host: Arc::new(host) })))
+        })
     }
 }
 
@@ -159,7 +77,7 @@ impl Queue {
     }
 
     /// [`Self::end`] for a run that is over: whoever called the item goes on, or ends with it.
-    fn end_run(&self, item_id: ItemId, ending: &Ending, session: Option<&str>) -> Result<()> {
+    pub(super) fn end_run(&self, item_id: ItemId, ending: &Ending, session: Option<&str>) -> Result<()> {
         self.change(|tx, aftermath| {
             self.write_end(tx, item_id, ending, session, aftermath)?;
             // Its failure may have been written down before, by the node that failed.
@@ -212,8 +130,8 @@ impl Queue {
 }
 
 impl Ledger for Runs {
-    fn claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Claim {
-        self.try_claim(device, loaded, cancel).unwrap_or_else(|error| {
+    fn claim(&self, asking: &Asking<'_>) -> Claim {
+        self.try_claim(asking).unwrap_or_else(|error| {
             tracing::error!("an item could not be claimed: {error}");
             Claim::Later
         })

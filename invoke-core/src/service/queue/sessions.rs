@@ -6,9 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     db::ReadTx,
-    domain::{Error, Result, queue_item::QueueItem},
+    domain::{
+        Error, Result,
+        queue_item::{Likeness, QueueItem},
+    },
     env::Env,
     graph::{Graph, Registry, Session, batch::put_values, session::json::empty_session},
+    queue::likeness,
     repo::queue as repo,
 };
 
@@ -36,14 +40,33 @@ fn fresh(registry: &Registry, env: &Env, item: &QueueItem, graph: &str) -> Resul
     Ok(Session::new(graph, item.session_id.to_string(), &mut || env.uuid()))
 }
 
+/// What an engine needs of an item.
+pub(super) struct Prepared {
+    /// The session's state.
+    pub(super) session: Value,
+    /// With which others it may run; a session that has begun before runs alone.
+    pub(super) likeness: Option<Likeness>,
+    /// What its pictures carry.
+    pub(super) workflow: Option<String>,
+}
+
 /// The session as an engine takes it.
-pub(super) fn state(registry: &Registry, env: &Env, tx: &ReadTx<'_>, item: &QueueItem) -> Result<Value> {
+pub(super) fn prepare(registry: &Registry, env: &Env, tx: &ReadTx<'_>, item: &QueueItem) -> Result<Prepared> {
     let stored = repo::stored_session(tx, item.item_id)?;
-    match (stored.session, stored.graph) {
-        (Some(session), _) => Ok(serde_json::from_str(&session)?),
-        (None, Some(graph)) => Ok(fresh(registry, env, item, &graph)?.to_stored()),
-        (None, None) => Err(missing(item)),
-    }
+    let (session, likeness) = match (stored.session, stored.graph) {
+        (Some(session), _) => (serde_json::from_str(&session)?, None),
+        (None, Some(graph)) => {
+            let session = fresh(registry, env, item, &graph)?;
+            // The values are in the graph already.
+            (session.to_stored(), likeness::of(session.graph(), &[]))
+        }
+        (None, None) => return Err(missing(item)),
+    };
+    Ok(Prepared {
+        session,
+        likeness,
+        workflow: stored.workflow,
+    })
 }
 
 /// Session and workflow as clients read them.

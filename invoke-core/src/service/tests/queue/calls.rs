@@ -148,9 +148,7 @@ fn a_chain_of_calls_is_canceled_deleted_and_retried_as_one() {
         let ids = world.enqueue(&world.alice, &caller("w"), 1, false);
         // Runs the caller up to its call.
         let engine = world.engine();
-        let crate::queue::Claim::Work(work) = ledger.claim(engine.device(), &[], crate::engine::CancelFlag::default()) else {
-            panic!("something waits")
-        };
+        let work = claim(&ledger, "cpu", &[], 1).pop().expect("something waits");
         let finished = engine.run(work.job, work.host);
         ledger.finish(ids[0], finished, false);
         ids[0]

@@ -20,12 +20,12 @@ use crate::{
     config::{Config, QueueMode, Settings},
     db::Db,
     domain::{ItemId, QueueId, queue_item::ItemStatus},
-    engine::{Engine, LocalEngine},
+    engine::{Device, Engine, LocalEngine},
     env::{Env, ManualClock, SeededRng, Timestamp},
     events::Event,
     graph::Registry,
     nodes::{self, cache::NodeCache},
-    queue::{Ledger, Processor},
+    queue::{Asking, Claim, Ledger, Processor, Work},
 };
 
 pub(super) struct World {
@@ -173,6 +173,23 @@ impl World {
             ItemStatus::Canceled,
         ]
         .map(|kind| status["queue"][kind.as_str()].as_i64().unwrap())
+    }
+}
+
+/// Claims for a device that takes so many items at a time.
+pub(super) fn claim(ledger: &dyn Ledger, device: &str, loaded: &[String], at_a_time: usize) -> Vec<Work> {
+    let device = Device {
+        id: device.into(),
+        name: device.into(),
+    };
+    let asking = Asking {
+        device: &device,
+        loaded,
+        at_a_time: &|_| at_a_time,
+    };
+    match ledger.claim(&asking) {
+        Claim::Work(work) => work,
+        _ => Vec::new(),
     }
 }
 

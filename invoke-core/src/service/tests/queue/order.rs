@@ -3,16 +3,8 @@
 use super::*;
 use crate::{
     domain::queue_item::Ending,
-    engine::{CancelFlag, Device, Finished, Outcome},
-    queue::Claim,
+    engine::{Finished, Outcome},
 };
-
-fn device(id: &str) -> Device {
-    Device {
-        id: id.into(),
-        name: id.into(),
-    }
-}
 
 /// A picture's graph that costs this many steps.
 fn picture(steps: u64, model: &str) -> Value {
@@ -24,19 +16,21 @@ fn picture(steps: u64, model: &str) -> Value {
     }})
 }
 
+fn complete(ledger: &Runs, work: &Work) {
+    let finished = Finished {
+        outcome: Outcome::Ended(Ending::Completed),
+        session: work.job.session.clone(),
+    };
+    ledger.finish(work.job.item_id, finished, false);
+}
+
 /// Claims and ends items one after another, in order.
 fn served(world: &World, ledger: &Runs, loaded: &[String], n: usize) -> Vec<ItemId> {
     (0..n)
         .map(|_| {
             world.clock.advance_millis(1);
-            let Claim::Work(work) = ledger.claim(&device("cuda:0"), loaded, CancelFlag::default()) else {
-                panic!("something waits")
-            };
-            let finished = Finished {
-                outcome: Outcome::Ended(Ending::Completed),
-                session: work.job.session.clone(),
-            };
-            ledger.finish(work.job.item_id, finished, false);
+            let work = claim(ledger, "cuda:0", loaded, 1).pop().expect("something waits");
+            complete(ledger, &work);
             work.job.item_id
         })
         .collect()
@@ -90,6 +84,62 @@ fn fair_lets_a_loaded_model_go_first_within_bounds() {
         order.iter().filter(|id| bob.contains(id)).copied().eq(bob.iter().copied()),
         "a user's order is kept"
     );
+}
+
+/// Items claimed at once by a device that takes up to three, until nothing waits.
+fn claimed_by_three(world: &World, ledger: &Runs) -> Vec<Vec<ItemId>> {
+    let mut claims = Vec::new();
+    loop {
+        world.clock.advance_millis(1);
+        let work = claim(ledger, "cuda:0", &[], 3);
+        if work.is_empty() {
+            return claims;
+        }
+        claims.push(work.iter().map(|work| work.job.item_id).collect());
+        work.iter().for_each(|work| complete(ledger, work));
+    }
+}
+
+#[test]
+fn those_alike_go_along_as_long_as_they_are_next() {
+    for mode in [QueueMode::Fifo, QueueMode::RoundRobin, QueueMode::Fair] {
+        let world = World::new(mode);
+        let ledger = world.ledger();
+        // Items 1 to 4 of Alice, 5 and 6 of Bob; 7 of Bob takes more steps.
+        world.enqueue(&world.alice, &picture(10, "m"), 4, false);
+        world.enqueue(&world.bob, &picture(10, "m"), 2, false);
+        world.enqueue(&world.bob, &picture(20, "m"), 1, false);
+        let expected: &[&[ItemId]] = match mode {
+            QueueMode::Fifo => &[&[1, 2, 3], &[4, 5, 6], &[7]],
+            // The other's turn comes first, though what would go along waits behind it.
+            QueueMode::RoundRobin | QueueMode::Fair => &[&[1, 5, 2], &[6, 3], &[7], &[4]],
+        };
+        let claims = claimed_by_three(&world, &ledger);
+        assert_eq!(claims, expected, "{mode:?}");
+        // In the order in which each would have run alone.
+        let alone = World::new(mode);
+        let ledger = alone.ledger();
+        alone.enqueue(&alone.alice, &picture(10, "m"), 4, false);
+        alone.enqueue(&alone.bob, &picture(10, "m"), 2, false);
+        alone.enqueue(&alone.bob, &picture(20, "m"), 1, false);
+        assert_eq!(claims.concat(), served(&alone, &ledger, &[], 7), "{mode:?}");
+    }
+}
+
+#[test]
+fn those_without_likeness_and_those_whose_owner_is_gone_do_not_go_along() {
+    let world = World::new(QueueMode::Fifo);
+    let ledger = world.ledger();
+    world.enqueue(&world.alice, &two_sums(), 2, false);
+    world.enqueue(&world.alice, &picture(10, "m"), 1, false);
+    world.enqueue(&world.bob, &picture(10, "m"), 1, false);
+    let off: rusqlite::Result<()> = world.shared.db.write(|tx| {
+        let changed = tx.sql().execute("UPDATE users SET is_active = 0 WHERE user_id = 'bob'", []);
+        changed.map(|_| ())
+    });
+    off.unwrap();
+    assert_eq!(claimed_by_three(&world, &ledger), [vec![1], vec![2], vec![3]]);
+    assert_eq!(world.state(4), "canceled 2, 0 results");
 }
 
 #[test]

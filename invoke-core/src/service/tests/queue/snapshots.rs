@@ -3,8 +3,7 @@
 use super::*;
 use crate::{
     domain::queue_item::Failure,
-    engine::{CancelFlag, Device, DownloadWatch, Finished, Host, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, SavedImage},
-    queue::{Claim, Work},
+    engine::{Device, DownloadWatch, Finished, Host, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, SavedImage},
 };
 
 /// A point on an item's way.
@@ -219,16 +218,16 @@ struct Gated {
 }
 
 impl Ledger for Gated {
-    fn claim(&self, device: &Device, loaded: &[String], cancel: CancelFlag) -> Claim {
-        match self.books.claim(device, loaded, cancel) {
+    fn claim(&self, asking: &Asking<'_>) -> Claim {
+        match self.books.claim(asking) {
             Claim::Work(work) => {
                 self.gate.pass(Point::Claimed);
-                let Work { job, host } = *work;
-                let gate = Arc::clone(&self.gate);
-                Claim::Work(Box::new(Work {
-                    job,
-                    host: Arc::new(GatedHost { host, gate }),
-                }))
+                let gated = |Work { job, host }| {
+                    let gate = Arc::clone(&self.gate);
+                    let host = Arc::new(GatedHost { host, gate });
+                    Work { job, host }
+                };
+                Claim::Work(work.into_iter().map(gated).collect())
             }
             other => other,
         }
