@@ -1,5 +1,5 @@
 //! Whole models next to diffusers: a picture of the shipped model, from latents alone and from a prompt through the queue to the picture in
-//! hand, and a step of a UNet of Stable Diffusion 1.5's size.
+//! hand, several pictures as one batch next to one by one, and a step of a UNet of Stable Diffusion 1.5's size.
 //!
 //!     cargo bench -p invoke-core --bench denoise -- [--python python3] [--rounds 5] [--unet FOLDER]
 //!
@@ -18,8 +18,10 @@ use candle_core::{DType, Device, Result, Tensor};
 use invoke_core::Core;
 use invoke_core::authz::Actor;
 use invoke_core::diffusion::Seamless;
-use invoke_core::diffusion::noise::TorchGenerator;
+use invoke_core::diffusion::denoise::{Guidance, Job, Plan, Prompt, UNetDenoiser, denoise};
+use invoke_core::diffusion::noise::{TorchGenerator, randn};
 use invoke_core::diffusion::schedulers::{SchedulerConfig, SchedulerName};
+use invoke_core::diffusion::text::Conditioning;
 use invoke_core::diffusion::unet::{CrossBias, StepInputs, UNet};
 use invoke_core::diffusion::vae::{Vae, to_rgb};
 use invoke_core::service::text_to_image::TextToImage;
@@ -45,6 +47,7 @@ fn main() {
     compare("256 x 256, 20 steps, guidance 5", rounds, &mut ours, torch.as_mut(), &case, &result);
 
     whole(rounds, torch.as_mut(), folder.path(), &result);
+    together(rounds, &tiny);
 
     if let Some(unet) = torch::option("unet") {
         if !Path::new(&unet).join("config.json").exists() {
@@ -141,6 +144,72 @@ fn whole(rounds: usize, mut torch: Option<&mut torch::Torch>, folder: &Path, res
             "{name}: theirs {:.1} ms, ratio {ratio:.3}, relative difference {apart:.1e}",
             theirs * 1e3
         );
+    }
+}
+
+/// Several pictures as one batch next to the same ones after each other: what a device gains by it.
+fn together(rounds: usize, tiny: &Tiny) {
+    let text = ramp(&[1, 77, 768]).expect("a tensor");
+    let prompt = || {
+        let conditioning = Conditioning {
+            embeds: text.clone(),
+            sdxl: None,
+        };
+        vec![Prompt { conditioning, mask: None }]
+    };
+    let denoiser = UNetDenoiser {
+        unet: &tiny.unet,
+        seamless: Seamless::default(),
+        free_u: None,
+        hidiffusion: None,
+    };
+    let plan = Plan {
+        scheduler: SchedulerName::Ddim,
+        config: &tiny.scheduler,
+        steps: 20,
+        start: 0.0,
+        end: 1.0,
+    };
+    for side in [16, 32, 64] {
+        let jobs = |count: usize| -> Vec<Job<'static>> {
+            let job = |seed| Job {
+                latents: None,
+                noise: Some(randn(&[1, 4, side, side], &mut TorchGenerator::new(seed), &Device::Cpu).expect("noise")),
+                seed,
+                positive: prompt(),
+                negative: prompt(),
+                guidance: Guidance::fixed(5.0),
+                mask: None,
+                controls: Vec::new(),
+                adapters: Vec::new(),
+                images: Vec::new(),
+                watcher: &(),
+            };
+            (0..count as u64).map(job).collect()
+        };
+        let mut best = [[f64::INFINITY; 2]; 3];
+        for _ in 0..=rounds {
+            for (count, best) in [2, 4, 8].into_iter().zip(&mut best) {
+                let jobs = jobs(count);
+                let start = Instant::now();
+                denoise(&denoiser, &plan, &jobs).expect("the shipped model denoises");
+                best[0] = best[0].min(start.elapsed().as_secs_f64());
+                let start = Instant::now();
+                for job in &jobs {
+                    denoise(&denoiser, &plan, std::slice::from_ref(job)).expect("the shipped model denoises");
+                }
+                best[1] = best[1].min(start.elapsed().as_secs_f64());
+            }
+        }
+        for (count, [together, apart]) in [2, 4, 8].into_iter().zip(best) {
+            println!(
+                "{count} pictures of {0} x {0}, 20 steps: together {1:.1} ms, one by one {2:.1} ms, ratio {3:.3}",
+                side * 8,
+                together * 1e3,
+                apart * 1e3,
+                together / apart
+            );
+        }
     }
 }
 

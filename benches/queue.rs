@@ -303,7 +303,8 @@ fn long_queue(finished: usize, waiting: usize) {
                 let claimed = db.write(|tx| -> Result<_, Error> {
                     let turns = repo::turns(tx)?;
                     let pick = schedule::pick(mode, &turns, None).expect("items wait");
-                    Ok(repo::begin(tx, turns[pick.at].batch_row, "cpu", env.now())?)
+                    let next = repo::first_waiting(tx, turns[pick.at].batch_row)?.expect("a turn has something that waits");
+                    Ok(repo::begin(tx, next, "cpu", env.now())?)
                 });
                 assert!(claimed.expect("a claim").is_some(), "items wait");
             })

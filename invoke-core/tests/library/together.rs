@@ -170,7 +170,7 @@ fn a_shutdown_puts_all_of_them_back() {
     let (_listening, told) = listen(&house);
     house.core.queue.pause(&house.admin).unwrap();
     let items: Vec<ItemId> = (0..3)
-        .map(|seed| house.enqueue(&house.alice, picture(&house, "a cat", seed, 4000)))
+        .map(|seed| house.enqueue(&house.alice, picture(&house, "a cat", seed, 900)))
         .collect();
     house.core.queue.resume(&house.admin).unwrap();
     while !told

@@ -71,7 +71,7 @@ async fn pictures_are_not_moved_while_the_queue_has_work() {
 }
 
 #[tokio::test]
-async fn packs_of_python_nodes_are_listed_and_removed_and_never_installed() {
+async fn leak_9256_packs_of_python_nodes_are_listed_and_removed_and_never_installed() {
     let app = TestApp::on_disk();
     let pack = app.root.path().join("nodes/old-pack");
     fs::create_dir_all(&pack).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     authz::{Actor, Scope, acts, authorize_global},
-    db::{Db, ReadTx},
+    db::{Db, ReadTx, WriteTx},
     domain::{
         BatchId, QueueId, SessionId, UserId,
         queue_item::{Ending, Failure, Turn},
@@ -111,6 +111,14 @@ fn books(db: &Db) -> Vec<(Vec<Vec<Cell>>, Vec<Vec<Cell>>)> {
     read.unwrap()
 }
 
+/// The first of a turn's items begins.
+fn begin_of(tx: &mut WriteTx<'_>, turn: &Turn, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+    match first_waiting(tx, turn.batch_row)? {
+        Some(item_id) => begin(tx, item_id, "cpu", now),
+        None => Ok(None),
+    }
+}
+
 #[test]
 fn the_books_are_right_whatever_happens() {
     for seed in 0..12 {
@@ -150,7 +158,7 @@ fn the_books_are_right_whatever_happens() {
                         return Ok(());
                     }
                     let turn = &turns[usize::try_from(dice.below(turns.len() as u64)).unwrap()];
-                    let Change(item) = begin(tx, turn.batch_row, "cpu", now)?.expect("a turn has something that waits");
+                    let Change(item) = begin_of(tx, turn, now)?.expect("a turn has something that waits");
                     assert_eq!(item.priority, turn.priority);
                     let ending = match dice.below(4) {
                         0 => return Ok(()),
@@ -225,7 +233,7 @@ fn who_comes_back_is_lifted_and_who_is_put_back_is_not_charged() {
         found.unwrap()
     };
     let run = |turn: &Turn, now| -> i64 {
-        let begun: rusqlite::Result<_> = db.write(|tx| begin(tx, turn.batch_row, "cpu", now));
+        let begun: rusqlite::Result<_> = db.write(|tx| begin_of(tx, turn, now));
         begun.unwrap().unwrap().0.item_id
     };
     let turn_of = |row: i64| Turn {

@@ -230,7 +230,7 @@ fn private_addresses_are_refused_unless_the_configuration_permits_them() {
 }
 
 #[test]
-fn every_hop_of_a_redirect_is_judged() {
+fn leak_9492_and_9258_every_hop_of_a_redirect_is_judged() {
     let server = Server::start();
     server.put("/there", Page::redirect(&server.url("/secret")));
     server.put("/secret", Page::of("secret"));

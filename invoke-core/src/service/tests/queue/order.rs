@@ -9,7 +9,9 @@ use crate::{
 /// A picture's graph that costs this many steps.
 fn picture(steps: u64, model: &str) -> Value {
     let model = json!({"key": model, "hash": "h", "name": "n", "base": "sd-1", "type": "main"});
-    json!({"id": "g", "edges": [], "nodes": {
+    let edge =
+        |from: &str, field: &str| json!({"source": {"node_id": from, "field": field}, "destination": {"node_id": "d", "field": field}});
+    json!({"id": "g", "edges": [edge("m", "unet"), edge("n", "noise")], "nodes": {
         "m": {"id": "m", "type": "main_model_loader", "model": model},
         "n": {"id": "n", "type": "noise", "width": 512, "height": 512},
         "d": {"id": "d", "type": "denoise_latents", "steps": steps, "cfg_scale": 1.0},
