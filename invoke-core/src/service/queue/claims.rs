@@ -10,6 +10,7 @@ use crate::{
         queue_item::{Ending, Failure, Likeness, QueueItem, Turn},
     },
     engine::{CancelFlag, Device, Job},
+    env::Timestamp,
     queue::{
         Asking, Claim, Work,
         schedule::{self, Affinity, Pick},
@@ -24,11 +25,12 @@ impl Runs {
         if queue.shared.maintenance.refuse_if_active().is_err() {
             return Ok(Claim::Later);
         }
+        let now = queue.shared.env.now();
         let claimed = queue.change(|tx, aftermath| {
             let Some((item_id, pick)) = self.pick(tx, asking)? else {
                 return Ok(None);
             };
-            self.begin(tx, aftermath, asking.device, item_id, pick)
+            self.begin(tx, aftermath, asking.device, item_id, pick, now)
         })?;
         let Some((item, owner)) = claimed else { return Ok(Claim::Nothing) };
         let Some(owner) = owner else {
@@ -43,7 +45,9 @@ impl Runs {
         if let Some(likeness) = work[0].job.likeness.clone() {
             let most = (asking.at_a_time)(&likeness);
             while work.len() < most {
-                match self.companion(asking, &likeness) {
+                // Turns are told apart by when they began.
+                let after = now.plus_millis(work.len() as i64);
+                match self.companion(asking, &likeness, after) {
                     Ok(Some(companion)) => work.push(companion),
                     Ok(None) => break,
                     // What has been claimed must run.
@@ -58,7 +62,7 @@ impl Runs {
     }
 
     /// Claims the item whose turn it is if it is like those claimed before. It is the one that would have been next: nobody is passed over.
-    fn companion(&self, asking: &Asking<'_>, likeness: &Likeness) -> Result<Option<Work>> {
+    fn companion(&self, asking: &Asking<'_>, likeness: &Likeness, now: Timestamp) -> Result<Option<Work>> {
         let queue = &self.queue;
         let claimed = queue.change(|tx, aftermath| {
             let Some((item_id, pick)) = self.pick(tx, asking)? else {
@@ -73,7 +77,7 @@ impl Runs {
             if !alike || self.owner_of(tx, &item).is_none() {
                 return Ok(None);
             }
-            self.begin(tx, aftermath, asking.device, item_id, pick)
+            self.begin(tx, aftermath, asking.device, item_id, pick, now)
         })?;
         match claimed {
             Some((item, Some(owner))) => self.prepared(item, owner, asking.device),
@@ -111,8 +115,9 @@ impl Runs {
         device: &Device,
         item_id: ItemId,
         pick: Pick,
+        now: Timestamp,
     ) -> Result<Option<(QueueItem, Option<Actor>)>> {
-        let Some(repo::Change(item)) = repo::begin(tx, item_id, &device.id, self.queue.shared.env.now())? else {
+        let Some(repo::Change(item)) = repo::begin(tx, item_id, &device.id, now)? else {
             return Ok(None);
         };
         let mut in_a_row = self.in_a_row.lock();

@@ -92,7 +92,7 @@ fn fair_lets_a_loaded_model_go_first_within_bounds() {
 fn claimed_by_three(world: &World, ledger: &Runs) -> Vec<Vec<ItemId>> {
     let mut claims = Vec::new();
     loop {
-        world.clock.advance_millis(1);
+        world.clock.advance_millis(10);
         let work = claim(ledger, "cuda:0", &[], 3);
         if work.is_empty() {
             return claims;
