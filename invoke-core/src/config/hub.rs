@@ -68,6 +68,10 @@ impl HubPlace {
     /// Keeps a token, readable for this user alone, or forgets it.
     pub fn set_token(&self, token: Option<&Secret>) -> io::Result<()> {
         let Some(file) = &self.file else {
+            if token.is_none() {
+                // Where none can be kept there is none to forget.
+                return Ok(());
+            }
             return Err(io::Error::new(io::ErrorKind::NotFound, "there is no place for a token of the hub"));
         };
         match token {

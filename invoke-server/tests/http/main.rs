@@ -6,6 +6,7 @@ mod access;
 mod callers;
 mod errors;
 mod files;
+mod hostile;
 mod leaks;
 mod models;
 mod names;
