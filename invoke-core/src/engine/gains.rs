@@ -97,11 +97,12 @@ impl Gains {
         }
     }
 
-    /// So many were run in so many nanoseconds. Says in the log what that decides.
-    pub fn note(&self, likeness: &Likeness, jobs: usize, nanoseconds: u64) {
-        if !jobs.is_power_of_two() || jobs > MOST || nanoseconds == 0 {
+    /// So many were run in so many nanoseconds, or could not be (`None`). Says in the log what that decides.
+    pub fn note(&self, likeness: &Likeness, jobs: usize, nanoseconds: Option<u64>) {
+        if !jobs.is_power_of_two() || jobs > MOST || nanoseconds == Some(0) {
             return;
         }
+        let seconds = nanoseconds.map_or(f64::INFINITY, |ns| ns as f64 * 1e-9 / jobs as f64);
         let power = jobs.trailing_zeros() as usize;
         let mut seen = self.seen.lock();
         if seen.len() >= REMEMBERED && !seen.contains_key(likeness) {
@@ -109,7 +110,7 @@ impl Gains {
         }
         let sizes = seen.entry(likeness.clone()).or_default();
         let before = sizes.verdict();
-        sizes.note(power, nanoseconds as f64 * 1e-9 / jobs as f64);
+        sizes.note(power, seconds);
         let verdict = sizes.verdict();
         if verdict.is_settled && verdict != before {
             let share = |power: usize| 100.0 * sizes.of(power).best / sizes.of(0).best;
@@ -135,7 +136,7 @@ mod tests {
         (0..rounds)
             .map(|_| {
                 let n = gains.at_a_time(&likeness);
-                gains.note(&likeness, n, times[n.trailing_zeros() as usize]);
+                gains.note(&likeness, n, times.get(n.trailing_zeros() as usize).copied());
                 n
             })
             .collect()
@@ -146,13 +147,15 @@ mod tests {
         assert_eq!(said(&[100, 195], 7), [1, 1, 2, 2, 1, 1, 1]);
         assert_eq!(said(&[100, 150, 280], 9), [1, 1, 2, 2, 4, 4, 2, 2, 2]);
         assert_eq!(said(&[100, 120, 140, 160], 10), [1, 1, 2, 2, 4, 4, 8, 8, 8, 8]);
+        // More than two do not fit into the memory.
+        assert_eq!(said(&[100, 120], 8), [1, 1, 2, 2, 4, 4, 2, 2]);
     }
 
     #[test]
     fn a_time_with_something_in_its_way_does_not_decide() {
         let (gains, likeness) = (Gains::default(), Likeness::new("x"));
         for (jobs, time) in [(1, 900), (1, 100), (2, 800), (2, 130), (3, 1), (16, 1)] {
-            gains.note(&likeness, jobs, time);
+            gains.note(&likeness, jobs, Some(time));
         }
         assert_eq!(gains.at_a_time(&likeness), 4);
         assert_eq!(gains.at_a_time(&Likeness::new("y")), 1);
@@ -162,7 +165,7 @@ mod tests {
         assert_eq!(gains.at_a_time(&likeness), 1);
         gains.fix(None);
         for n in 0..REMEMBERED {
-            gains.note(&Likeness::new(format!("{n}")), 1, 5);
+            gains.note(&Likeness::new(format!("{n}")), 1, Some(5));
         }
         assert!(gains.seen.lock().len() <= REMEMBERED);
     }

@@ -439,7 +439,7 @@ impl NodeCx for Cx<'_> {
         Some(self.seat)
     }
 
-    fn denoised(&self, jobs: usize, nanoseconds: u64) {
+    fn denoised(&self, jobs: usize, nanoseconds: Option<u64>) {
         if let Some(likeness) = &self.job.likeness {
             self.engine.gains.note(likeness, jobs, nanoseconds);
         }

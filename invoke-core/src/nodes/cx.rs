@@ -182,8 +182,8 @@ pub trait NodeCx: Sync {
         None
     }
 
-    /// So many jobs have been denoised together in so many nanoseconds.
-    fn denoised(&self, _jobs: usize, _nanoseconds: u64) {}
+    /// So many jobs have been denoised together in so many nanoseconds, or could not be (`None`).
+    fn denoised(&self, _jobs: usize, _nanoseconds: Option<u64>) {}
 }
 
 /// Stores a picture as the running node's result: on its board, with its metadata.
