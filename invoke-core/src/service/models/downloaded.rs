@@ -87,8 +87,9 @@ impl Models {
         if let Some(path) = kept(cache, models, source)? {
             return Ok(Some(path));
         }
+        let lock = self.installer.lock_of(source);
         let _turn = loop {
-            match self.installer.fetching.try_lock_for(ASKED_EVERY) {
+            match lock.try_lock_for(ASKED_EVERY) {
                 Some(turn) => break turn,
                 None if (watch.goes_on)() => {}
                 None => return Ok(None),

@@ -2,7 +2,12 @@
 //!
 //! Files are fetched by a few threads, a job by one of them; models are installed by one thread, in the order in which their files were there.
 
-use std::{collections::HashSet, path::Path, sync::Arc, thread::JoinHandle};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{Arc, Weak},
+    thread::JoinHandle,
+};
 
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
@@ -28,8 +33,8 @@ pub struct Installer {
     pub(super) desk: Arc<Desk>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     forget: Mutex<Option<Forget>>,
-    /// Held while something is fetched that a node needs.
-    pub(super) fetching: Mutex<()>,
+    /// What is being fetched that nodes need, each with a lock that whoever fetches it holds.
+    fetching: Mutex<HashMap<String, Weak<Mutex<()>>>>,
     /// Held while a model is converted.
     pub(super) converting: Mutex<()>,
     /// Keys of models with which something is being done.
@@ -85,6 +90,18 @@ impl Installer {
             converting: Mutex::default(),
             claims: Mutex::default(),
         }
+    }
+
+    /// The lock under which a source that nodes need is fetched. Other sources have others: nobody waits for what they do not need.
+    pub(super) fn lock_of(&self, source: &str) -> Arc<Mutex<()>> {
+        let mut fetching = self.fetching.lock();
+        fetching.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = fetching.get(source).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::default();
+        fetching.insert(source.to_owned(), Arc::downgrade(&lock));
+        lock
     }
 
     /// Starts the threads.

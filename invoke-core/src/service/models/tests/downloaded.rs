@@ -82,6 +82,22 @@ fn who_asks_meanwhile_waits_for_the_same() {
 }
 
 #[test]
+fn nobody_waits_for_what_another_needs() {
+    let (kit, source) = serving(held());
+    kit.server.put("/other.pth", Page::of(bytes(1000)));
+    let other = kit.server.url("/other.pth");
+    let models = &kit.models;
+    thread::scope(|scope| {
+        let asker = scope.spawn(|| ask(models, &source, &|| true).0.unwrap());
+        kit.until(|| (!kit.server.asked("/detector.pth").is_empty()).then_some(()));
+        assert!(ask(models, &other, &|| true).0.unwrap().is_some());
+        assert!(!asker.is_finished());
+        kit.server.open();
+        assert!(asker.join().unwrap().is_some());
+    });
+}
+
+#[test]
 fn who_no_longer_waits_is_let_go_and_leaves_nothing_that_looks_whole() {
     let (kit, source) = serving(held());
     let canceled = AtomicBool::new(false);
