@@ -519,7 +519,7 @@ mod tests {
         assert_eq!(ids, (10..1010).collect::<Vec<_>>());
         book.waiting.lock().push(2);
         processor.wake();
-        while !processor.is_processing() {
+        while !processor.shared.state.lock().running.contains_key(&2) {
             std::thread::yield_now();
         }
         // Item 2 holds one device until it is canceled; the others go on.
