@@ -174,16 +174,13 @@ pub trait NodeCx: Sync {
     /// A model begins to load (`false`) or is loaded (`true`).
     fn model_loading(&self, key: &str, part: Option<&str>, done: bool);
 
-    /// A time for measuring, in nanoseconds from an arbitrary start.
-    fn monotonic_ns(&self) -> u64;
-
     /// The session's place among those that may denoise together; `None` if it runs alone.
     fn seat(&self) -> Option<&DenoiseSeat> {
         None
     }
 
-    /// So many jobs have been denoised together in so many nanoseconds, or could not be (`None`).
-    fn denoised(&self, _jobs: usize, _nanoseconds: Option<u64>) {}
+    /// So many jobs have been denoised together, or could not be.
+    fn denoised(&self, _jobs: usize, _could: bool) {}
 }
 
 /// Stores a picture as the running node's result: on its board, with its metadata.

@@ -129,10 +129,6 @@ impl NodeCx for TestCx {
     }
 
     fn model_loading(&self, _key: &str, _part: Option<&str>, _done: bool) {}
-
-    fn monotonic_ns(&self) -> u64 {
-        0
-    }
 }
 
 /// A workbench on the CPU.

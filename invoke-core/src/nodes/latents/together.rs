@@ -190,7 +190,7 @@ pub(super) fn denoise(cx: &dyn NodeCx, task: &Task<'_>, watcher: &dyn Watcher) -
             Ok(own) => Ok(own),
             Err(error) => {
                 tracing::warn!("{} jobs could not be run together and run one by one: {error}", others.len() + 1);
-                cx.denoised(others.len() + 1, None);
+                cx.denoised(others.len() + 1, false);
                 drop(others);
                 alone(cx, task, watcher)
             }
@@ -233,10 +233,9 @@ fn lead(cx: &dyn NodeCx, task: &Task<'_>, others: &[Brought], watcher: &dyn Watc
 }
 
 fn run(cx: &dyn NodeCx, task: &Task<'_>, jobs: &[Job<'_>]) -> Result<Vec<Outcome>, NodeError> {
-    let began = cx.monotonic_ns();
     let outcomes = sampling::denoise(&task.denoiser, &task.plan, jobs)?;
     if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done(_))) {
-        cx.denoised(jobs.len(), Some(cx.monotonic_ns().saturating_sub(began)));
+        cx.denoised(jobs.len(), true);
     }
     Ok(outcomes)
 }
