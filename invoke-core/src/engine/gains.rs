@@ -1,7 +1,7 @@
-//! What a device gains by denoising several pictures at a time.
+//! What a device gains by running several sessions at a time that denoise as one batch.
 //!
 //! Some devices do two pictures in hardly more time than one, others in twice the time, and it depends on the model and the size. So nothing is assumed:
-//! a picture alone is timed, then pairs are tried; while a doubling pays, the next is tried.
+//! a session alone is timed, then pairs are tried; while a doubling pays, the next is tried.
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,11 @@
 //! Claiming items: whose turn it is, and who goes along.
 
-use super::{announce, change::Aftermath, runs::Runs, sessions};
+use super::{
+    announce,
+    change::Aftermath,
+    runs::Runs,
+    sessions::{self, Prepared},
+};
 use crate::{
     authz::Actor,
     config::QueueMode,
@@ -69,20 +74,21 @@ impl Runs {
                 return Ok(None);
             };
             let item = repo::reload(tx, item_id)?;
-            let alike = match sessions::prepare(&queue.registry, &queue.shared.env, tx, &item) {
-                Ok(prepared) => prepared.likeness.as_ref() == Some(likeness),
-                Err(_) => false,
-            };
             // What cannot run is dealt with when its own turn comes.
-            if !alike || self.owner_of(tx, &item).is_none() {
+            let prepared = match sessions::prepare(&queue.registry, &queue.shared.env, tx, &item) {
+                Ok(prepared) if prepared.likeness.as_ref() == Some(likeness) => prepared,
+                _ => return Ok(None),
+            };
+            if self.owner_of(tx, &item).is_none() {
                 return Ok(None);
             }
-            self.begin(tx, aftermath, asking.device, item_id, pick, now)
+            let begun = self.begin(tx, aftermath, asking.device, item_id, pick, now)?;
+            Ok(begun.map(|begun| (begun, prepared)))
         })?;
-        match claimed {
-            Some((item, Some(owner))) => self.prepared(item, owner, asking.device),
-            _ => Ok(None),
-        }
+        Ok(match claimed {
+            Some(((item, Some(owner)), prepared)) => Some(self.work(item, owner, asking.device, prepared)),
+            _ => None,
+        })
     }
 
     /// Whose turn it is, and which item.
@@ -146,14 +152,17 @@ impl Runs {
         let queue = &self.queue;
         let shared = &queue.shared;
         let read = shared.db.read(|tx| sessions::prepare(&queue.registry, &shared.env, tx, &item));
-        let prepared = match read {
-            Ok(prepared) => prepared,
+        match read {
+            Ok(prepared) => Ok(Some(self.work(item, owner, device, prepared))),
             Err(error) => {
                 let failure = Failure::bare("ValueError", error.to_string());
                 queue.end_run(item.item_id, &Ending::Failed(failure), None)?;
-                return Ok(None);
+                Ok(None)
             }
-        };
+        }
+    }
+
+    fn work(&self, item: QueueItem, owner: Actor, device: &Device, prepared: Prepared) -> Work {
         let job = Job {
             item_id: item.item_id,
             session_id: item.session_id.clone(),
@@ -163,6 +172,6 @@ impl Runs {
             cancel: CancelFlag::default(),
         };
         let host = self.host(item, owner, device, prepared.workflow);
-        Ok(Some(Work { job, host }))
+        Work { job, host }
     }
 }
