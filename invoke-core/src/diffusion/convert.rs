@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 use super::{
     error::{ModelError, Result, short},
     known::Base,
-    open::{base_of, text_json, unet_json},
+    open::{base_of, open_checkpoint, text_json, unet_json},
     unet::UNetConfig,
     vae::VaeConfig,
-    weights::{Checkpoint, Source, TextPart, open_weights},
+    weights::{Source, TextPart},
 };
 
 /// Names of the tokenizers' folders that a checkpoint of a base needs.
@@ -37,7 +37,7 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError {
 /// # Errors
 /// A checkpoint of no known base, or one that lacks a part.
 pub fn convert_checkpoint(file: &Path, prediction: &str, folder: &Path) -> Result<Base> {
-    let checkpoint = Checkpoint::new(open_weights(file)?);
+    let checkpoint = open_checkpoint(file)?;
     let base = base_of(&checkpoint, file)?;
     let channels = checkpoint.latent_channels().unwrap_or(4);
 

@@ -26,4 +26,7 @@ pub use convert::{convert_checkpoint, tokenizers_of};
 pub(crate) use error::read_json;
 pub use error::{ModelError, Result};
 pub use known::Base;
-pub use open::{Opened, open_control_net, open_scheduler, open_text_encoder, open_tokenizer, open_unet, open_vae};
+pub use open::{
+    Opened, has_text_encoder, has_vae, open_checkpoint, open_control_net, open_scheduler, open_text_encoder, open_tokenizer, open_unet,
+    open_vae,
+};

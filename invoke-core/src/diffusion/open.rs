@@ -22,15 +22,35 @@ pub fn open_unet(path: &Path) -> Result<Opened<UNetConfig>> {
     if path.is_dir() {
         return Ok((UNetConfig::read(&path.join("config.json"))?, open_weights(path)?));
     }
+    let checkpoint = open_checkpoint(path)?;
+    let config = UNetConfig::parse(&unet_json(&checkpoint, path)?.to_string())?;
+    let source = checkpoint.unet(&config)?;
+    Ok((config, source))
+}
+
+/// The models inside a single file.
+pub fn open_checkpoint(path: &Path) -> Result<Checkpoint> {
     let mut source = open_weights(path)?;
     if source.info("input_blocks.0.0.weight").is_some() {
         // A file that holds the denoiser alone, as those with few bits an element do, may leave out what tells it apart.
         source = Arc::new(Renamed::new(source, |name| vec![(format!("{DENOISER}{name}"), Change::None)]));
     }
-    let checkpoint = Checkpoint::new(source);
-    let config = UNetConfig::parse(&unet_json(&checkpoint, path)?.to_string())?;
-    let source = checkpoint.unet(&config)?;
-    Ok((config, source))
+    Ok(Checkpoint::new(source))
+}
+
+/// Whether the model in `path` has a text encoder of its own; a file may hold the denoiser alone.
+pub fn has_text_encoder(path: &Path, part: TextPart) -> Result<bool> {
+    Ok(path.is_dir() || open_checkpoint(path)?.has_text(part))
+}
+
+/// Whether the model in `path` has an autoencoder of its own.
+pub fn has_vae(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return Ok(true);
+    }
+    let source = open_weights(path)?;
+    let is_vae = diffusers_widths(&*source, "decoder.up_blocks", "resnets.0.conv1.weight").is_some();
+    Ok(is_vae || !Checkpoint::new(source).vae_widths().is_empty())
 }
 
 /// The config of a checkpoint's denoiser, in diffusers' form.
@@ -69,7 +89,7 @@ pub fn open_text_encoder(path: &Path, part: TextPart) -> Result<Opened<ClipConfi
     if path.is_dir() {
         return Ok((ClipConfig::read(&path.join("config.json"))?, open_weights(path)?));
     }
-    let checkpoint = Checkpoint::new(open_weights(path)?);
+    let checkpoint = open_checkpoint(path)?;
     let base = base_of(&checkpoint, path)?;
     let source = checkpoint.text(part)?;
     let config = text_json(base, &*source, part, path)?;
@@ -94,7 +114,7 @@ pub fn open_tokenizer(path: &Path, part: TextPart) -> Result<Tokenizer> {
     if path.is_dir() {
         return Tokenizer::open(path);
     }
-    let base = base_of(&Checkpoint::new(open_weights(path)?), path)?;
+    let base = base_of(&open_checkpoint(path)?, path)?;
     Tokenizer::clip(base.pads_with_zero(part))
 }
 
@@ -103,7 +123,7 @@ pub fn open_scheduler(path: &Path) -> Result<serde_json::Map<String, Value>> {
     let config = if path.is_dir() {
         super::error::read_json(&path.join("scheduler").join("scheduler_config.json"))?
     } else {
-        base_of(&Checkpoint::new(open_weights(path)?), path)?.scheduler()
+        base_of(&open_checkpoint(path)?, path)?.scheduler()
     };
     match config {
         Value::Object(config) => Ok(config),

@@ -5,6 +5,7 @@
 
 mod cache;
 pub mod classes;
+pub(crate) mod gguf_header;
 mod hash;
 mod probe;
 mod record;

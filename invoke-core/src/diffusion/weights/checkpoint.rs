@@ -24,6 +24,24 @@ pub enum TextPart {
     Second,
 }
 
+impl TextPart {
+    /// What begins its tensors' names where they are named as transformers names them.
+    const fn hugging(self) -> &'static [&'static str] {
+        match self {
+            Self::First => &["cond_stage_model.transformer.", "conditioner.embedders.0.transformer."],
+            Self::Second => &[],
+        }
+    }
+
+    /// The same as OpenCLIP names them.
+    const fn open(self) -> &'static [&'static str] {
+        match self {
+            Self::First => &["cond_stage_model.model."],
+            Self::Second => &["conditioner.embedders.1.model.", "conditioner.embedders.0.model."],
+        }
+    }
+}
+
 impl Checkpoint {
     /// Wraps an opened file.
     pub fn new(source: Arc<dyn Source>) -> Self {
@@ -52,24 +70,26 @@ impl Checkpoint {
 
     /// A text encoder's weights under transformers' names.
     pub fn text(&self, part: TextPart) -> Result<Arc<dyn Source>> {
-        let names = self.source.names();
-        let has = |prefix: &str| names.iter().any(|n| n.starts_with(prefix));
-        let hugging: &[&str] = match part {
-            TextPart::First => &["cond_stage_model.transformer.", "conditioner.embedders.0.transformer."],
-            TextPart::Second => &[],
-        };
-        let open: &[&str] = match part {
-            TextPart::First => &["cond_stage_model.model."],
-            TextPart::Second => &["conditioner.embedders.1.model.", "conditioner.embedders.0.model."],
-        };
-        if let Some(prefix) = hugging.iter().find(|p| has(p)) {
+        if let Some(prefix) = self.first_prefix(part.hugging()) {
             return self.renamed("text encoder", |name| {
                 let inner = name.strip_prefix(prefix)?;
                 (!inner.ends_with("position_ids")).then(|| vec![(inner.to_owned(), Change::None)])
             });
         }
-        let prefix = open.iter().find(|p| has(p)).copied().unwrap_or("cond_stage_model.model.");
+        let prefix = self.first_prefix(part.open()).unwrap_or("cond_stage_model.model.");
         self.renamed("text encoder", |name| Some(open_clip_names(name.strip_prefix(prefix)?)))
+    }
+
+    /// Whether there is such a text encoder.
+    pub fn has_text(&self, part: TextPart) -> bool {
+        self.first_prefix(part.hugging()).or(self.first_prefix(part.open())).is_some()
+    }
+
+    /// The first of these prefixes that some tensor's name has.
+    fn first_prefix(&self, prefixes: &'static [&'static str]) -> Option<&'static str> {
+        let names = self.source.names();
+        let has = |prefix: &&&str| names.iter().any(|n| n.starts_with(**prefix));
+        prefixes.iter().find(has).copied()
     }
 
     /// A ControlNet's weights under diffusers' names; `config` is the ControlNet's.

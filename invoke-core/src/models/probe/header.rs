@@ -1,4 +1,4 @@
-//! Names and shapes of a file's tensors: of safetensors, and of what torch saves.
+//! Names and shapes of a file's tensors: of safetensors, GGUF, and of what torch saves.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,10 @@ use std::{
 use serde::Deserialize;
 
 use super::ProbeError;
-use crate::models::torch_file::{TorchFile, TorchFileError, is_torch_file};
+use crate::models::{
+    gguf_header,
+    torch_file::{TorchFile, TorchFileError, is_torch_file},
+};
 
 /// Largest header that is read: a million tensors would fit.
 const MOST_HEADER_BYTES: u64 = 100 << 20;
@@ -36,7 +39,12 @@ impl Header {
         let shown = || path.display().to_string();
         let torch = is_torch_file(path).map_err(|source| ProbeError::Unreadable { path: shown(), source })?;
         if !torch {
-            return Self::read_safetensors(path);
+            let is_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+            return if is_gguf {
+                Self::read_gguf(path)
+            } else {
+                Self::read_safetensors(path)
+            };
         }
         let file = TorchFile::open(path).map_err(|error| match error {
             TorchFileError::Io(source) => ProbeError::Unreadable { path: shown(), source },
@@ -45,6 +53,18 @@ impl Header {
         let shapes = file.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
         Ok(Self {
             shapes: shapes.collect(),
+            ..Self::default()
+        })
+    }
+
+    fn read_gguf(path: &Path) -> Result<Self, ProbeError> {
+        let shown = || path.display().to_string();
+        let tensors = File::open(path)
+            .and_then(|file| gguf_header::read(&file))
+            .map_err(|source| ProbeError::Unreadable { path: shown(), source })?
+            .map_err(|reason| ProbeError::Broken { path: shown(), reason })?;
+        Ok(Self {
+            shapes: tensors.into_iter().map(|(name, tensor)| (name, tensor.shape)).collect(),
             ..Self::default()
         })
     }

@@ -114,7 +114,7 @@ pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
     }
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     match extension.as_str() {
-        "safetensors" => {}
+        "safetensors" | "gguf" => {}
         "ckpt" | "pt" | "pth" | "bin" => {
             // Other pickles are programs.
             let saved_by_torch = is_torch_file(path).map_err(|source| ProbeError::Unreadable {
@@ -130,7 +130,7 @@ pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
                 });
             }
         }
-        "gguf" | "onnx" => return Err(ProbeError::Unknown(shown)),
+        "onnx" => return Err(ProbeError::Unknown(shown)),
         _ => {
             let reason = "its name ends with none of .safetensors .gguf .onnx .ckpt .pt .pth .bin";
             return Err(ProbeError::NoModel { path: shown, reason });

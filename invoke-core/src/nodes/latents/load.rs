@@ -8,10 +8,12 @@ use std::{
 use candle_core::DType;
 use serde_json::Value;
 
+use super::borrow::holder;
 use crate::{
     diffusion::{
         Base, Opened,
         control::{ClipVisionModel, ControlNet, IpAdapter, T2iAdapter},
+        has_text_encoder, has_vae,
         lora::{Lora, Part, patch},
         open_control_net, open_scheduler, open_text_encoder, open_tokenizer, open_unet, open_vae,
         preview::LatentRgb,
@@ -152,17 +154,17 @@ pub(super) fn unet(cx: &dyn NodeCx, field: &UNetField) -> Result<Arc<UNet>, Node
 /// A text encoder, with its LoRAs. Small, and its rounding shows: it computes in full precision on every device.
 pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<TextEncoder>, NodeError> {
     let bench = cx.workbench();
-    let found = installed(cx, &field.text_encoder)?;
     let is_second = field.text_encoder.submodel_type.as_deref() == Some("text_encoder_2");
     let (part, tokens, patched_part, text_part) = if is_second {
         ("text_encoder_2", "tokenizer_2", Part::SecondText, TextPart::Second)
     } else {
         ("text_encoder", "tokenizer", Part::Text, TextPart::First)
     };
+    let (model, found) = holder(cx, &field.text_encoder, part, |path| has_text_encoder(path, text_part))?;
     let place = place_of(&found, part);
     cached(
         cx,
-        (&field.text_encoder, part, variant_of(DType::F32, &field.loras)),
+        (&model, part, variant_of(DType::F32, &field.loras)),
         weight_of(DType::F32),
         || Ok(open_text_encoder(&place, text_part)?),
         |(config, source)| {
@@ -178,12 +180,12 @@ pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<Tex
 /// The picture encoder and decoder. It computes in full precision: half of it overflows for SDXL's.
 pub(super) fn vae(cx: &dyn NodeCx, field: &VAEField) -> Result<Arc<Vae>, NodeError> {
     let bench = cx.workbench();
-    let found = installed(cx, &field.vae)?;
+    let (model, found) = holder(cx, &field.vae, "vae", has_vae)?;
     let place = place_of(&found, "vae");
     let base = found.record["base"].as_str().and_then(Base::of_name);
     cached(
         cx,
-        (&field.vae, "vae", variant_of(DType::F32, &[])),
+        (&model, "vae", variant_of(DType::F32, &[])),
         weight_of(DType::F32),
         || Ok(open_vae(&place, base)?),
         |(config, source)| {

@@ -1,6 +1,7 @@
 //! Prompts, noise, denoising and pictures for the Stable Diffusion families.
 
 mod adapters;
+mod borrow;
 mod codec;
 mod compel;
 mod control;

@@ -184,6 +184,88 @@ fn a_vae_may_be_a_single_file_of_its_own() {
     assert_eq!(images[0].1.as_bytes(), images[1].1.as_bytes());
 }
 
+/// Writes the denoiser of a checkpoint as a GGUF file, as programs for such files do: bare names, convolutions with two axes and their shape beside
+/// them, in halves.
+fn gguf(kind: &str, path: &Path) {
+    let prefix = "model.diffusion_model.";
+    let whole = path.with_extension("safetensors");
+    write(kind, &whole, |name| name.starts_with(prefix));
+    let source = SafetensorsFile::open(&whole).unwrap();
+    let names = source.names();
+    let text = |out: &mut Vec<u8>, text: &str| {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text.as_bytes());
+    };
+    let (mut shapes, mut tensors, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    for name in &names {
+        let (tensor, bare) = (source.read(name).unwrap(), name.strip_prefix(prefix).unwrap());
+        let mut shape = tensor.dims().to_vec();
+        if shape.len() == 4 {
+            text(&mut shapes, &format!("comfy.gguf.orig_shape.{bare}"));
+            shapes.extend(9u32.to_le_bytes());
+            shapes.extend(5u32.to_le_bytes());
+            shapes.extend(4u64.to_le_bytes());
+            shape.iter().for_each(|axis| shapes.extend((*axis as u32).to_le_bytes()));
+            shape = vec![tensor.elem_count() / shape[0], shape[0]];
+        }
+        text(&mut tensors, bare);
+        tensors.extend((shape.len() as u32).to_le_bytes());
+        shape.iter().rev().for_each(|axis| tensors.extend((*axis as u64).to_le_bytes()));
+        tensors.extend(1u32.to_le_bytes());
+        tensors.extend((data.len() as u64).to_le_bytes());
+        let values = tensor.flatten_all().unwrap().to_vec1::<half::f16>().unwrap();
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    let convolutions = shapes.windows(4).filter(|four| four == b"comf").count() as u64;
+    let mut out = b"GGUF".to_vec();
+    out.extend(3u32.to_le_bytes());
+    out.extend((names.len() as u64).to_le_bytes());
+    out.extend((convolutions).to_le_bytes());
+    out.extend(shapes);
+    out.extend(tensors);
+    out.resize(out.len().next_multiple_of(32), 0);
+    out.extend(data);
+    std::fs::write(path, out).unwrap();
+}
+
+#[test]
+fn a_denoiser_of_its_own_borrows_the_rest_from_another_model_of_its_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let run = Run {
+        base: "sd-1",
+        prompts: ["a (photo)1.2 of a cat, by the sea", "blurry"],
+        seed: 5,
+        size: (64, 128),
+        denoise: json!({"steps": 4, "cfg_scale": 4.0, "scheduler": "ddim"}),
+    };
+    let whole = path("whole.safetensors");
+    write("sd-1", &whole, |_| true);
+    let file = path("m.gguf");
+    gguf("sd-1", &file);
+    let found = crate::models::identify(&file).unwrap();
+    assert_eq!(
+        (&found.class["base"], &found.class["type"], &found.class["variant"]),
+        (&json!("sd-1"), &json!("main"), &json!("normal"))
+    );
+    let record = model("m", "sd-1", "main");
+    // The one of another shape comes first by name and does not fit.
+    let other = path("other");
+    std::fs::create_dir(&other).unwrap();
+    let alone = with_models(vec![(record.clone(), file.clone())]);
+    let told = picture(&alone, &run).unwrap_err().to_string();
+    assert!(told.contains("m holds no text encoder") && told.contains("sd-1"), "{told}");
+    let cx = with_models(vec![
+        (record, file),
+        (model("a", "sd-1", "main"), other),
+        (model("whole", "sd-1", "main"), whole),
+    ]);
+    let (latents, _) = picture(&cx, &run).unwrap();
+    let error = Recorded::open("checkpoints").error("sd-1 latents", &latents);
+    assert!(error < 1e-3, "{error}");
+}
+
 #[test]
 fn what_cannot_be_read_says_why() {
     let folder = tempfile::tempdir().unwrap();
@@ -204,7 +286,7 @@ fn what_cannot_be_read_says_why() {
     assert!(told.contains("m.ckpt"), "{told}");
     let bare = folder.path().join("bare.safetensors");
     write("inpaint", &bare, |_| true);
-    assert!(fails(bare).contains("it holds no text encoder"));
+    assert!(fails(bare).contains("m holds no text encoder"));
     let cut = folder.path().join("cut.safetensors");
     std::fs::write(&cut, [9; 20]).unwrap();
     assert!(fails(cut).contains("its header claims"));
