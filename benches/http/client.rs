@@ -124,7 +124,8 @@ fn content_length(head: &[u8]) -> usize {
         .map_or(0, |value| value.trim().parse().expect("a length"))
 }
 
-/// Puts all loads on a server at once for so long; the figures of each. A short while before that is not counted.
+/// Puts all loads on a server at once for so long, and on until each connection has got one answer at least; the figures of each. A short while before
+/// that is not counted.
 pub(crate) fn measure(address: SocketAddr, loads: &[Load], time: Duration) -> Vec<Figures> {
     const WARM_UP: Duration = Duration::from_millis(500);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -144,9 +145,11 @@ pub(crate) fn measure(address: SocketAddr, loads: &[Load], time: Duration) -> Ve
             .collect();
         let mut figures = Vec::new();
         for clients in running {
-            let mut times = Vec::new();
+            let (mut times, mut ended) = (Vec::new(), end);
             for client in clients {
-                times.extend(client.await.expect("a client that does not panic"));
+                let (of_one, last) = client.await.expect("a client that does not panic");
+                times.extend(of_one);
+                ended = ended.max(last);
             }
             times.sort_unstable();
             let at = |part: f64| {
@@ -155,7 +158,7 @@ pub(crate) fn measure(address: SocketAddr, loads: &[Load], time: Duration) -> Ve
                     .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
             };
             figures.push(Figures {
-                per_second: times.len() as f64 / time.as_secs_f64(),
+                per_second: times.len() as f64 / ended.saturating_sub(begun).as_secs_f64(),
                 median_ms: at(0.5),
                 p99_ms: at(0.99),
             });
@@ -164,20 +167,21 @@ pub(crate) fn measure(address: SocketAddr, loads: &[Load], time: Duration) -> Ve
     })
 }
 
-/// The time of each answer that came in the span.
-async fn client(address: SocketAddr, request: Arc<[u8]>, begun: Duration, end: Duration) -> Vec<Duration> {
+/// The time of each answer that came in the span, or of the first one after it if none did, and when the last one came.
+async fn client(address: SocketAddr, request: Arc<[u8]>, begun: Duration, end: Duration) -> (Vec<Duration>, Duration) {
     let mut connection = Connection::open(address).await.expect("the server accepts");
-    let mut times = Vec::new();
+    let (mut times, mut last) = (Vec::new(), begun);
     loop {
         let asked = now();
-        if asked >= end {
-            return times;
+        if asked >= end && !times.is_empty() {
+            return (times, last);
         }
         let (status, body) = connection.ask(&request).await.expect("the server answers");
         assert!(status == 200, "{status}: {}", String::from_utf8_lossy(body));
         let answered = now();
-        if answered >= begun && answered <= end {
+        if answered >= begun && (answered <= end || times.is_empty()) {
             times.push(answered.saturating_sub(asked));
+            last = answered;
         }
     }
 }
