@@ -4,7 +4,7 @@ use super::{Actor, Standing};
 use crate::domain::UserId;
 
 /// The rows that an actor's lists and counts cover. Every list takes one, and it becomes a condition in the query.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// All rows.
     All,

@@ -18,6 +18,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/004_gallery.sql"),
     include_str!("migrations/005_batches.sql"),
     include_str!("migrations/006_images.sql"),
+    include_str!("migrations/007_gallery_changes.sql"),
+    include_str!("migrations/008_keys_and_audit.sql"),
 ];
 
 /// The last of InvokeAI's own migrations that this program knows.
@@ -282,6 +284,53 @@ mod tests {
             .query_row(&format!("EXPLAIN QUERY PLAN {list}"), [], |row| row.get(3))
             .unwrap();
         assert!(plan.contains("COVERING INDEX idx_gallery_loose"), "{plan}");
+    }
+
+    #[test]
+    fn changes_of_an_older_gallery_are_counted_after_the_upgrade() {
+        let mut connection = at_version(6);
+        let put = "INSERT INTO images (image_name, image_origin, image_category, width, height, user_id) VALUES";
+        connection
+            .execute_batch(&format!("{put} ('old.png', 'internal', 'general', 8, 8, 'u')"))
+            .unwrap();
+        run(&mut connection, None, NOW).unwrap();
+        connection
+            .execute_batch(&format!(
+                "{put} ('new.png', 'internal', 'general', 8, 8, 'u');
+                 UPDATE images SET starred = 1 WHERE image_name = 'old.png';
+                 UPDATE images SET starred = 1, width = 9 WHERE image_name = 'old.png';
+                 UPDATE images SET user_id = 'v' WHERE image_name = 'old.png';
+                 DELETE FROM images WHERE image_name = 'old.png'"
+            ))
+            .unwrap();
+        let mut statement = connection
+            .prepare("SELECT user_id || ' ' || n FROM gallery_changes ORDER BY 1")
+            .unwrap();
+        let counts: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        // A change of one row may count twice; it only has to count.
+        assert_eq!(counts, [" 4", "u 4", "v 2"]);
+    }
+
+    #[test]
+    fn an_older_queue_and_record_go_on_after_the_upgrade() {
+        let mut connection = at_version(7);
+        connection
+            .execute_batch(
+                "INSERT INTO queue_batches (batch_row, last_item, batch_id, queue_id, user_id, priority, created_at, cost, models) VALUES (1, 1, 'b', 'q', 'u', 0, 't', 1, '[]');
+                 INSERT INTO audit_log (at, actor_id, door, act) VALUES ('t', 'u', 'server', 'user.deleted'), ('t', 'u', 'server', 'login.refused')",
+            )
+            .unwrap();
+        run(&mut connection, None, NOW).unwrap();
+        let by_key: bool = connection
+            .query_row("SELECT by_key FROM queue_batches", [], |row| row.get(0))
+            .unwrap();
+        assert!(!by_key);
+        assert!(connection.execute("DELETE FROM audit_log", []).is_err());
+        assert!(connection.execute("UPDATE audit_log SET act = 'login'", []).is_err());
+        assert_eq!(
+            connection.execute("DELETE FROM audit_log WHERE act = 'login.refused'", []).unwrap(),
+            1
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Pages of lists.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeSeq};
 
 /// A window into a list, by offset.
@@ -16,7 +18,7 @@ pub struct OffsetPage<T> {
 }
 
 /// Direction of an ordering.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 pub enum Direction {
     /// Smallest first.
     #[serde(rename = "ASC")]
@@ -46,8 +48,13 @@ impl Direction {
 }
 
 /// Many names in one piece of memory: hundreds of thousands of them are made, counted and written out without one allocation each.
+///
+/// A copy shares that memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NameList {
+pub struct NameList(Arc<Names>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Names {
     text: String,
     ends: Vec<usize>,
 }
@@ -55,24 +62,31 @@ pub struct NameList {
 impl NameList {
     /// Adds a name.
     pub fn push(&mut self, name: &str) {
-        self.text.push_str(name);
-        self.ends.push(self.text.len());
+        let names = Arc::make_mut(&mut self.0);
+        names.text.push_str(name);
+        names.ends.push(names.text.len());
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.0.ends.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.0.ends.is_empty()
     }
 
     /// The names, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end])
+        let Names { text, ends } = &*self.0;
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts.zip(ends).map(|(start, &end)| &text[start..end])
+    }
+
+    /// Bytes that it takes, without what is kept free for more.
+    pub fn bytes(&self) -> usize {
+        self.0.text.len() + self.0.ends.len() * size_of::<usize>()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Which board's images a list covers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum OnBoard {
     /// Any.
     #[default]
@@ -30,7 +30,7 @@ pub enum OnBoard {
 }
 
 /// What a list of images covers, and its order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImageFilter {
     /// Made here or uploaded.
     pub origin: Option<ImageOrigin>,
@@ -315,6 +315,13 @@ pub fn names(tx: &ReadTx<'_>, scope: &Scope, filter: &ImageFilter) -> rusqlite::
     let starred = names.len();
     query.window(tx, &[false], filter.direction, 0, -1, |name| names.push(name))?;
     Ok((names, starred))
+}
+
+/// Counts all changes of what lists of this scope show; lists that were read at the same count are the same.
+pub fn changes(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<i64> {
+    tx.sql()
+        .prepare_cached("SELECT COALESCE((SELECT n FROM gallery_changes WHERE user_id = ?1), 0)")?
+        .query_row([scope.owner_parameter().unwrap_or_default()], |row| row.get(0))
 }
 
 /// How many images a list has.

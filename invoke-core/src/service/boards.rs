@@ -146,7 +146,7 @@ impl Boards {
                 Some(board) => authorize::<acts::ReadBoard, _>(actor, repo::rights(tx, board)?).map(|_| Scope::All)?,
                 None => Scope::of(actor),
             };
-            Ok(gallery::names(tx, &scope, &filter)?.0)
+            Ok(self.shared.names.names(tx, &scope, &filter)?.0)
         })
     }
 

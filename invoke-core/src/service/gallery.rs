@@ -88,7 +88,7 @@ impl Gallery {
 
     fn names(&self, actor: &Actor, filter: &ImageFilter) -> Result<(NameList, usize)> {
         let scope = list_scope(&self.shared, actor, filter)?;
-        Ok(self.shared.db.read(|tx| repo::names(tx, &scope, filter))?)
+        Ok(self.shared.db.read(|tx| self.shared.names.names(tx, &scope, filter))?)
     }
 
     /// All names of a list.

@@ -10,6 +10,7 @@ pub mod gallery;
 pub mod image_moves;
 pub mod images;
 pub mod models;
+mod name_lists;
 mod pictures;
 pub mod queue;
 pub mod recall;
@@ -50,6 +51,8 @@ pub struct Shared {
     pub authenticator: Arc<Authenticator>,
     /// Whether pictures' files are being moved.
     pub maintenance: image_moves::Maintenance,
+    /// Lists of pictures' names from before.
+    pub(crate) names: name_lists::NameLists,
 }
 
 impl Shared {
@@ -64,6 +67,7 @@ impl Shared {
             images,
             authenticator,
             maintenance: image_moves::Maintenance::default(),
+            names: name_lists::NameLists::default(),
         }
     }
 }

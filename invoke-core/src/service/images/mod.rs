@@ -185,7 +185,7 @@ impl Images {
     /// All names of a list of pictures.
     pub fn names(&self, actor: &Actor, filter: &ImageFilter) -> Result<ImageNames> {
         let scope = list_scope(&self.shared, actor, filter)?;
-        let (image_names, starred_count) = self.shared.db.read(|tx| gallery::names(tx, &scope, filter))?;
+        let (image_names, starred_count) = self.shared.db.read(|tx| self.shared.names.names(tx, &scope, filter))?;
         Ok(ImageNames {
             starred_count,
             total_count: image_names.len(),

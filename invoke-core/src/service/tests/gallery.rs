@@ -58,6 +58,77 @@ fn order(kit: &Kit, actor: &Actor, names: &[String], filter: &ImageFilter) -> Ve
     all
 }
 
+/// Whatever changes a list, the next one is as if none had been read before.
+#[test]
+fn a_list_read_again_shows_what_changed_meanwhile() {
+    let (kit, names, board) = filled();
+    let filters = [
+        ImageFilter::default(),
+        ImageFilter {
+            starred_first: false,
+            categories: vec![General],
+            ..ImageFilter::default()
+        },
+        ImageFilter {
+            board: OnBoard::None,
+            ..ImageFilter::default()
+        },
+        ImageFilter {
+            board: OnBoard::Board(board.clone()),
+            is_intermediate: Some(false),
+            ..ImageFilter::default()
+        },
+        ImageFilter {
+            search_term: Some("fox".into()),
+            ..ImageFilter::default()
+        },
+    ];
+    let admin = Actor::local_operator();
+    let look = || {
+        let mut seen = Vec::new();
+        for actor in [&kit.alice, &kit.bob, &admin] {
+            for filter in &filters {
+                let Ok(kept) = kit.gallery.item_names(actor, filter) else {
+                    continue;
+                };
+                let scope = crate::service::images::list_scope(&kit.shared, actor, filter).unwrap();
+                let (read, starred) = kit.shared.db.read(|tx| crate::repo::gallery::names(tx, &scope, filter)).unwrap();
+                assert_eq!((&kept.item_names, kept.starred_count), (&read, starred), "{filter:?}");
+                assert_eq!(kit.images.names(actor, filter).unwrap().image_names, read);
+                seen.push((read, starred));
+            }
+        }
+        seen
+    };
+    let sql = |text: &str, name: &str| {
+        let changed: rusqlite::Result<usize> = kit.shared.db.write(|tx| tx.sql().execute(text, [name]));
+        assert!(changed.is_ok(), "{changed:?}");
+    };
+    let mut before = look();
+    assert_eq!(look(), before);
+    let steps: [&dyn Fn(); 8] = [
+        &|| drop(kit.picture(&kit.alice, None)),
+        &|| drop(kit.images.star(&kit.alice, &names[2..3]).unwrap()),
+        &|| drop(kit.images.unstar(&kit.alice, &names[2..3]).unwrap()),
+        &|| {
+            sql(
+                "UPDATE images SET metadata = '{\"positive_prompt\": \"a fox\"}' WHERE image_name = ?1",
+                &names[2],
+            );
+        },
+        &|| sql("UPDATE images SET user_id = 'nobody' WHERE image_name = ?1", &names[4]),
+        &|| sql("UPDATE board_images SET board_id = board_id WHERE image_name = ?1 AND 0", &names[1]),
+        &|| sql("DELETE FROM boards WHERE board_id = ?1", board.as_str()),
+        &|| sql("DELETE FROM images WHERE image_name = ?1", &names[5]),
+    ];
+    for (at, step) in steps.iter().enumerate() {
+        step();
+        let after = look();
+        assert_eq!(after == before, at == 5, "step {at}");
+        before = after;
+    }
+}
+
 #[test]
 fn lists_are_ordered_by_mark_time_and_name() {
     let (kit, names, _) = filled();
