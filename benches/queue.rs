@@ -265,6 +265,7 @@ fn long_queue(finished: usize, waiting: usize) {
             queue_id: &queue_id,
             batch_id: &BatchId::new(env.uuid()),
             user_id: &user_id,
+            by_key: false,
             origin: Some("generate"),
             destination: Some("generate"),
             priority: 0,

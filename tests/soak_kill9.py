@@ -1,10 +1,11 @@
 """Kills a working server again and again, and looks at what it left.
 
-    soak_kill9.py --server target/debug/invoke-server [--kills 20] [--port 9294] [--seed 1]
+    soak_kill9.py --server target/debug/invoke-server [--kills 20] [--port 9294] [--seed 1] [--coalesce 4]
 
 Three users enqueue, cancel, retry, delete and prune without pause; the server is killed at random moments. After each start: every item is in exactly one
 state and only ever went the ways that lead there, the counts that are kept agree with counting, what was acknowledged is there, nothing completed twice, and
-every picture's record has its file and every file its record.
+every picture's record has its file and every file its record. With `--coalesce`, most items are pictures of the shipped model, so many of which denoise
+together.
 """
 import argparse, json, os, random, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time, urllib.error, urllib.request
 
@@ -19,7 +20,30 @@ def call(base, method, path, body=None, token=None):
         return json.loads(reply.read() or b"null")
 
 
-def graph(rng):
+def edge(source, field, to, target):
+    return {"source": {"node_id": source, "field": field}, "destination": {"node_id": to, "field": target}}
+
+
+def denoised(rng, model):
+    """A small picture from a prompt, alike in all that has to be equal for items to denoise together."""
+    nodes = {
+        "model": {"type": "main_model_loader", "model": {key: model[key] for key in ("key", "hash", "name", "base", "type")}},
+        "positive": {"type": "compel", "prompt": rng.choice(["a red circle", "a blue square on yellow"])},
+        "negative": {"type": "compel", "prompt": ""},
+        "noise": {"type": "noise", "seed": rng.randrange(1 << 30), "width": 64, "height": 64},
+        "denoise": {"type": "denoise_latents", "steps": 3, "cfg_scale": 5, "scheduler": "ddim"},
+        "picture": {"type": "l2i"},
+    }
+    edges = [edge("model", "clip", "positive", "clip"), edge("model", "clip", "negative", "clip"), edge("model", "unet", "denoise", "unet"),
+             edge("model", "vae", "picture", "vae"), edge("positive", "conditioning", "denoise", "positive_conditioning"),
+             edge("negative", "conditioning", "denoise", "negative_conditioning"), edge("noise", "noise", "denoise", "noise"),
+             edge("denoise", "latents", "picture", "latents")]
+    return {"id": "g", "nodes": {name: {"id": name, "use_cache": False, **node} for name, node in nodes.items()}, "edges": edges}
+
+
+def graph(rng, model):
+    if model and rng.random() < 0.8:
+        return denoised(rng, model)
     kind = rng.randrange(4)
     if kind == 0:
         return {"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2, "use_cache": False}}, "edges": []}
@@ -32,9 +56,9 @@ def graph(rng):
 class User(threading.Thread):
     """Works the queue as fast as it answers, and remembers what it was promised."""
 
-    def __init__(self, base, token, seed):
+    def __init__(self, base, token, seed, model):
         super().__init__(daemon=True)
-        self.base, self.token, self.rng = base, token, random.Random(seed)
+        self.base, self.token, self.rng, self.model = base, token, random.Random(seed), model
         self.promised, self.given_up, self.batches, self.stop = set(), set(), [], False
 
     def ask(self, method, path, body=None):
@@ -55,7 +79,7 @@ class User(threading.Thread):
         kind = self.rng.randrange(12)
         mine = list(self.promised)
         if kind < 6 or not mine:
-            batch = {"graph": graph(self.rng), "runs": self.rng.randrange(1, 6), "origin": "soak", "destination": self.rng.choice(["a", "b"])}
+            batch = {"graph": graph(self.rng, self.model), "runs": self.rng.randrange(1, 6), "origin": "soak", "destination": self.rng.choice(["a", "b"])}
             done = self.ask("POST", "enqueue_batch", {"batch": batch, "prepend": self.rng.random() < 0.2})
             self.promised.update(done["item_ids"])
             self.batches.append(done["batch"]["batch_id"])
@@ -83,10 +107,10 @@ class User(threading.Thread):
 
 
 class Server:
-    def __init__(self, program, root, port):
+    def __init__(self, program, root, port, *more):
         self.base = f"http://127.0.0.1:{port}"
         self.log = open(os.path.join(root, "log"), "ab")
-        self.process = subprocess.Popen([program, "--root", root, "--port", str(port)], stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([program, "--root", root, "--port", str(port), *more], stdout=self.log, stderr=self.log)
         end = time.monotonic() + 60
         while True:
             try:
@@ -180,12 +204,14 @@ def main():
     arguments.add_argument("--kills", type=int, default=20)
     arguments.add_argument("--port", type=int, default=9294)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--coalesce", type=int)
     options = arguments.parse_args()
+    more = ["--coalesce", str(options.coalesce)] if options.coalesce else []
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as root:
         with open(os.path.join(root, "invokeai.yaml"), "w") as settings:
             settings.write("schema_version: 4.0.3\nmultiuser: true\nmax_queue_size: 100000\nsession_queue_mode: fair\n")
-        server = Server(options.server, root, options.port)
+        server = Server(options.server, root, options.port, *more)
         admin = {"email": "root@example.com", "display_name": "Root", "password": PASSWORD}
         call(server.base, "POST", "/api/v1/auth/setup", admin)
         login = lambda email: call(server.base, "POST", "/api/v1/auth/login", {"email": email, "password": PASSWORD, "remember_me": True})["token"]
@@ -195,10 +221,12 @@ def main():
             account = {"email": f"{name}@example.com", "display_name": name, "password": PASSWORD, "is_admin": False}
             call(server.base, "POST", "/api/v1/auth/users", account, root_token)
             tokens.append(login(account["email"]))
+        models = call(server.base, "GET", "/api/v2/models/?model_type=main", None, root_token)["models"]
+        model = models[0] if options.coalesce else None
         promised = [set() for _ in tokens]
-        ended, cut_off = 0, 0
+        ended, cut_off, together = 0, 0, 0
         for number in range(1, options.kills + 1):
-            users = [User(server.base, token, rng.random()) for token in tokens]
+            users = [User(server.base, token, rng.random(), model) for token in tokens]
             for user, kept in zip(users, promised):
                 user.promised = kept
                 user.start()
@@ -209,7 +237,7 @@ def main():
             for user in users:
                 user.join()
             running = running_in_copy(root)
-            server = Server(options.server, root, options.port)
+            server = Server(options.server, root, options.port, *more)
             call(server.base, "PUT", "/api/v1/queue/default/processor/pause", None, root_token)
             still = 0
             while still < 3:
@@ -222,6 +250,7 @@ def main():
                 if status != "canceled":
                     faults.append(f"item {item} ran when the server was killed and is {status} now")
             cut_off += len(running)
+            together += len(running) > 1
             if faults:
                 sys.exit(f"after kill {number} (seed {options.seed}):\n  " + "\n  ".join(faults))
             ended = counts["completed"] + counts["failed"] + counts["canceled"]
@@ -230,7 +259,7 @@ def main():
                 promised = [set() for _ in tokens]
             call(server.base, "PUT", "/api/v1/queue/default/processor/resume", None, root_token)
         server.kill()
-        print(f"{options.kills} kills, {cut_off} of them while an item ran: {items} items ({ended} ended) and {pictures} pictures in order")
+        print(f"{options.kills} kills that cut off {cut_off} running items, {together} times several at once: {items} items ({ended} ended) and {pictures} pictures in order")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     authn::{Authenticator, OpenError as AuthenticatorError},
-    authz::{Actor, Scope},
+    authz::Actor,
     config::{Config, ConfigError, Environment, Flags},
     db::{Db, DbError},
     domain::{Error, ImageName, QueueId},
@@ -194,9 +194,7 @@ impl Core {
             shared: Arc::clone(&shared),
             registry: Arc::clone(&registry),
         };
-        let style_presets = StylePresets {
-            shared: Arc::clone(&shared),
-        };
+        let style_presets = StylePresets::new(Arc::clone(&shared));
         let system_prompts = SystemPrompts {
             shared: Arc::clone(&shared),
         };
@@ -382,17 +380,14 @@ fn prepare(shared: &Shared, queue: &Queue) -> Result<(), OpenError> {
 
 /// Asks the running items of an account to end at once when it loses its access.
 fn end_jobs_of_lost_accounts(shared: &Arc<Shared>, processor: &Arc<Processor>) -> Subscription {
-    let (db, processor) = (Arc::clone(&shared.db), Arc::clone(processor));
+    let processor = Arc::clone(processor);
     shared.bus.subscribe(move |published| {
         let Event::UserAccessChanged(change) = &*published.event else {
             return;
         };
-        if change.access.is_active {
-            return;
-        }
-        match db.read(|tx| queue_repo::owned_in_progress(tx, &Scope::Own(change.user_id.clone()))) {
-            Ok(items) => items.into_iter().for_each(|item| processor.cancel(item)),
-            Err(error) => tracing::error!("running items of an account could not be ended: {error}"),
+        // Whose job it was when it began counts: a deletion may have handed its record to somebody else by now.
+        if !change.access.is_active {
+            processor.cancel_of(&change.user_id);
         }
     })
 }

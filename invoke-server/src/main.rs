@@ -31,6 +31,9 @@ struct Arguments {
     /// Folder of a built web client, with an `index.html`.
     #[arg(long)]
     web_dir: Option<PathBuf>,
+    /// How many sessions that are alike denoise together, 1 to 4. As many as was measured to pay if this is not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=4))]
+    coalesce: Option<u8>,
     /// What is logged: debug, info, warning, error or critical.
     #[arg(long)]
     log_level: Option<String>,
@@ -68,6 +71,9 @@ fn run(arguments: Arguments) -> Result<(), String> {
     };
     let environment = Environment::of_process();
     let core = Core::open(&flags, &environment, Env::system(), Door::Server).map_err(|error| error.to_string())?;
+    for engine in core.engines() {
+        engine.gains().fix(arguments.coalesce.map(usize::from));
+    }
     let settings = core.config().settings();
     let log_level = logging::start(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

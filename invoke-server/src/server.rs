@@ -32,7 +32,7 @@ use crate::{
     multipart,
     openapi::Document,
     reply::{Content, Reply},
-    route::{Body, Route, Weight},
+    route::{Access, Body, Route, Weight},
     table::Table,
     tls::Tls,
     ui::Ui,
@@ -215,7 +215,10 @@ impl Server {
         }
         let pieces = body.map(|piece| piece.map(|mut buf| buf.copy_to_bytes(buf.remaining())));
         if !matches!(route.body, Body::Form(_)) {
-            return all(pieces, limit).await.map(RawBody::Bytes).map_err(refused);
+            return match tokio::time::timeout(10 * BODY_PATIENCE, all(pieces, limit)).await {
+                Ok(bytes) => bytes.map(RawBody::Bytes).map_err(refused),
+                Err(_) => Err(refused(too_slow())),
+            };
         }
         let (server, asker, declared) = (Arc::clone(self), Arc::clone(head), *route);
         let admitted = self
@@ -249,7 +252,9 @@ impl Server {
                 body: inputs.body,
                 parts: inputs.parts,
             };
-            (route.run)(&mut call)
+            let reply = (route.run)(&mut call)?;
+            self.record(route, &call, &reply);
+            Ok(reply)
         });
         let reply = handled.unwrap_or_else(|fault| {
             let fault = if route.access.is_account() { fault.with_challenge() } else { fault };
@@ -261,6 +266,25 @@ impl Server {
             reply
         };
         compress(reply, &head.headers, self.options.compression_level)
+    }
+}
+
+impl Server {
+    /// Writes down what an administrator has done. Accounts write down what is done to them themselves, by every door.
+    fn record(&self, route: &Route, call: &Call<'_>, reply: &Reply) {
+        if route.access != Access::Admin || !route.method.writes() || reply.status.as_u16() >= 400 {
+            return;
+        }
+        let act = format!("{}.{}", route.tag, route.name);
+        let subject: Vec<String> = call
+            .path
+            .values()
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .collect();
+        let subject = (!subject.is_empty()).then(|| subject.join("/"));
+        if let Err(error) = self.core.auth.record_act(&call.actor, &act, subject.as_deref(), None) {
+            tracing::error!("an act of administration could not be written down: {act}: {error}");
+        }
     }
 }
 

@@ -64,7 +64,7 @@ pub fn router(server: Arc<Server>) -> impl Filter<Extract = (Response,), Error =
 /// If the listener can accept no more connections at all.
 pub async fn serve(server: Arc<Server>, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let realtime = Realtime::new(&server);
-    let sweeping = tokio::spawn(Realtime::sweep(Arc::clone(&server)));
+    let sweeping = tokio::spawn(Realtime::sweep(Arc::clone(&server), realtime.hub()));
     let service = realtime.layer.layer(warp::service(router(Arc::clone(&server))));
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()

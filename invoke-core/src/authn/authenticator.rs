@@ -51,6 +51,8 @@ pub struct Session {
     pub user: Option<User>,
     /// The token that was shown; `None` in single-user mode and for API keys.
     pub claims: Option<Claims>,
+    /// The API key that was shown.
+    pub key_id: Option<String>,
 }
 
 /// Why nobody is let in.
@@ -123,6 +125,7 @@ impl Authenticator {
                 actor: Actor::single_user_administrator(),
                 user: None,
                 claims: None,
+                key_id: None,
             });
         }
         self.identify(presented, intent)
@@ -158,6 +161,7 @@ impl Authenticator {
             actor: Actor::from_account(&user),
             user: Some(user),
             claims: Some(claims),
+            key_id: None,
         })
     }
 
@@ -182,6 +186,21 @@ impl Authenticator {
             actor: Actor::from_api_key(&user),
             user: Some(user),
             claims: None,
+            key_id: Some(key.key_id),
+        })
+    }
+
+    /// Those among some keys, by their identifiers, that are no longer honoured.
+    pub fn ended_keys(&self, ids: Vec<String>) -> Result<Vec<String>> {
+        let now = self.env.now();
+        self.db.read(|tx| {
+            let mut ended = Vec::new();
+            for id in ids {
+                if !api_keys::is_honoured(tx, &id, now)? {
+                    ended.push(id);
+                }
+            }
+            Ok(ended)
         })
     }
 
@@ -196,13 +215,15 @@ impl Authenticator {
         }
     }
 
-    /// The owner of a job, with the rights of their account at this moment; `None` if the account is inactive or gone.
-    pub(crate) fn owner_of_job(&self, tx: &ReadTx<'_>, owner: &UserId) -> Result<Option<Actor>> {
+    /// The owner of a job, with the rights of their account at this moment, or with a key's if a key asked for it; `None` if the account is inactive
+    /// or gone.
+    pub(crate) fn owner_of_job(&self, tx: &ReadTx<'_>, owner: &UserId, by_key: bool) -> Result<Option<Actor>> {
         if !self.multiuser {
             return Ok(Some(Actor::single_user_administrator()));
         }
         let user = users::identity(tx, owner)?;
-        Ok(user.filter(|user| user.is_active).map(|user| Actor::from_account(&user)))
+        let actor = if by_key { Actor::from_api_key } else { Actor::from_account };
+        Ok(user.filter(|user| user.is_active).map(|user| actor(&user)))
     }
 
     /// A token for an account as it is now.

@@ -8,6 +8,7 @@ pub mod error;
 pub mod ids;
 pub mod image;
 pub mod library;
+pub mod limits;
 pub mod model_kind;
 pub mod page;
 pub mod queue_item;

@@ -98,6 +98,8 @@ pub struct QueueItem {
     pub queue_id: QueueId,
     /// Its owner.
     pub user_id: UserId,
+    /// Whether it was asked for with an API key, and runs with a key's rights.
+    pub by_key: bool,
     /// The owner's display name.
     pub user_display_name: Option<String>,
     /// The owner's e-mail.

@@ -111,6 +111,8 @@ pub enum NodeEvent {
         /// Its output.
         result: Value,
     },
+    /// The session was canceled while it still works for others; its node says no more.
+    Left,
     /// It failed; the session ends with it.
     Error {
         /// The node.

@@ -162,7 +162,9 @@ impl Engine for LocalEngine {
         let took = self.env.monotonic_ns().saturating_sub(began);
         let reports = reports.into_inner();
         let Some(likeness) = likeness else { return };
-        if reports.contains(&(count, false)) {
+        // Those that turned out to be of different settings denoised apart: for them company is all cost.
+        let fell_apart = reports.len() > 1 && reports.iter().map(|(jobs, _)| jobs).sum::<usize>() == count;
+        if reports.contains(&(count, false)) || fell_apart {
             self.gains.note(&likeness, count, None);
         } else if reports == [(count, true)] {
             self.gains.note(&likeness, count, Some(took));
@@ -452,6 +454,10 @@ impl NodeCx for Cx<'_> {
 
     fn seat(&self) -> Option<&DenoiseSeat> {
         Some(self.seat)
+    }
+
+    fn left(&self) {
+        self.host.event(NodeEvent::Left);
     }
 
     fn denoised(&self, jobs: usize, could: bool) {

@@ -112,7 +112,7 @@ pub fn telling(event: &Event, viewer: &Viewer) -> Telling {
         | Event::LlmTaskProgress { user_id, .. }
         | Event::LlmTaskComplete { user_id, .. }
         | Event::LlmTaskError { user_id, .. } => owner_or_admin(user_id),
-        Event::UserAccessChanged(_) => Telling::Nothing,
+        Event::UserAccessChanged(_) | Event::ApiKeyRevoked { .. } => Telling::Nothing,
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Published {
     pub event: Arc<Event>,
 }
 
-/// A listener. It is called on the publisher's thread, so it must only pass the event on, never wait.
+/// A listener. It is called on the publisher's thread, so it must only pass the event on, never wait, nor use the database: publishers may hold it.
 type Listener = Box<dyn Fn(&Published) + Send + Sync>;
 
 /// Where events are published.

@@ -390,6 +390,11 @@ pub enum Event {
     },
     /// An account's access changed.
     UserAccessChanged(UserAccessChanged),
+    /// An API key was revoked. Never leaves the server.
+    ApiKeyRevoked {
+        /// The key's identifier.
+        key_id: String,
+    },
 }
 
 impl Event {
@@ -433,7 +438,7 @@ impl Event {
             Self::LlmTaskProgress { .. } => "llm_task_progress",
             Self::LlmTaskComplete { .. } => "llm_task_complete",
             Self::LlmTaskError { .. } => "llm_task_error",
-            Self::UserAccessChanged(_) => return None,
+            Self::UserAccessChanged(_) | Self::ApiKeyRevoked { .. } => return None,
         })
     }
 
@@ -523,7 +528,7 @@ impl Event {
             } => extended(json!({"task_id": task_id, "user_id": user_id}), json!(progress)),
             Self::LlmTaskComplete { task_id, user_id } => json!({"task_id": task_id, "user_id": user_id}),
             Self::LlmTaskError { task_id, user_id, error } => json!({"task_id": task_id, "user_id": user_id, "error": error}),
-            Self::UserAccessChanged(_) => json!({}),
+            Self::UserAccessChanged(_) | Self::ApiKeyRevoked { .. } => json!({}),
         };
         match value {
             Value::Object(map) => map,

@@ -179,6 +179,9 @@ pub trait NodeCx: Sync {
         None
     }
 
+    /// The session was canceled, and its thread goes on working for others.
+    fn left(&self) {}
+
     /// So many jobs have been denoised together, or could not be.
     fn denoised(&self, _jobs: usize, _could: bool) {}
 }

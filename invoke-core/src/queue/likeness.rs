@@ -12,8 +12,8 @@ use crate::{
 
 /// Denoisers that take several jobs at a time.
 const DENOISERS: &[&str] = &["denoise_latents", "denoise_latents_meta"];
-/// Nodes that may come before them: those that take little beside them. Whoever shares a batch waits until all have come to it, and nobody is to wait
-/// for somebody's upscaler.
+/// Nodes that may run before them, which are all that do not need what they make: those that take little beside them. Whoever shares a batch waits until
+/// all have come to it, and nobody is to wait for somebody's upscaler.
 const LIGHT: &[&str] = &[
     "boolean",
     "clip_skip",
@@ -57,14 +57,14 @@ pub fn of(graph: &Graph, values: &[FieldValue]) -> Option<Likeness> {
     let known = Known::of(graph, values);
     let mut denoisers = graph.nodes.iter().filter(|(_, node)| node.meta.id.contains("denoise"));
     let (id, denoiser) = denoisers.next()?;
-    let light = |node: &String| graph.nodes.get(node).is_some_and(|node| LIGHT.contains(&node.meta.id));
+    let light = |node: &str| graph.nodes.get(node).is_some_and(|node| LIGHT.contains(&node.meta.id));
     let is_connected = |field: &str| graph.edges_into(id).any(|edge| edge.destination.field == field);
     let on_the_way_of = |field: Option<&str>| before(graph, id, field);
     if denoisers.next().is_some()
         || !DENOISERS.contains(&denoiser.meta.id)
         || ALONE.iter().any(|field| is_connected(field))
         || known.value(id, "hidiffusion") == Some(&Value::Bool(true))
-        || !on_the_way_of(None).iter().all(light)
+        || !beside(graph, id).all(light)
     {
         return None;
     }
@@ -96,6 +96,18 @@ pub fn of(graph: &Graph, values: &[FieldValue]) -> Option<Likeness> {
         }
     }
     Some(Likeness::new(text))
+}
+
+/// Nodes other than this one that need nothing from it, and so may run before it.
+fn beside<'g>(graph: &'g Graph, id: &'g str) -> impl Iterator<Item = &'g str> {
+    let (mut open, mut after) = (vec![id], BTreeSet::new());
+    while let Some(node) = open.pop() {
+        if after.insert(node) {
+            let edges = graph.edges.iter().filter(|edge| edge.source.node_id == node);
+            open.extend(edges.map(|edge| edge.destination.node_id.as_str()));
+        }
+    }
+    graph.nodes.keys().map(String::as_str).filter(move |node| !after.contains(node))
 }
 
 /// Nodes from which something comes to a node, or to one of its fields, however long the way, in the order of their kinds.

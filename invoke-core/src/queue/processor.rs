@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     domain::{
-        ItemId, panic_text,
+        ItemId, UserId, panic_text,
         queue_item::{Failure, Likeness},
     },
     engine::{CancelFlag, Device, Engine, Finished, Host, Job},
@@ -79,7 +79,7 @@ struct State {
     stopping: bool,
     /// Counts wake-ups, so that one between a fruitless claim and the wait is not lost.
     calls: u64,
-    running: HashMap<ItemId, CancelFlag>,
+    running: HashMap<ItemId, (UserId, CancelFlag)>,
     workers: usize,
     /// Workers that run something.
     busy: usize,
@@ -142,8 +142,17 @@ impl Processor {
 
     /// Asks a running item to end within a step.
     pub fn cancel(&self, item_id: ItemId) {
-        if let Some(flag) = self.shared.state.lock().running.get(&item_id) {
+        if let Some((_, flag)) = self.shared.state.lock().running.get(&item_id) {
             flag.set();
+        }
+    }
+
+    /// Asks everything that runs for an account to end within a step.
+    pub fn cancel_of(&self, user_id: &UserId) {
+        for (owner, flag) in self.shared.state.lock().running.values() {
+            if owner == user_id {
+                flag.set();
+            }
         }
     }
 
@@ -152,7 +161,7 @@ impl Processor {
         {
             let mut state = self.shared.state.lock();
             state.stopping = true;
-            state.running.values().for_each(CancelFlag::set);
+            state.running.values().for_each(|(_, flag)| flag.set());
         }
         self.shared.changed.notify_all();
         let threads = std::mem::take(&mut *self.threads.lock());
@@ -248,7 +257,7 @@ impl<'s> Running<'s> {
         if state.stopping {
             job.cancel.set();
         }
-        state.running.insert(job.item_id, job.cancel.clone());
+        state.running.insert(job.item_id, (job.user_id.clone(), job.cancel.clone()));
         Self {
             shared,
             item_id: job.item_id,
@@ -301,7 +310,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{SessionId, UserId, queue_item::Ending},
+        domain::{SessionId, queue_item::Ending},
         engine::{DownloadWatch, HostError, ImageToSave, ModelOnDisk, ModelQuery, NodeEvent, Outcome, SavedImage},
     };
 
@@ -530,6 +539,71 @@ mod tests {
         processor.cancel(2);
         assert_eq!(book.wait_for(1003)[1002], (2, Ending::Canceled));
         processor.stop();
+    }
+
+    /// An engine that takes two items at a time. Item 2 holds it until canceled; it says what it was given together.
+    struct Pairs(Odd, Arc<Mutex<Vec<Vec<ItemId>>>>);
+    impl Engine for Pairs {
+        fn device(&self) -> &Device {
+            self.0.device()
+        }
+        fn run(&self, job: Job, host: Arc<dyn Host>) -> Finished {
+            self.0.run(job, host)
+        }
+        fn is_healthy(&self) -> bool {
+            true
+        }
+        fn at_a_time(&self, _: &Likeness) -> usize {
+            2
+        }
+        fn run_all(&self, sessions: Vec<(Job, Arc<dyn Host>)>, ended: &(dyn Fn(ItemId, Finished) + Sync)) {
+            self.1.lock().push(sessions.iter().map(|(job, _)| job.item_id).collect());
+            for (job, host) in sessions {
+                ended(job.item_id, self.run(job, host));
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_goes_along_while_another_device_is_idle() {
+        let (book, given) = (Arc::new(Book::default()), Arc::default());
+        let (processor, ledger) = (Processor::new(), Arc::clone(&book) as Arc<dyn Ledger>);
+        let engines: Vec<Arc<dyn Engine>> = ["cuda:0", "cuda:1"]
+            .into_iter()
+            .map(|id| {
+                let device = Device {
+                    id: id.into(),
+                    name: id.into(),
+                };
+                Arc::new(Pairs(Odd(device), Arc::clone(&given))) as Arc<dyn Engine>
+            })
+            .collect();
+        processor.start(&engines, &ledger).unwrap();
+        // Both are idle: the first takes one item, though it would take two.
+        book.waiting.lock().push(2);
+        processor.wake();
+        while !processor.shared.state.lock().running.contains_key(&2) {
+            std::thread::yield_now();
+        }
+        // One is busy: the other takes two, and what is left over alone.
+        *book.waiting.lock() = vec![10, 11, 12, 13, 14];
+        processor.wake();
+        book.wait_for(5);
+        processor.cancel(2);
+        book.wait_for(6);
+        // Both are idle again, and two items wait: whoever asks first takes one of them.
+        while processor.shared.state.lock().busy > 0 {
+            std::thread::yield_now();
+        }
+        *book.waiting.lock() = vec![20, 21];
+        processor.wake();
+        book.wait_for(8);
+        processor.stop();
+        let mut given = given.lock().clone();
+        assert_eq!(given.remove(0), [2]);
+        let busy: Vec<Vec<ItemId>> = given.drain(..3).collect();
+        assert_eq!(busy, [vec![14, 13], vec![12, 11], vec![10]]);
+        assert!(given.iter().all(|together| together.len() == 1), "{given:?}");
     }
 
     #[test]

@@ -42,6 +42,16 @@ pub(crate) fn by_hash(tx: &ReadTx<'_>, hash: &[u8; 32]) -> rusqlite::Result<Opti
         .optional()
 }
 
+/// Whether there is a key of this id that has not ended by itself.
+pub(crate) fn is_honoured(tx: &ReadTx<'_>, key_id: &str, now: Timestamp) -> rusqlite::Result<bool> {
+    let found = tx
+        .sql()
+        .prepare_cached(&format!("SELECT {KEY} FROM api_keys WHERE key_id = ?1"))?
+        .query_row([key_id], key)
+        .optional()?;
+    Ok(found.is_some_and(|key| key.expires_at.is_none_or(|end| now < end)))
+}
+
 /// Notes when a key was used.
 pub(crate) fn record_use(tx: &mut WriteTx<'_>, key_id: &str, now: Timestamp) -> rusqlite::Result<()> {
     tx.sql()

@@ -9,8 +9,10 @@ use crate::{
     env::Timestamp,
 };
 
-/// Entries that are kept; older ones go, or whoever guesses passwords could fill the disk.
+/// Entries of people signing in that are kept; older ones go, or whoever guesses passwords could fill the disk.
 const KEPT: i64 = 100_000;
+/// How their acts' names begin.
+const SIGN_IN: &str = "login";
 
 /// A new entry.
 #[derive(Debug)]
@@ -44,10 +46,25 @@ pub fn insert(tx: &mut WriteTx<'_>, new: &NewEntry<'_>) -> rusqlite::Result<()> 
             new.address,
             new.detail
         ])?;
+    if new.act.starts_with(SIGN_IN) {
+        prune(tx, KEPT)?;
+    }
+    Ok(())
+}
+
+/// Removes what is older than so many entries of people signing in, some of it at a time.
+fn prune(tx: &mut WriteTx<'_>, kept: i64) -> rusqlite::Result<()> {
+    // The table is looked at only where there may be something to remove.
     let newest = tx.sql().last_insert_rowid();
+    if newest <= kept {
+        return Ok(());
+    }
     tx.sql()
-        .prepare_cached("DELETE FROM audit_log WHERE entry_id <= ?1")?
-        .execute([newest - KEPT])?;
+        .prepare_cached(
+            "DELETE FROM audit_log WHERE entry_id IN (
+                 SELECT entry_id FROM audit_log WHERE act GLOB 'login*' AND entry_id <= ?1 ORDER BY entry_id LIMIT 100)",
+        )?
+        .execute([newest - kept])?;
     Ok(())
 }
 

@@ -9,15 +9,27 @@ use crate::{
     domain::{ImageName, user::User},
 };
 
-/// Tables whose rows have an owner, and how their rows are called.
-const OWNED: &[(&str, &str)] = &[
-    ("images", "images"),
-    ("videos", "videos"),
-    ("boards", "boards"),
-    ("workflow_library", "workflows"),
-    ("style_presets", "style_presets"),
-    ("system_prompts", "system_prompts"),
-    ("session_queue", "queue_items"),
+/// A table whose rows have an owner.
+struct Owned {
+    table: &'static str,
+    /// How its rows are called.
+    name: &'static str,
+    /// Which rows count: what ships with the program is nobody's, though `system` stands in its rows.
+    rows: &'static str,
+}
+
+const fn owned(table: &'static str, name: &'static str, rows: &'static str) -> Owned {
+    Owned { table, name, rows }
+}
+
+const OWNED: &[Owned] = &[
+    owned("images", "images", "TRUE"),
+    owned("videos", "videos", "TRUE"),
+    owned("boards", "boards", "TRUE"),
+    owned("workflow_library", "workflows", "category <> 'default'"),
+    owned("style_presets", "style_presets", "type <> 'default'"),
+    owned("system_prompts", "system_prompts", "TRUE"),
+    owned("session_queue", "queue_items", "TRUE"),
 ];
 
 /// How many things of each kind.
@@ -25,12 +37,12 @@ pub type Counts = Vec<(&'static str, usize)>;
 
 /// Counts what an account owns.
 pub fn count(tx: &ReadTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<Counts> {
-    let rows = |table: &str| {
+    let count = |Owned { table, rows, .. }: &Owned| {
         tx.sql()
-            .prepare_cached(&format!("SELECT COUNT(*) FROM {table} WHERE user_id = ?1"))?
+            .prepare_cached(&format!("SELECT COUNT(*) FROM {table} WHERE user_id = ?1 AND {rows}"))?
             .query_row([&of.user_id], |row| row.get(0))
     };
-    OWNED.iter().map(|&(table, name)| Ok((name, rows(table)?))).collect()
+    OWNED.iter().map(|owned| Ok((owned.name, count(owned)?))).collect()
 }
 
 /// Hands everything from one account to another.
@@ -40,11 +52,11 @@ pub fn transfer(
     to: &Permit<acts::ManageUsers, User>,
 ) -> rusqlite::Result<Counts> {
     let mut counts = Counts::new();
-    for &(table, name) in OWNED {
+    for &Owned { table, name, rows } in OWNED {
         let n = if table == "session_queue" {
             queue::hand_over(tx, &from.user_id, &to.user_id)?
         } else {
-            let sql = format!("UPDATE {table} SET user_id = ?2 WHERE user_id = ?1");
+            let sql = format!("UPDATE {table} SET user_id = ?2 WHERE user_id = ?1 AND {rows}");
             tx.sql().prepare_cached(&sql)?.execute((&from.user_id, &to.user_id))?
         };
         counts.push((name, n));
@@ -76,16 +88,11 @@ pub fn with_small_pictures(tx: &ReadTx<'_>, of: &Permit<acts::ManageUsers, User>
     ))
 }
 
-/// Removes everything but pictures and what runs at this moment. Other people's pictures on the account's boards lose their board.
+/// Removes everything but pictures; what runs at this moment is asked to end once the account is gone. Other people's pictures on the account's boards lose their board.
 pub fn remove_all_but_images(tx: &mut WriteTx<'_>, of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<Counts> {
     let mut counts = Counts::new();
-    for &(table, name) in OWNED.iter().filter(|(table, _)| *table != "images") {
-        let but = if table == "session_queue" {
-            " AND status <> 'in_progress'"
-        } else {
-            ""
-        };
-        let sql = format!("DELETE FROM {table} WHERE user_id = ?1{but}");
+    for &Owned { table, name, rows } in OWNED.iter().filter(|owned| owned.table != "images") {
+        let sql = format!("DELETE FROM {table} WHERE user_id = ?1 AND {rows}");
         counts.push((name, tx.sql().prepare_cached(&sql)?.execute([&of.user_id])?));
     }
     Ok(counts)

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::Shared;
 use crate::{
     authz::{Actor, acts, authorize_global},
-    domain::Result,
+    domain::{
+        Result,
+        limits::{NAME, at_most},
+    },
     repo::client_state as repo,
 };
 
@@ -25,6 +28,7 @@ impl ClientState {
     /// Sets the text under a key.
     pub fn set(&self, actor: &Actor, key: &str, value: &str) -> Result<()> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
+        at_most("key", key, NAME)?;
         Ok(self
             .shared
             .db

@@ -15,7 +15,8 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 use super::{Shared, images::distinct};
 use crate::{
     authz::{Actor, Scope, Sealed, acts, authorize, authorize_global},
-    domain::{BoardId, Error, ImageName, Result, download::Download, image::Image},
+    domain::{BoardId, Error, ImageName, Result, UserId, download::Download, image::Image},
+    env::Timestamp,
     events::{BulkDownload, Event},
     files::StoredFile,
     repo::{
@@ -27,6 +28,10 @@ use crate::{
 
 /// Archives that may wait to be made; who asks for more has to wait.
 const QUEUE: usize = 64;
+/// Archives that somebody may leave unfetched; the oldest one goes then.
+const UNFETCHED: usize = 8;
+/// How long an archive waits to be fetched.
+const KEPT_MS: i64 = 86_400_000;
 
 /// Use of archives.
 #[derive(Clone)]
@@ -44,6 +49,7 @@ struct Inner {
 struct Entry {
     owner: Download,
     path: PathBuf,
+    ordered: Timestamp,
     ready: bool,
 }
 
@@ -55,29 +61,68 @@ struct Order {
     pictures: Vec<(String, ImageName, String)>,
 }
 
-/// A file that goes when its reader does.
+/// An archive that is gone once it has been read from its beginning to its end. Whoever read a part of it may ask again.
 struct Once {
     file: File,
-    path: PathBuf,
+    item_name: String,
+    inner: Weak<Inner>,
+    len: u64,
+    /// Bytes read since the beginning; `None` once something was left out.
+    read: Option<u64>,
 }
 
 impl Read for Once {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer)
+        let n = self.file.read(buffer)?;
+        self.read = self.read.map(|read| read + n as u64);
+        Ok(n)
     }
 }
 
 impl Seek for Once {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
+        let at = self.file.seek(to)?;
+        self.read = (at == 0).then_some(0);
+        Ok(at)
     }
 }
 
 impl Drop for Once {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!("a fetched archive cannot be removed: {error}");
+        if self.read == Some(self.len)
+            && let Some(inner) = self.inner.upgrade()
+        {
+            inner.forget(&self.item_name);
         }
+    }
+}
+
+impl Inner {
+    /// Forgets an archive and removes its file.
+    fn forget(&self, item_name: &str) {
+        let Some(entry) = self.known.lock().remove(item_name) else { return };
+        if let Err(error) = fs::remove_file(&entry.path)
+            && entry.ready
+        {
+            tracing::warn!("an archive cannot be removed: {error}");
+        }
+    }
+
+    /// Forgets archives that nobody has fetched for long, and somebody's oldest ones if they have too many.
+    fn forget_old(&self, whose: &UserId, now: Timestamp) {
+        let mut old: Vec<String> = Vec::new();
+        let mut own: Vec<(Timestamp, String)> = Vec::new();
+        for (name, entry) in self.known.lock().iter().filter(|(_, entry)| entry.ready) {
+            if now.millis() - entry.ordered.millis() > KEPT_MS {
+                old.push(name.clone());
+            } else if &entry.owner.user_id == whose {
+                own.push((entry.ordered, name.clone()));
+            }
+        }
+        own.sort_unstable();
+        let too_many = own.len().saturating_sub(UNFETCHED - 1);
+        old.extend(own.into_iter().take(too_many).map(|(_, name)| name));
+        old.iter().for_each(|name| self.forget(name));
     }
 }
 
@@ -125,11 +170,14 @@ impl Downloads {
             item_id,
             user_id: actor.user_id().clone(),
         };
+        let now = self.shared.env.now();
+        self.inner.forget_old(actor.user_id(), now);
         self.inner.known.lock().insert(
             item_name.clone(),
             Entry {
                 owner: owner.clone(),
                 path: path.clone(),
+                ordered: now,
                 ready: false,
             },
         );
@@ -176,24 +224,35 @@ impl Downloads {
                 board: on,
                 ..ImageFilter::default()
             };
-            // Whoever may see the board may see all that is on it; only an administrator gets here without one.
-            Ok((stem, gallery::page(tx, &Scope::All, &filter, 0, i64::MAX)?.0))
+            // Whoever owns a board may have other people's pictures on it that they may not read.
+            let readable = |image| authorize::<acts::ReadImage, _>(actor, Sealed::new(Some(image))).ok();
+            let (all, _) = gallery::page(tx, &Scope::All, &filter, 0, i64::MAX)?;
+            Ok((
+                stem,
+                all.into_iter().filter_map(readable).map(crate::authz::Permit::into_inner).collect(),
+            ))
         })
     }
 
-    /// Hands out an archive, which is gone afterwards.
+    /// Hands out an archive, which is gone once it has been read to its end.
     pub fn fetch(&self, actor: &Actor, item_name: &str) -> Result<StoredFile> {
-        let mut known = self.inner.known.lock();
+        let known = self.inner.known.lock();
         let entry = known.get(item_name);
         authorize::<acts::FetchDownload, _>(actor, Sealed::new(entry.map(|entry| entry.owner.clone())))?;
-        if !entry.is_some_and(|entry| entry.ready) {
+        let Some(entry) = entry.filter(|entry| entry.ready) else {
             return Err(Error::NotFound("Not Found".into()));
-        }
-        let path = known.remove(item_name).map(|entry| entry.path).unwrap_or_default();
+        };
+        let (file, ordered) = (File::open(&entry.path)?, entry.ordered);
         drop(known);
-        let file = File::open(&path)?;
         let len = file.metadata()?.len();
-        Ok(StoredFile::new(len, self.shared.env.now(), Once { file, path }))
+        let once = Once {
+            file,
+            item_name: item_name.to_owned(),
+            inner: Arc::downgrade(&self.inner),
+            len,
+            read: Some(0),
+        };
+        Ok(StoredFile::new(len, ordered, once))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         Result,
         library::{SystemPrompt, SystemPromptDto},
+        limits::{NAME, TEXT, at_most},
     },
     repo::system_prompts::{self as repo, Changes},
 };
@@ -36,6 +37,8 @@ impl SystemPrompts {
     /// Keeps a prompt. Where everybody is the same person it is everybody's, else its owner's alone.
     pub fn create(&self, actor: &Actor, name: &str, content: &str) -> Result<SystemPromptDto> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
+        at_most("name", name, NAME)?;
+        at_most("content", content, TEXT)?;
         let now = self.shared.env.now();
         let prompt = SystemPrompt {
             id: self.shared.env.uuid(),
@@ -52,6 +55,8 @@ impl SystemPrompts {
 
     /// Changes a prompt.
     pub fn update(&self, actor: &Actor, id: &str, changes: &Changes<'_>) -> Result<SystemPromptDto> {
+        at_most("name", changes.name.unwrap_or_default(), NAME)?;
+        at_most("content", changes.content.unwrap_or_default(), TEXT)?;
         self.shared.db.write(|tx| {
             let prompt = authorize::<acts::UpdateSystemPrompt, _>(actor, repo::find(tx, id)?)?;
             repo::update(tx, &prompt, changes, self.shared.env.now())?;

@@ -38,6 +38,10 @@ struct State {
     viewer: Viewer,
     /// Epoch of the token that it showed; none in single-user mode and for API keys.
     token_epoch: Option<i64>,
+    /// The API key that it showed, which never makes an administrator.
+    key_id: Option<String>,
+    /// Whether a change of the account has been announced to it: that is newer than what its admission found.
+    told: bool,
     waiting: VecDeque<Item>,
     ended: bool,
 }
@@ -61,6 +65,8 @@ impl Client {
             state: Mutex::new(State {
                 viewer,
                 token_epoch,
+                key_id: session.key_id.clone(),
+                told: false,
                 waiting: VecDeque::new(),
                 ended: false,
             }),
@@ -87,7 +93,8 @@ impl Client {
         if &state.viewer.user_id != user_id {
             return;
         }
-        state.viewer.is_admin = access.is_admin && access.is_active;
+        state.told = true;
+        state.viewer.is_admin = access.is_admin && access.is_active && state.key_id.is_none();
         if !access.is_active || state.token_epoch.is_some_and(|epoch| epoch != access.token_epoch) {
             drop(state);
             self.end();
@@ -97,9 +104,19 @@ impl Client {
     /// Takes in how the session stands now; none if its token is no longer honoured.
     pub(super) fn settle(&self, session: Option<&Session>) {
         match session {
-            Some(session) => self.state.lock().viewer.is_admin = session.actor.is_admin(),
+            Some(session) => {
+                let mut state = self.state.lock();
+                if !state.told {
+                    state.viewer.is_admin = session.actor.is_admin();
+                }
+            }
             None => self.end(),
         }
+    }
+
+    /// The API key that it came with.
+    pub(super) fn key_id(&self) -> Option<String> {
+        self.state.lock().key_id.clone()
     }
 
     /// Adds a letter to what waits, if it is for this client.
@@ -257,6 +274,7 @@ mod tests {
             actor: Actor::single_user_administrator(),
             user: None,
             claims: None,
+            key_id: None,
         });
         client.subscribe(QueueId::new("default"));
         client
@@ -298,6 +316,27 @@ mod tests {
             client.subscribe(QueueId::new(n.to_string()));
         }
         assert_eq!(client.state.lock().viewer.queues.len(), QUEUES);
+    }
+
+    #[test]
+    fn an_announced_change_counts_for_more_than_what_admission_found() {
+        let (client, access) = (
+            client(),
+            AccessChange {
+                is_admin: false,
+                is_active: true,
+                token_epoch: 0,
+            },
+        );
+        client.access_changed(&UserId::system(), access);
+        // What admission read before the demotion comes late.
+        client.settle(Some(&Session {
+            actor: Actor::single_user_administrator(),
+            user: None,
+            claims: None,
+            key_id: None,
+        }));
+        assert!(!client.state.lock().viewer.is_admin);
     }
 
     #[test]

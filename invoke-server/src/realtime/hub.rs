@@ -38,6 +38,9 @@ impl Hub {
         if let Event::UserAccessChanged(change) = &*published.event {
             self.access_changed(&change.user_id, change.access);
         }
+        if let Event::ApiKeyRevoked { key_id } = &*published.event {
+            self.end_keys(std::slice::from_ref(key_id));
+        }
         let Some(letter) = Letter::of(published).map(Arc::new) else {
             return;
         };
@@ -50,6 +53,23 @@ impl Hub {
     pub(super) fn access_changed(&self, user_id: &UserId, access: AccessChange) {
         for client in self.clients.lock().values() {
             client.access_changed(user_id, access);
+        }
+    }
+
+    /// The API keys that clients came with.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.clients.lock().values().filter_map(|client| client.key_id()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Ends the connections of clients that came with these API keys.
+    pub(super) fn end_keys(&self, ended: &[String]) {
+        for client in self.clients.lock().values() {
+            if client.key_id().is_some_and(|key| ended.contains(&key)) {
+                client.end();
+            }
         }
     }
 

@@ -86,18 +86,26 @@ impl Realtime {
         Self { layer, io, hub }
     }
 
-    /// Looks for changed accounts every half minute, for as long as it is polled.
-    pub async fn sweep(server: Arc<Server>) {
+    /// The clients that are connected.
+    pub fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
+    }
+
+    /// Looks for changed accounts and ended keys every half minute, for as long as it is polled.
+    pub async fn sweep(server: Arc<Server>, hub: Arc<Hub>) {
         let mut rounds = tokio::time::interval(SWEEP_EVERY);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         rounds.tick().await;
         loop {
             rounds.tick().await;
-            let auth = server.core.auth.clone();
+            let (auth, authenticator, hub) = (server.core.auth.clone(), Arc::clone(server.core.authenticator()), Arc::clone(&hub));
             // The changes are published; the hub hears of them as of all others.
             let swept = server
                 .lanes
-                .run(Weight::Blocking, move || auth.sweep(&Actor::local_operator()))
+                .run(Weight::Blocking, move || {
+                    hub.end_keys(&authenticator.ended_keys(hub.keys())?);
+                    auth.sweep(&Actor::local_operator())
+                })
                 .await;
             if let Ok(Err(error)) = swept {
                 tracing::warn!("accounts could not be looked at: {error}");

@@ -65,6 +65,9 @@ pub trait Watcher: Sync {
 
     /// Told after every evaluation, and once before the first.
     fn progressed(&self, _progress: Progress<'_>) {}
+
+    /// Told when the job was stopped and others of its batch go on.
+    fn left(&self) {}
 }
 
 /// Watches nothing.
@@ -170,12 +173,14 @@ pub fn denoise<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, jobs: &[Job<'_>]) -> 
         });
     }
     let mut evaluator = Evaluator::new(denoiser);
+    let mut stopped: Vec<&dyn Watcher> = Vec::new();
     for (step, &timestep) in visits.iter().enumerate() {
         let before = active.len();
         active.retain(|one| {
             let goes_on = !one.job.watcher.is_cancelled();
             if !goes_on {
                 outcomes[one.place] = Some(Outcome::Cancelled);
+                stopped.push(one.job.watcher);
             }
             goes_on
         });
@@ -184,6 +189,7 @@ pub fn denoise<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, jobs: &[Job<'_>]) -> 
         }
         if active.len() != before {
             evaluator.forget();
+            stopped.drain(..).for_each(Watcher::left);
         }
         advance(&mut evaluator, &mut active, At { timestep, step, total }, total)?;
     }

@@ -136,6 +136,10 @@ impl Watcher for Relay {
             predicted: predicted.cloned(),
         });
     }
+
+    fn left(&self) {
+        let _ = self.tell.send(Told::End(Outcome::Cancelled));
+    }
 }
 
 /// A job and all that it needs.
@@ -197,6 +201,10 @@ pub(super) fn denoise(cx: &dyn NodeCx, task: &Task<'_>, watcher: &dyn Watcher) -
         },
         Met::Follows => {
             let end = follow(&told, watcher);
+            if let Some(Outcome::Cancelled) = end {
+                // Nothing is left to compute; the others keep the floor.
+                return Ok(end);
+            }
             seat.take_floor();
             match end {
                 Some(outcome) => Ok(Some(outcome)),

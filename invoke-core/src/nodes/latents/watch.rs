@@ -46,6 +46,10 @@ impl Watcher for Follower<'_> {
         self.cx.check_canceled().is_err()
     }
 
+    fn left(&self) {
+        self.cx.left();
+    }
+
     fn progressed(&self, progress: Progress<'_>) {
         // A step of a second-order sampler is two evaluations.
         let (step, total) = (progress.step / progress.order, (progress.total / progress.order).max(1));

@@ -20,6 +20,8 @@ pub struct NewBatch<'a> {
     pub batch_id: &'a BatchId,
     /// Their owner.
     pub user_id: &'a UserId,
+    /// Whether an API key asked.
+    pub by_key: bool,
     /// Which part of the client asked.
     pub origin: Option<&'a str>,
     /// Where the client wants the results.
@@ -143,8 +145,8 @@ pub fn insert_batch(
     let count = next - first;
     lift(tx, batch.user_id)?;
     sql.prepare_cached(
-        "INSERT INTO queue_batches (batch_row, last_item, batch_id, queue_id, user_id, origin, destination, priority, created_at, fields, cost, models, pending)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT INTO queue_batches (batch_row, last_item, batch_id, queue_id, user_id, origin, destination, priority, created_at, fields, cost, models, pending, by_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         first,
@@ -160,6 +162,7 @@ pub fn insert_batch(
         batch.cost,
         serde_json::to_string(batch.models).expect("a list of texts is JSON"),
         count,
+        batch.by_key,
     ])?;
     sql.prepare_cached("INSERT INTO queue_graphs (batch_row, graph, workflow) VALUES (?1, ?2, ?3)")?
         .execute((first, batch.graph, batch.workflow))?;

@@ -17,7 +17,7 @@ use crate::{
 pub(super) const ITEM: &str = "q.item_id, q.status, q.status_sequence, b.priority, b.batch_id, b.origin, b.destination, q.session_id, q.error_type,
     q.error_message, q.error_traceback, b.created_at, COALESCE(q.updated_at, b.created_at), q.started_at, q.completed_at, q.queue_id, q.user_id,
     u.display_name, u.email, q.field_values, q.retried_from_item_id, q.device, q.workflow_call_id, q.parent_item_id, q.parent_session_id,
-    q.root_item_id, q.workflow_call_depth, b.fields";
+    q.root_item_id, q.workflow_call_depth, b.fields, b.by_key";
 /// Where those columns come from.
 pub(super) const FROM: &str =
     "session_queue q JOIN queue_batches b ON b.batch_row = q.batch_row LEFT JOIN users u ON u.user_id = q.user_id";
@@ -70,6 +70,7 @@ pub(super) fn item(row: &Row<'_>) -> rusqlite::Result<QueueItem> {
         completed_at: row.get(14)?,
         queue_id: row.get(15)?,
         user_id: row.get(16)?,
+        by_key: row.get(28)?,
         user_display_name: row.get(17)?,
         user_email: row.get(18)?,
         field_values,

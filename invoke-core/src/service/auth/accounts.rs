@@ -1,6 +1,9 @@
 //! The administration of accounts.
 
-use super::{Auth, Content, Deleted, Note, Updated, email_taken, is_duplicate, last_administrator, not_by_key, system_is_protected};
+use super::{
+    Auth, Content, Deleted, Note, Updated, accept_display_name, email_taken, is_duplicate, last_administrator, not_by_key,
+    system_is_protected,
+};
 use crate::{
     authn::{Claims, Email},
     authz::{Actor, Permit, acts, authorize, authorize_global},
@@ -97,6 +100,7 @@ impl Auth {
     /// Makes an account.
     pub fn create_user(&self, actor: &Actor, account: &NewAccount) -> Result<UserDto> {
         let leave = authorize_global::<acts::ManageUsers>(actor)?;
+        accept_display_name(account.display_name.as_deref())?;
         self.accept_password(&account.password)?;
         let email = account.email.as_str();
         if self.shared.db.read(|tx| users::credentials(tx, email))?.is_some() {
@@ -159,6 +163,7 @@ impl Auth {
     pub fn update_user(&self, actor: &Actor, presented: Option<&Claims>, user_id: &UserId, change: &AccountChange) -> Result<Updated> {
         not_by_key(actor)?;
         authorize_global::<acts::ManageUsers>(actor)?;
+        accept_display_name(change.display_name.as_deref())?;
         let refuse = |tx: &ReadTx<'_>, user: &User| {
             if user.user_id.is_system() && change.touches_protected() {
                 return Err(system_is_protected());

@@ -1,16 +1,22 @@
 //! What becomes of an account's content when the account goes.
 
+use std::collections::HashSet;
+
 use super::{Auth, Note, accounts::keep_an_administrator};
 use crate::{
     authz::{Actor, Permit, acts, authorize},
     domain::{Error, ImageName, Result, UserId, user::User},
     files::{Staged, Victim},
     repo::{
+        image_moves,
         ownership::{self, Counts},
         users,
     },
     service::pictures,
 };
+
+/// How often an account's pictures are set aside before it is given up: one that runs jobs makes new ones meanwhile.
+const ATTEMPTS: usize = 8;
 
 /// What is done with what a deleted account owns.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,11 +60,26 @@ impl Auth {
     pub(super) fn remove_account(&self, actor: &Actor, user: &User, content: &Content) -> Result<Deleted> {
         // Files are set aside first and their records removed with the account, so that a crash in between is undone or finished at the
         // next start.
+        let is_deleted = *content == Content::Delete;
+        let _unmoved = is_deleted.then(|| self.shared.maintenance.deleting());
+        for _ in 0..ATTEMPTS {
+            if let Some(deleted) = self.try_removing(actor, user, content)? {
+                return Ok(deleted);
+            }
+        }
+        Err(Error::Conflict(
+            "The account makes pictures faster than they can be removed: deactivate it first, or cancel what it has in the queue".into(),
+        ))
+    }
+
+    /// Removes an account; `None`, and nothing is done, if it has pictures that were not there when its files were set aside.
+    fn try_removing(&self, actor: &Actor, user: &User, content: &Content) -> Result<Option<Deleted>> {
         let staged = if *content == Content::Delete {
             Some(self.set_files_aside(actor, user)?)
         } else {
             None
         };
+        let mut is_complete = true;
         let written = self.shared.db.write(|tx| -> Result<_> {
             let user = authorize::<acts::ManageUsers, _>(actor, users::find(tx, &user.user_id)?)?;
             keep_an_administrator(tx, &user, false)?;
@@ -70,6 +91,11 @@ impl Auth {
                 }
                 (Content::Delete, Some(staged)) => {
                     let names: Vec<ImageName> = staged.moved.iter().map(|victim| victim.name.clone()).collect();
+                    let known: HashSet<&ImageName> = names.iter().chain(&staged.failed).collect();
+                    if ownership::images(tx, &user)?.iter().any(|(name, _)| !known.contains(name)) {
+                        is_complete = false;
+                        return Err(Error::Conflict("pictures were made meanwhile".into()));
+                    }
                     beside = ownership::with_small_pictures(tx, &user)?;
                     let images = ownership::remove_images(tx, &user, &names)?;
                     counts = ownership::remove_all_but_images(tx, &user)?;
@@ -93,7 +119,7 @@ impl Auth {
             Ok((counts, beside))
         });
         let Some(staged) = staged else {
-            return written.map(|(content, _)| Deleted { content });
+            return written.map(|(content, _)| Some(Deleted { content }));
         };
         let images = &self.shared.images;
         match written {
@@ -105,13 +131,13 @@ impl Auth {
                 if let Err(error) = images.settle_delete(staged, &mut |_| false) {
                     tracing::warn!("a deleted account's pictures are set aside and will be removed at the next start: {error}");
                 }
-                Ok(Deleted { content })
+                Ok(Some(Deleted { content }))
             }
             Err(error) => {
                 if let Err(fault) = images.settle_delete(staged, &mut |_| true) {
                     tracing::error!("an account's pictures are set aside and will be brought back at the next start: {fault}");
                 }
-                Err(error)
+                if is_complete { Err(error) } else { Ok(None) }
             }
         }
     }
@@ -128,7 +154,12 @@ impl Auth {
     }
 
     fn set_files_aside(&self, actor: &Actor, user: &User) -> Result<Staged> {
+        self.shared.maintenance.refuse_if_active()?;
         let victims = self.shared.db.read(|tx| -> Result<_> {
+            // Another process may be moving pictures: a server, while this is a command.
+            if !image_moves::unfinished(tx)?.is_empty() {
+                return Err(Error::Conflict("Image storage maintenance is active".into()));
+            }
             let user = authorize::<acts::ManageUsers, _>(actor, users::find(tx, &user.user_id)?)?;
             keep_an_administrator(tx, &user, false)?;
             Ok(ownership::images(tx, &user)?)

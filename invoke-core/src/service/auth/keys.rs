@@ -11,6 +11,7 @@ use crate::{
         api_key::{ApiKey, KeyScope},
     },
     env::Timestamp,
+    events::Event,
     repo::{api_keys, users},
 };
 
@@ -159,6 +160,9 @@ impl Auth {
                 },
             )?;
             Ok(())
-        })
+        })?;
+        let revoked = Event::ApiKeyRevoked { key_id: key_id.to_owned() };
+        self.shared.bus.publish(self.shared.env.now(), revoked);
+        Ok(())
     }
 }

@@ -27,7 +27,11 @@ use crate::{
     authn::{Claims, Issued, TokenKind, password::Strictness},
     authz::Actor,
     db::{DbError, WriteTx},
-    domain::{Error, Result, UserId, user::User},
+    domain::{
+        Error, Result, UserId,
+        limits::{DISPLAY_NAME, at_most},
+        user::User,
+    },
     repo::audit as record,
 };
 
@@ -81,8 +85,8 @@ pub struct Replacement {
 
 /// What the owner of a job may do at this moment; `None` if their account is inactive or gone. In single-user mode every job is its
 /// administrator's.
-pub fn owner_of_job(shared: &Shared, owner: &UserId) -> Result<Option<Actor>> {
-    shared.db.read(|tx| shared.authenticator.owner_of_job(tx, owner))
+pub fn owner_of_job(shared: &Shared, owner: &UserId, by_key: bool) -> Result<Option<Actor>> {
+    shared.db.read(|tx| shared.authenticator.owner_of_job(tx, owner, by_key))
 }
 
 impl Auth {
@@ -169,6 +173,10 @@ fn not_by_key(actor: &Actor) -> Result<()> {
     } else {
         Ok(())
     }
+}
+
+fn accept_display_name(name: Option<&str>) -> Result<()> {
+    at_most("display_name", name.unwrap_or_default(), DISPLAY_NAME)
 }
 
 fn system_is_protected() -> Error {

@@ -1,6 +1,6 @@
 //! One's own account.
 
-use super::{Auth, Note, Updated, not_by_key};
+use super::{Auth, Note, Updated, accept_display_name, not_by_key};
 use crate::{
     authn::{
         Claims,
@@ -35,6 +35,7 @@ impl Auth {
     /// Changes one's own name or password. A new password ends all sessions; for the one whose token was shown there are new tokens.
     pub fn update_me(&self, actor: &Actor, presented: Option<&Claims>, change: &ProfileChange) -> Result<Updated> {
         not_by_key(actor)?;
+        accept_display_name(change.display_name.as_deref())?;
         let hash = match &change.new_password {
             Some(new) => Some(self.replace_password(actor, change.current_password.as_deref().unwrap_or_default(), new)?),
             None => None,

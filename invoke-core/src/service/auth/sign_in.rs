@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{Auth, Note, email_taken, is_duplicate};
+use super::{Auth, Note, accept_display_name, email_taken, is_duplicate};
 use crate::{
     authn::{Claims, Email, Intent, Presented, TokenKind, password::Match},
     authz::{Actor, acts, authorize},
@@ -113,6 +113,7 @@ impl Auth {
         if self.shared.db.read(users::count_active_admins)? > 0 {
             return Err(setup_done());
         }
+        accept_display_name(setup.display_name.as_deref())?;
         self.accept_password(&setup.password)?;
         let hash = self.hash(&setup.password);
         let user_id = UserId::new(self.shared.env.uuid());

@@ -10,7 +10,7 @@ use crate::{
         image::{ImageCategory, ImageDto, ImageOrigin},
     },
     files::{Chunks, DecodeError, EncodeOptions, decode_picture, encode_png, read_chunks, thumbnail_webp},
-    repo::{boards, images as repo},
+    repo::{boards, images as repo, users},
 };
 
 /// A picture to be stored.
@@ -138,6 +138,13 @@ impl Images {
             .map_err(|error| Error::internal("storing a picture", error))?;
         let now = self.shared.env.now();
         let written = self.shared.db.write(|tx| -> Result<_> {
+            // A job may end after its owner is gone; its picture would be nobody's.
+            if picture.node_id.is_some()
+                && self.shared.config.multiuser()
+                && users::identity(tx, actor.user_id())?.is_none_or(|user| !user.is_active)
+            {
+                return Err(Error::Forbidden("The account is inactive or gone".into()));
+            }
             let new = repo::NewImage {
                 image_name: &name,
                 user_id: actor.user_id(),

@@ -157,6 +157,7 @@ impl Queue {
                     queue_id,
                     batch_id: &item.batch_id,
                     user_id: &item.user_id,
+                    by_key: item.by_key || actor.is_by_key(),
                     origin: item.origin.as_deref(),
                     destination: item.destination.as_deref(),
                     priority: item.priority,

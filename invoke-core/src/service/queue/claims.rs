@@ -30,6 +30,7 @@ impl Runs {
         if queue.shared.maintenance.refuse_if_active().is_err() {
             return Ok(Claim::Later);
         }
+        self.catch_up()?;
         let now = queue.shared.env.now();
         let claimed = queue.change(|tx, aftermath| {
             let Some((item_id, pick)) = self.pick(tx, asking)? else {
@@ -40,7 +41,7 @@ impl Runs {
         let Some((item, owner)) = claimed else { return Ok(Claim::Nothing) };
         let Some(owner) = owner else {
             tracing::info!(item_id = item.item_id, "canceled: its owner's account is inactive or gone");
-            queue.end_run(item.item_id, &Ending::Canceled, None)?;
+            self.ended_unrun(item.item_id, Ending::Canceled);
             return Ok(Claim::Skipped);
         };
         let Some(first) = self.prepared(item, owner, asking.device)? else {
@@ -140,7 +141,7 @@ impl Runs {
     /// The item's owner, if they may still run anything. An account that cannot be looked up counts as one that may not; the item must not be left
     /// running with nobody to run it.
     fn owner_of(&self, tx: &ReadTx<'_>, item: &QueueItem) -> Option<Actor> {
-        let owner = self.queue.shared.authenticator.owner_of_job(tx, &item.user_id);
+        let owner = self.queue.shared.authenticator.owner_of_job(tx, &item.user_id, item.by_key);
         owner.unwrap_or_else(|error| {
             tracing::error!(item_id = item.item_id, "the owner's account could not be read: {error}");
             None
@@ -156,7 +157,7 @@ impl Runs {
             Ok(prepared) => Ok(Some(self.work(item, owner, device, prepared))),
             Err(error) => {
                 let failure = Failure::bare("ValueError", error.to_string());
-                queue.end_run(item.item_id, &Ending::Failed(failure), None)?;
+                self.ended_unrun(item.item_id, Ending::Failed(failure));
                 Ok(None)
             }
         }

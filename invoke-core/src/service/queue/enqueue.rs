@@ -37,6 +37,7 @@ impl Queue {
                 queue_id,
                 batch_id: &batch_id,
                 user_id: actor.user_id(),
+                by_key: actor.is_by_key(),
                 origin: batch.origin.as_deref(),
                 destination: batch.destination.as_deref(),
                 priority,

@@ -33,6 +33,7 @@ use crate::{
         auth,
         images::{Images, NewPicture},
         models::Models,
+        style_presets::StylePresets,
     },
 };
 
@@ -43,6 +44,24 @@ pub struct Runs {
     models: Models,
     /// How often in a row each device has let a loaded model go first.
     pub(super) in_a_row: Mutex<HashMap<String, u32>>,
+    /// Runs that are over and could not be written down yet; nothing new begins before they are.
+    unwritten: Mutex<Vec<Over>>,
+}
+
+/// A run that is over.
+struct Over {
+    item_id: ItemId,
+    how: How,
+}
+
+/// What is to be written down of a run.
+enum How {
+    /// It ended, with its session's last state.
+    Ended(Ending, Option<String>),
+    /// It is to run again.
+    Requeued,
+    /// It came to a call.
+    Calls(Value, String),
 }
 
 impl Runs {
@@ -53,7 +72,44 @@ impl Runs {
             images,
             models,
             in_a_row: Mutex::default(),
+            unwritten: Mutex::default(),
         }
+    }
+
+    /// Writes down that a run is over, or keeps that to be written later: a database that is full or busy at this moment is no reason to let an item count
+    /// as running for ever.
+    fn write_down(&self, over: Over) {
+        if let Err(error) = self.written(&over) {
+            tracing::error!(item_id = over.item_id, "how the item ended could not be written down yet: {error}");
+            self.unwritten.lock().push(over);
+        }
+    }
+
+    fn written(&self, over: &Over) -> Result<()> {
+        let item_id = over.item_id;
+        match &over.how {
+            How::Ended(ending, session) => self.queue.end_run(item_id, ending, session.as_deref()),
+            How::Requeued => self.queue.requeue(item_id),
+            How::Calls(session, exec_id) => self.queue.call(item_id, session, exec_id),
+        }
+    }
+
+    /// Writes down that an item ended before it could run.
+    pub(super) fn ended_unrun(&self, item_id: ItemId, ending: Ending) {
+        self.write_down(Over {
+            item_id,
+            how: How::Ended(ending, None),
+        });
+    }
+
+    /// Writes down what could not be written before.
+    pub(super) fn catch_up(&self) -> Result<()> {
+        let mut unwritten = self.unwritten.lock();
+        while let Some(over) = unwritten.last() {
+            self.written(over)?;
+            unwritten.pop();
+        }
+        Ok(())
     }
 
     /// What answers a claimed item while it runs.
@@ -112,7 +168,7 @@ impl Queue {
         let Some(item) = self.shared.db.read(|tx| repo::running_item(tx, item_id))? else {
             return Ok(());
         };
-        match auth::owner_of_job(&self.shared, &item.user_id)? {
+        match auth::owner_of_job(&self.shared, &item.user_id, item.by_key)? {
             Some(owner) => self.begin_call(item_id, &owner, session, exec_id),
             None => self.end_run(item_id, &Ending::Canceled, Some(&session.to_string())),
         }
@@ -143,20 +199,19 @@ impl Ledger for Runs {
             .db
             .read(|tx| repo::is_running(tx, item_id))
             .unwrap_or_else(|error| {
+                // It was claimed a moment ago. If it was canceled since, that is seen between its nodes and at its end.
                 tracing::error!(item_id, "the item's status could not be read: {error}");
-                false
+                true
             })
     }
 
     fn finish(&self, item_id: ItemId, finished: Finished, stopping: bool) {
-        let written = match &finished.outcome {
-            Outcome::Ended(Ending::Canceled) | Outcome::Calls { .. } if stopping => self.queue.requeue(item_id),
-            Outcome::Ended(ending) => self.queue.end_run(item_id, ending, Some(&finished.session.to_string())),
-            Outcome::Calls { exec_id } => self.queue.call(item_id, &finished.session, exec_id),
+        let how = match finished.outcome {
+            Outcome::Ended(Ending::Canceled) | Outcome::Calls { .. } if stopping => How::Requeued,
+            Outcome::Ended(ending) => How::Ended(ending, Some(finished.session.to_string())),
+            Outcome::Calls { exec_id } => How::Calls(finished.session, exec_id),
         };
-        if let Err(error) = written {
-            tracing::error!(item_id, "how the item ended could not be written down: {error}");
-        }
+        self.write_down(Over { item_id, how });
     }
 
     fn abandon(&self, device: &Device, failure: &Failure) {
@@ -166,9 +221,7 @@ impl Ledger for Runs {
             Vec::new()
         });
         for item_id in items {
-            if let Err(error) = self.queue.end_run(item_id, &Ending::Failed(failure.clone()), None) {
-                tracing::error!(item_id, "that the item failed could not be written down: {error}");
-            }
+            self.ended_unrun(item_id, Ending::Failed(failure.clone()));
         }
     }
 }
@@ -191,7 +244,7 @@ impl SessionHost {
 
     /// The owner's rights at this moment.
     fn owner_now(&self, doing: &str) -> Result<Actor, HostError> {
-        match auth::owner_of_job(&self.queue.shared, &self.item.user_id) {
+        match auth::owner_of_job(&self.queue.shared, &self.item.user_id, self.item.by_key) {
             Ok(Some(owner)) => Ok(owner),
             Ok(None) => Err(permission(format!("Queue user is not authorized to {doing}"))),
             Err(error) => Err(fault(&error)),
@@ -247,6 +300,18 @@ fn image_refused(error: &Error) -> HostError {
 impl Host for SessionHost {
     fn event(&self, event: NodeEvent) {
         let event = match event {
+            NodeEvent::Left => {
+                // At a shutdown it is put back instead, once the run is over.
+                if !self.queue.processor.is_stopping()
+                    && let Err(error) = self.queue.end(self.item.item_id, &Ending::Canceled, None)
+                {
+                    tracing::error!(
+                        item_id = self.item.item_id,
+                        "that it was canceled could not be written down yet: {error}"
+                    );
+                }
+                return;
+            }
             NodeEvent::Started(node) => Event::InvocationStarted(self.base(node)),
             NodeEvent::Progress {
                 node,
@@ -373,9 +438,14 @@ impl Host for SessionHost {
             .map_err(|error| fault(&error))
     }
 
-    fn style_preset(&self, _id: &str) -> Result<Option<(String, String)>, HostError> {
-        // The server keeps none, so there is none of this id.
-        Ok(None)
+    fn style_preset(&self, id: &str) -> Result<Option<(String, String)>, HostError> {
+        let owner = self.owner_now("use this style preset")?;
+        match StylePresets::new(Arc::clone(&self.queue.shared)).prompts(&owner, id) {
+            Ok(prompts) => Ok(Some(prompts)),
+            // Whether somebody else has one of this id is nobody's business.
+            Err(Error::NotFound(_) | Error::Forbidden(_)) => Ok(None),
+            Err(error) => Err(fault(&error)),
+        }
     }
 
     fn text_file(&self, path: &str) -> Result<String, HostError> {
@@ -418,6 +488,6 @@ impl Host for SessionHost {
 
     fn owner_is_active(&self) -> bool {
         // A database that cannot be read right now is no reason to throw work away.
-        auth::owner_of_job(&self.queue.shared, &self.item.user_id).map_or(true, |owner| owner.is_some())
+        auth::owner_of_job(&self.queue.shared, &self.item.user_id, self.item.by_key).map_or(true, |owner| owner.is_some())
     }
 }

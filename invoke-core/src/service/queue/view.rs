@@ -139,6 +139,7 @@ mod tests {
     fn item() -> QueueItem {
         let secret = || Some("secret".to_owned());
         QueueItem {
+            by_key: false,
             item_id: 7,
             status: ItemStatus::Failed,
             status_sequence: 2,

@@ -14,6 +14,7 @@ use crate::{
     domain::{
         Error, Result,
         library::{Origin, StylePreset},
+        limits::{NAME, TEXT, at_most},
     },
     repo::style_presets as repo,
 };
@@ -55,7 +56,19 @@ pub struct SentPicture<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Refuses a preset that would be a burden in everybody's list.
+fn bearable(name: &str, positive: &str, negative: &str) -> Result<()> {
+    at_most("name", name, NAME)?;
+    at_most("positive_prompt", positive, TEXT)?;
+    at_most("negative_prompt", negative, TEXT)
+}
+
 impl StylePresets {
+    /// The presets of a core.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     fn picture_file(&self, id: &str) -> Option<PathBuf> {
         pictures::file(&self.shared.layout.style_preset_images_dir(), id)
     }
@@ -90,6 +103,16 @@ impl StylePresets {
         Ok(self.dressed(&preset))
     }
 
+    /// A preset's positive and negative prompt.
+    pub fn prompts(&self, actor: &Actor, id: &str) -> Result<(String, String)> {
+        let preset = self
+            .shared
+            .db
+            .read(|tx| authorize::<acts::ReadStylePreset, _>(actor, repo::find(tx, id)?))?
+            .into_inner();
+        Ok((preset.positive_prompt, preset.negative_prompt))
+    }
+
     /// A preset's picture, WebP.
     pub fn picture(&self, actor: &Actor, id: &str) -> Result<Vec<u8>> {
         let preset = self
@@ -106,6 +129,7 @@ impl StylePresets {
             return Err(Error::Forbidden("Only admins can create default presets".into()));
         }
         let picture = picture.map(|sent| pictures::thumbnail(sent.content_type, sent.bytes)).transpose()?;
+        bearable(&form.name, &form.positive_prompt, &form.negative_prompt)?;
         let preset = StylePreset {
             id: self.shared.env.uuid(),
             user_id: actor.user_id().clone(),
@@ -127,6 +151,7 @@ impl StylePresets {
     /// Overwrites a preset. Without a picture the one it has goes.
     pub fn update(&self, actor: &Actor, id: &str, form: PresetForm, picture: Option<SentPicture<'_>>) -> Result<Value> {
         self.may_update(actor, id)?;
+        bearable(&form.name, &form.positive_prompt, &form.negative_prompt)?;
         let picture = picture.map(|sent| pictures::thumbnail(sent.content_type, sent.bytes)).transpose()?;
         let changed = self.shared.db.write(|tx| -> Result<_> {
             let preset = authorize::<acts::UpdateStylePreset, _>(actor, repo::find(tx, id)?)?;
@@ -186,6 +211,7 @@ impl StylePresets {
         };
         self.shared.db.write(|tx| -> Result<_> {
             for row in rows {
+                bearable(&row.name, &row.positive_prompt, &row.negative_prompt)?;
                 let preset = StylePreset {
                     id: self.shared.env.uuid(),
                     user_id: actor.user_id().clone(),

@@ -14,6 +14,7 @@ use crate::{
     domain::{
         Error, Result,
         library::{Origin, Workflow},
+        limits::{NAME, TEXT, at_most},
         page::Direction,
     },
     events::{Event, WorkflowChange},
@@ -127,7 +128,7 @@ impl Workflows {
             let size = per_page.unwrap_or(total);
             let window = fitting
                 .iter()
-                .skip(usize::try_from(page.page * size).unwrap_or(0))
+                .skip(usize::try_from(page.page.saturating_mul(size)).unwrap_or(usize::MAX))
                 .take(usize::try_from(size).unwrap_or(0));
             return Ok(paged(
                 page.page,
@@ -203,7 +204,7 @@ impl Workflows {
     /// Keeps a workflow. Where everybody is the same person it is everybody's, else its owner's alone. `document` has been checked.
     pub fn create(&self, actor: &Actor, document: &Value) -> Result<Value> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
-        not_shipped(document)?;
+        acceptable(document)?;
         let workflow_id = self.shared.env.uuid();
         let new = NewWorkflow {
             workflow_id: &workflow_id,
@@ -251,7 +252,7 @@ impl Workflows {
     /// Replaces a workflow's document. `document` has been checked; its `id` says which workflow it is.
     pub fn update(&self, actor: &Actor, document: &Value) -> Result<Value> {
         let workflow_id = document["id"].as_str().unwrap_or_default();
-        not_shipped(document)?;
+        acceptable(document)?;
         self.change(actor, workflow_id, |before| (stored(document, workflow_id), before.is_public))
     }
 
@@ -329,7 +330,8 @@ impl Workflows {
 
 fn paged(page: i64, per_page: Option<i64>, total: i64, items: Vec<Value>) -> Value {
     let size = per_page.unwrap_or(total);
-    let pages = per_page.map_or(1, |n| (total + n - 1) / n);
+    // Rounded up without a sum that could overflow.
+    let pages = per_page.map_or(1, |n| total / n + i64::from(total % n > 0));
     json!({"page": page, "pages": pages, "per_page": size, "total": total, "items": items})
 }
 
@@ -348,7 +350,11 @@ fn stored(document: &Value, workflow_id: &str) -> String {
     document.to_string()
 }
 
-fn not_shipped(document: &Value) -> Result<()> {
+fn acceptable(document: &Value) -> Result<()> {
+    // These stand in everybody's lists once it is shared.
+    for (field, most) in [("name", NAME), ("description", TEXT), ("tags", TEXT)] {
+        at_most(field, document[field].as_str().unwrap_or_default(), most)?;
+    }
     if document["meta"]["category"] == Origin::Default.as_str() {
         return Err(Error::BadRequest(
             "Workflows that ship with the program cannot be added or changed".into(),

@@ -213,7 +213,10 @@ fn g11_an_inactive_account_is_out_at_once_and_back_when_active() {
     let admin = world.admin();
     let alice = world.user(&admin, "alice");
     let login = world.login("alice@example.com", PASSWORD).unwrap();
-    assert_eq!(owner_of_job(&world.shared, &user_id(&alice)).unwrap(), Some(alice.actor.clone()));
+    assert_eq!(
+        owner_of_job(&world.shared, &user_id(&alice), false).unwrap(),
+        Some(alice.actor.clone())
+    );
     world.announced();
     change(&world, &admin, &user_id(&alice), active(false)).unwrap();
     assert_eq!(
@@ -226,11 +229,15 @@ fn g11_an_inactive_account_is_out_at_once_and_back_when_active() {
         text(world.shared.authenticator.session(cookie, Intent::Read)),
         "User not found or inactive"
     );
-    assert_eq!(owner_of_job(&world.shared, &user_id(&alice)).unwrap(), None, "its jobs are not run");
+    assert_eq!(
+        owner_of_job(&world.shared, &user_id(&alice), false).unwrap(),
+        None,
+        "its jobs are not run"
+    );
     change(&world, &admin, &user_id(&alice), active(true)).unwrap();
     assert!(world.session(&login.token).is_ok());
     assert_eq!(
-        owner_of_job(&world.shared, &UserId::system())
+        owner_of_job(&world.shared, &UserId::system(), false)
             .unwrap()
             .map(|actor| actor.is_admin()),
         Some(false)
@@ -344,7 +351,7 @@ fn g13_a_deleted_accounts_content_stays_by_default() {
     assert_eq!(text(world.session(&token)), "User not found or inactive");
     assert_eq!(text(world.login("alice@example.com", PASSWORD)), "Incorrect email or password");
     assert!(world.images().dto(&admin.actor, &name).is_ok(), "administrators still see it");
-    assert_eq!(owner_of_job(&world.shared, &user_id(&alice)).unwrap(), None);
+    assert_eq!(owner_of_job(&world.shared, &user_id(&alice), false).unwrap(), None);
     assert_eq!(
         text(world.auth.delete_user(&admin.actor, &user_id(&alice), &Content::Leave)),
         "User not found"
@@ -358,6 +365,7 @@ fn enqueue(world: &World, owner: &Session) {
         queue_id: &QueueId::new("default"),
         batch_id: &BatchId::new("x"),
         user_id: owner.actor.user_id(),
+        by_key: false,
         origin: None,
         destination: None,
         priority: 0,

@@ -278,7 +278,7 @@ fn single_user_mode_has_no_login_and_one_administrator() {
     );
     assert_eq!(world.auth.media_token(&session.actor, None).unwrap(), None);
     assert_eq!(
-        owner_of_job(&world.shared, &UserId::new("gone")).unwrap(),
+        owner_of_job(&world.shared, &UserId::new("gone"), false).unwrap(),
         Some(Actor::single_user_administrator())
     );
 }
