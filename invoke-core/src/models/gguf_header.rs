@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 
-use candle_core::quantized::GgmlDType;
-
 /// The most tensors, and the most keys and values, that a file may have.
 const MOST_ENTRIES: u64 = 100_000;
 /// The longest name or key.
@@ -23,7 +21,7 @@ pub(crate) struct Entry {
     /// Length of each axis, outermost first.
     pub(crate) shape: Vec<usize>,
     /// How its elements are stored.
-    pub(crate) kind: GgmlDType,
+    pub(crate) kind: Kind,
     /// Where it begins in the file.
     pub(crate) start: u64,
     /// Bytes that it takes there.
@@ -201,15 +199,10 @@ impl<R: Read> Header<R> {
         let kind = kind_of(self.u32()?)?;
         let start = self.u64()?;
         let elements = elements(&shape).ok_or("a shape overflows")?;
-        if !elements.is_multiple_of(kind.block_size()) {
-            return Err(format!(
-                "a tensor of {elements} elements is not made of blocks of {}",
-                kind.block_size()
-            ));
+        if !elements.is_multiple_of(kind.block) {
+            return Err(format!("a tensor of {elements} elements is not made of blocks of {}", kind.block));
         }
-        let bytes = (elements / kind.block_size())
-            .checked_mul(kind.type_size())
-            .ok_or("a shape overflows")?;
+        let bytes = (elements / kind.block).checked_mul(kind.bytes).ok_or("a shape overflows")?;
         Ok(Entry { shape, kind, start, bytes })
     }
 }
@@ -230,21 +223,39 @@ fn fixed_width(kind: u32) -> Option<u64> {
     }
 }
 
-fn kind_of(number: u32) -> Parsed<GgmlDType> {
-    Ok(match number {
-        0 => GgmlDType::F32,
-        1 => GgmlDType::F16,
-        2 => GgmlDType::Q4_0,
-        3 => GgmlDType::Q4_1,
-        6 => GgmlDType::Q5_0,
-        7 => GgmlDType::Q5_1,
-        8 => GgmlDType::Q8_0,
-        10 => GgmlDType::Q2K,
-        11 => GgmlDType::Q3K,
-        12 => GgmlDType::Q4K,
-        13 => GgmlDType::Q5K,
-        14 => GgmlDType::Q6K,
-        30 => GgmlDType::BF16,
-        other => return Err(format!("a tensor has the type {other}, which is not supported")),
-    })
+/// How a number of the format says that elements are stored: it, elements of a block, bytes of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// The number.
+    pub(crate) number: u32,
+    /// Elements that are stored together.
+    pub(crate) block: usize,
+    /// Bytes that they take.
+    pub(crate) bytes: usize,
+}
+
+/// All that can be read: floats of 32, 16 and again 16 bits (the last is `bfloat16`), and blocks of 2 to 8 bits an element.
+pub(crate) const KINDS: &[Kind] = &[
+    kind(0, 1, 4),
+    kind(1, 1, 2),
+    kind(2, 32, 18),
+    kind(3, 32, 20),
+    kind(6, 32, 22),
+    kind(7, 32, 24),
+    kind(8, 32, 34),
+    kind(10, 256, 84),
+    kind(11, 256, 110),
+    kind(12, 256, 144),
+    kind(13, 256, 176),
+    kind(14, 256, 210),
+    kind(30, 1, 2),
+];
+
+const fn kind(number: u32, block: usize, bytes: usize) -> Kind {
+    Kind { number, block, bytes }
+}
+
+fn kind_of(number: u32) -> Parsed<Kind> {
+    let kind = KINDS.iter().find(|kind| kind.number == number).copied();
+    kind.ok_or_else(|| format!("a tensor has the type {number}, which is not supported"))
 }

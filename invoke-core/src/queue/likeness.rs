@@ -136,6 +136,18 @@ mod tests {
         *,
     };
 
+    #[test]
+    fn whatever_may_run_before_the_denoiser_has_to_be_light() {
+        let with = |kind: &str| {
+            like(&|nodes| {
+                nodes["beside"] = json!({"id": "beside", "type": kind, "image": {"image_name": "a.png"}});
+            })
+        };
+        assert!(with("img_resize").is_some());
+        // Nothing leads from it to the denoiser, and it runs before it all the same.
+        assert!(with("esrgan").is_none());
+    }
+
     fn like(change: &dyn Fn(&mut Value)) -> Option<Likeness> {
         of(&graph(change), &[])
     }

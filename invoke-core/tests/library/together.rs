@@ -6,7 +6,7 @@ use invoke_core::{
     authz::Actor,
     domain::{ImageName, ItemId},
     events::{Event, Subscription},
-    service::auth::AccountChange,
+    service::auth::{AccountChange, Content},
 };
 use serde_json::{Value, json};
 
@@ -160,7 +160,65 @@ fn one_that_is_canceled_or_loses_its_owner_leaves_and_the_others_go_on() {
     house.core.auth.update_user(&house.admin, None, house.bob.user_id(), &off).unwrap();
     assert_eq!(house.ended(&house.admin, items[0])["status"], "canceled");
     assert_eq!(house.ended(&house.admin, items[1])["status"], "canceled");
+    assert_eq!(
+        house.item(&house.admin, items[2])["status"],
+        "in_progress",
+        "they do not wait for the others"
+    );
     assert_eq!(house.ended(&house.admin, items[2])["status"], "completed");
+}
+
+/// Whoever leads works for the others after the account is gone, but its item ends, and is told to have ended, at once; whoever takes the content over
+/// does not take over what runs.
+#[test]
+fn a_deleted_owners_items_end_at_once_whoever_leads() {
+    let house = House::new();
+    at_a_time(&house, 3);
+    let (_listening, told) = listen(&house);
+    house.core.queue.pause(&house.admin).unwrap();
+    let steps = 400;
+    let items = [
+        house.enqueue(&house.bob, picture(&house, "a red circle", 1, steps)),
+        house.enqueue(&house.alice, picture(&house, "a red circle", 2, steps)),
+        house.enqueue(&house.bob, picture(&house, "a red circle", 3, steps)),
+    ];
+    house.core.queue.resume(&house.admin).unwrap();
+    let mut seen: HashMap<ItemId, usize> = HashMap::new();
+    while seen.len() < 3 || seen.values().any(|steps| *steps < 2) {
+        let (item, said) = told.recv_timeout(std::time::Duration::from_mins(1)).expect("they denoise");
+        *seen.entry(item).or_default() += usize::from(said.contains('.'));
+    }
+    let content = Content::TransferTo(house.admin.user_id().clone());
+    house.core.auth.delete_user(&house.admin, house.bob.user_id(), &content).unwrap();
+    for item in [items[0], items[2]] {
+        assert_eq!(house.ended(&house.admin, item)["status"], "canceled");
+    }
+    assert_eq!(house.item(&house.admin, items[1])["status"], "in_progress");
+    assert_eq!(house.ended(&house.admin, items[1])["status"], "completed");
+}
+
+/// What company gains is measured where nothing is fixed: items go alone until one alone has been timed, then two are tried.
+#[test]
+fn company_is_tried_once_an_item_alone_has_been_timed() {
+    let house = House::new();
+    let one = |seed| (&house.alice, picture(&house, "a red circle", seed, 3));
+    let side_by_side = |told: &[(ItemId, String)]| {
+        let mut running: Vec<ItemId> = Vec::new();
+        let mut most = 0;
+        for (item, said) in told {
+            match said.as_str() {
+                "in_progress" => running.push(*item),
+                "completed" => running.retain(|other| other != item),
+                _ => {}
+            }
+            most = most.max(running.len());
+        }
+        most
+    };
+    let (_, told) = run(&house, vec![one(1), one(2)]);
+    assert_eq!(side_by_side(&told), 1, "{told:?}");
+    let (_, told) = run(&house, vec![one(3), one(4), one(5), one(6)]);
+    assert_eq!(side_by_side(&told), 2, "{told:?}");
 }
 
 #[test]

@@ -165,6 +165,23 @@ async fn every_named_route_is_in_the_document_and_has_a_group() {
     }
 }
 
+/// Who may use which route, for people to read and to see every change of: a route that falls from administrators to users is no line of code that
+/// nobody looks at.
+#[tokio::test]
+async fn the_written_table_of_access_is_the_one_in_force() {
+    let mut lines: Vec<String> = routes()
+        .map(|route| format!("{:6} {:80} {:?}", route.method.lower().to_uppercase(), route.path, route.access))
+        .collect();
+    lines.sort_unstable_by(|a, b| a[7..].cmp(&b[7..]));
+    let table = format!("{}\n", lines.join("\n"));
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let written = std::fs::read_to_string(repository.join("tests/http/access.txt")).unwrap_or_default();
+    if table != written {
+        std::fs::write(repository.join("../target/access.txt"), &table).unwrap();
+        panic!("who may use which route has changed: if it should have, copy target/access.txt to invoke-server/tests/http/access.txt");
+    }
+}
+
 /// What pages draw the badge from, the own page (`tests/browser/page_users.test.mjs`) and others: it is told of every account, and follows a
 /// change at once.
 #[tokio::test]

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod access;
+mod administration;
 mod callers;
 mod errors;
 mod files;
 mod hostile;
+mod keys;
 mod leaks;
 mod models;
 mod names;

@@ -100,6 +100,74 @@ async fn leak_9018_the_socket_of_a_deactivated_user_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_socket_of_a_key_ends_when_the_key_is_revoked() {
+    let app = TestApp::with_accounts();
+    let address = listening(&app).await;
+    let (key, id) = app.key("bob", "read").await;
+    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &key)).await.unwrap();
+    assert!(heard.starts_with("40"), "{heard}");
+    assert_eq!(app.ask("bob", "DELETE", &format!("/api/v1/auth/api-keys/{id}")).await.status, 204);
+    let heard = tokio::task::spawn_blocking(move || client.hear()).await.unwrap();
+    assert!(heard.starts_with("41") || heard.starts_with('1'), "{heard}");
+}
+
+/// A change of an administrator's account is no reason to tell the account's keys what administrators hear.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_socket_of_an_administrators_key_never_hears_what_administrators_hear() {
+    let app = TestApp::with_accounts();
+    let address = listening(&app).await;
+    let (key, _) = app.key("root", "read").await;
+    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &key)).await.unwrap();
+    assert!(heard.starts_with("40"), "{heard}");
+    let change = json!({"current_password": crate::testkit::password("root"), "new_password": "An0ther-one"});
+    let changed = app.ask_json("root", "PATCH", "/api/v1/auth/me", &change).await;
+    assert_eq!(changed.status, 200);
+    let token = changed.header("x-refreshed-token").unwrap().to_owned();
+    app.ask_json("alice", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "hers"}))
+        .await;
+    app.ask_with(&token, "POST", "/api/v1/recall/default", Some(&json!({"positive_prompt": "own"})))
+        .await;
+    let heard = tokio::task::spawn_blocking(move || {
+        let mut heard = String::new();
+        while !heard.contains("\"own\"") {
+            heard.push_str(&client.hear());
+        }
+        heard
+    })
+    .await
+    .unwrap();
+    assert!(!heard.contains("hers"), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_socket_of_a_demoted_administrator_hears_its_own_alone_from_then_on() {
+    let app = TestApp::with_accounts();
+    let address = listening(&app).await;
+    let path = format!("/api/v1/auth/users/{}", app.user_id("bob").await);
+    assert_eq!(app.ask_json("root", "PATCH", &path, &json!({"is_admin": true})).await.status, 200);
+    let token = app.token("bob").to_owned();
+    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &token)).await.unwrap();
+    assert!(heard.starts_with("40"), "{heard}");
+    app.ask_json("alice", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "before"}))
+        .await;
+    assert_eq!(app.ask_json("root", "PATCH", &path, &json!({"is_admin": false})).await.status, 200);
+    app.ask_json("alice", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "after"}))
+        .await;
+    app.ask_json("bob", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "own"}))
+        .await;
+    let heard = tokio::task::spawn_blocking(move || {
+        let mut heard = String::new();
+        while !heard.contains("\"own\"") {
+            heard.push_str(&client.hear());
+        }
+        heard
+    })
+    .await
+    .unwrap();
+    assert!(heard.contains("\"before\"") && !heard.contains("\"after\""), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leak_9358_rooms_are_the_servers_and_no_name_opens_one() {
     let app = TestApp::with_accounts();
     let address = listening(&app).await;

@@ -186,6 +186,29 @@ impl TestApp {
             .to_owned()
     }
 
+    /// Asks with any bearer, perhaps with a JSON body.
+    pub(crate) async fn ask_with(&self, bearer: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let bearer = format!("Bearer {bearer}");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        self.send("anonymous", method, path, &headers, body.as_bytes()).await
+    }
+
+    /// Makes an API key for an account: the key and its identifier.
+    pub(crate) async fn key(&self, who: &str, scope: &str) -> (String, String) {
+        let made = self
+            .ask_json(
+                who,
+                "POST",
+                "/api/v1/auth/api-keys",
+                &serde_json::json!({"name": "k", "scope": scope}),
+            )
+            .await
+            .json();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&made["key"]), text(&made["record"]["key_id"]))
+    }
+
     /// Asks with any headers and body.
     pub(crate) async fn send(&self, who: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = warp::test::request().method(method).path(path).body(body);

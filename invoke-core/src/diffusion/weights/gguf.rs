@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
-use candle_core::quantized::ggml_file::qtensor_from_ggml;
+use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{DType, Device, Tensor};
 
 use super::spans::Spans;
 use super::{Source, TensorInfo};
 use crate::{
     diffusion::error::{ModelError, Result, short},
-    models::gguf_header::{self, Entry},
+    models::gguf_header::{self, Entry, Kind},
 };
 
 /// A GGUF file whose header has been checked: every tensor lies inside the file. Elements are single floats as they are read.
@@ -33,6 +33,26 @@ impl GgufFile {
             spans: Spans::new(path, file),
             tensors,
         })
+    }
+}
+
+/// What candle calls a kind of elements.
+fn of(kind: Kind) -> GgmlDType {
+    match kind.number {
+        1 => GgmlDType::F16,
+        2 => GgmlDType::Q4_0,
+        3 => GgmlDType::Q4_1,
+        6 => GgmlDType::Q5_0,
+        7 => GgmlDType::Q5_1,
+        8 => GgmlDType::Q8_0,
+        10 => GgmlDType::Q2K,
+        11 => GgmlDType::Q3K,
+        12 => GgmlDType::Q4K,
+        13 => GgmlDType::Q5K,
+        14 => GgmlDType::Q6K,
+        30 => GgmlDType::BF16,
+        // Headers hold no others than these and single floats.
+        _ => GgmlDType::F32,
     }
 }
 
@@ -64,7 +84,7 @@ impl Source for GgufFile {
         }
         // Blocks follow each other whatever the axes: a row of the true shape need not be made of whole ones.
         let flat = vec![entry.shape.iter().product()];
-        let quantized = qtensor_from_ggml(entry.kind, &bytes, flat, &Device::Cpu)?;
+        let quantized = qtensor_from_ggml(of(entry.kind), &bytes, flat, &Device::Cpu)?;
         Ok(quantized.dequantize(&Device::Cpu)?.reshape(entry.shape.as_slice())?)
     }
 }
@@ -122,6 +142,15 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         GgufFile::open(file.path())
+    }
+
+    #[test]
+    fn kinds_are_of_the_sizes_that_the_reader_expects() {
+        for kind in gguf_header::KINDS {
+            let known = of(*kind);
+            assert_eq!((kind.block, kind.bytes), (known.block_size(), known.type_size()), "{known:?}");
+            assert_eq!(known == GgmlDType::F32, kind.number == 0);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     authz::Actor,
     domain::{
         Error, Result,
+        board::BoardChanges,
         image::{
             BoardVisibility::{Private, Public},
             ImageCategory, ImageChanges, ImageDto,
@@ -264,6 +265,53 @@ fn a_row_that_still_refers_to_a_picture_keeps_it_whole() {
     let gone = json!(kit.images.delete_many(&kit.alice, &[held.clone(), free.clone()]).unwrap());
     assert_eq!((&gone["deleted_images"], &gone["failed_images"]), (&json!([free]), &json!([held])));
     assert!(kit.images.full(&kit.alice, &held).unwrap().read_all().is_ok());
+}
+
+#[test]
+fn a_boards_archive_holds_what_its_owner_may_read() {
+    let kit = Kit::new();
+    let downloads = Downloads::new(kit.shared.clone()).unwrap();
+    let board = kit.board(&kit.alice, "open", Public);
+    let (own, foreign) = (
+        name(&kit.picture(&kit.alice, Some(&board))),
+        name(&kit.picture(&kit.bob, Some(&board))),
+    );
+    let close = BoardChanges {
+        board_visibility: Some(Private),
+        ..BoardChanges::default()
+    };
+    kit.boards.update(&kit.alice, &board, &close).unwrap();
+    assert!(forbidden(kit.images.dto(&kit.alice, &foreign)));
+    let item = downloads.order(&kit.alice, &[], Some(board.as_str())).unwrap();
+    let mut file = loop {
+        match downloads.fetch(&kit.alice, &item) {
+            Ok(file) => break file,
+            Err(_) => std::thread::yield_now(),
+        }
+    };
+    let archive = zip::ZipArchive::new(std::io::Cursor::new(file.read_all().unwrap())).unwrap();
+    let names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+    assert_eq!(names, [format!("general/{own}")]);
+}
+
+#[test]
+fn archives_that_nobody_fetches_make_room() {
+    let kit = Kit::new();
+    let downloads = Downloads::new(kit.shared.clone()).unwrap();
+    let image = name(&kit.picture(&kit.alice, None));
+    let ordered = || {
+        kit.clock.advance_millis(1);
+        let item = downloads.order(&kit.alice, std::slice::from_ref(&image), None).unwrap();
+        while downloads.fetch(&kit.alice, &item).is_err() {
+            std::thread::yield_now();
+        }
+        item
+    };
+    let items: Vec<String> = (0..9).map(|_| ordered()).collect();
+    assert!(absent(downloads.fetch(&kit.alice, &items[0])) && downloads.fetch(&kit.alice, &items[1]).is_ok());
+    kit.clock.advance_millis(86_400_001);
+    ordered();
+    assert_eq!(std::fs::read_dir(kit.shared.layout.downloads_dir()).unwrap().count(), 1);
 }
 
 #[test]

@@ -463,6 +463,59 @@ fn g13_a_deleted_accounts_content_can_be_deleted_files_and_all() {
     );
 }
 
+/// What ships with the program is nobody's, though `system` stands in its rows.
+#[test]
+fn what_ships_with_the_program_is_not_handed_over() {
+    let world = world();
+    let admin = world.admin();
+    let alice = world.user(&admin, "alice");
+    world.sql(
+        r#"INSERT INTO workflow_library (workflow_id, workflow, user_id) VALUES
+               ('shipped', '{"name": "S", "description": "", "meta": {"category": "default"}}', 'system'),
+               ('own', '{"name": "W", "description": "", "meta": {"category": "user"}}', 'system');
+           INSERT INTO style_presets (id, name, preset_data, type, user_id) VALUES
+               ('shipped', 'S', '{}', 'default', 'system'), ('own', 'O', '{}', 'user', 'system')"#,
+    );
+    let moved = world
+        .auth
+        .transfer_content(&admin.actor, &UserId::system(), &user_id(&alice))
+        .unwrap();
+    let moved: Vec<_> = moved.content.into_iter().filter(|(_, n)| *n > 0).collect();
+    assert_eq!(moved, [("workflows", 1), ("style_presets", 1)]);
+}
+
+#[test]
+fn a_running_item_goes_with_its_deleted_owner() {
+    let world = world();
+    let admin = world.admin();
+    let alice = world.user(&admin, "alice");
+    enqueue(&world, &alice);
+    world.sql("UPDATE session_queue SET status = 'in_progress', started_at = 't'");
+    world.auth.delete_user(&admin.actor, &user_id(&alice), &Content::Delete).unwrap();
+    let left = |tx: &crate::db::ReadTx<'_>| {
+        tx.sql().query_row(
+            "SELECT (SELECT COUNT(*) FROM session_queue), (SELECT COUNT(*) FROM queue_batches), (SELECT SUM(in_progress) FROM queue_counts)",
+            [],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+        )
+    };
+    assert_eq!(world.shared.db.read(left).unwrap(), (0, 0, 0));
+}
+
+#[test]
+fn pictures_do_not_go_while_they_are_moved() {
+    let world = world();
+    let admin = world.admin();
+    let alice = world.user(&admin, "alice");
+    let name = picture(&world, &alice);
+    world.sql("INSERT INTO image_subfolder_move_jobs (id, state) VALUES (1, 'moving')");
+    assert_eq!(
+        text(world.auth.delete_user(&admin.actor, &user_id(&alice), &Content::Delete)),
+        "Image storage maintenance is active"
+    );
+    assert!(world.images().full(&alice.actor, &name).is_ok());
+}
+
 #[test]
 fn changes_by_another_process_are_noticed_once() {
     let dir = tempfile::tempdir().unwrap();

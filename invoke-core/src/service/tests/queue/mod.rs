@@ -1,6 +1,7 @@
 //! The queue with its workers, on a database in memory.
 
 mod calls;
+mod faults;
 mod guide;
 mod order;
 mod snapshots;
