@@ -2,7 +2,8 @@
 //!
 //!     cargo bench -p invoke-server --bench sockets -- [--clients 500] [--silent 50] [--sessions 2000] [--rounds 4]
 //!
-//! The server is a process of its own. Every round runs the same sessions of one `add` node: first without clients, then with all of them.
+//! The server is a process of its own. Every round runs the same sessions: first without clients, then with all of them. There are two kinds: sums, which are
+//! over at once, and pictures of 64 by 64 in [`STEPS`] steps, each step of which is told with a preview to everybody who may hear of it.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -35,8 +36,11 @@ fn main() {
     let server = Running::start(root.path());
     println!("idle: {:.1} MB", server.memory());
     let mut http = Client::connect(server.address).expect("the server accepts");
-    let before: Vec<f64> = (0..rounds).map(|_| rate(&mut http, sessions)).collect();
-    println!("no clients: {} sessions a second, {:.1} MB", listed(&before), server.memory());
+    let kinds = [("sums", sums(), sessions), ("pictures", pictures(&mut http), sessions / 20)];
+    for (kind, graph, sessions) in &kinds {
+        let before: Vec<f64> = (0..rounds).map(|_| rate(&mut http, graph, *sessions)).collect();
+        println!("no clients: {} {kind} a second, {:.1} MB", listed(&before), server.memory());
+    }
 
     let heard = Arc::new(AtomicU64::new(0));
     let runtime = tokio::runtime::Runtime::new().expect("threads");
@@ -50,15 +54,17 @@ fn main() {
         runtime.spawn(socket.listen());
     }
     println!("{clients} clients, {silent} of them silent: {:.1} MB", server.memory());
-    for round in 1..=rounds {
-        heard.store(0, Ordering::Relaxed);
-        let rate = rate(&mut http, sessions);
-        std::thread::sleep(Duration::from_secs(1));
-        println!(
-            "round {round}: {rate:.0} sessions a second, {} letters read by each, {:.1} MB",
-            heard.load(Ordering::Relaxed) / (clients - silent).max(1) as u64,
-            server.memory()
-        );
+    for (kind, graph, sessions) in &kinds {
+        for round in 1..=rounds {
+            heard.store(0, Ordering::Relaxed);
+            let rate = rate(&mut http, graph, *sessions);
+            std::thread::sleep(Duration::from_secs(1));
+            println!(
+                "round {round}: {rate:.1} {kind} a second, {} letters read by each, {:.1} MB",
+                heard.load(Ordering::Relaxed) / (clients - silent).max(1) as u64,
+                server.memory()
+            );
+        }
     }
     // Reading sockets end with the runtime.
     runtime.shutdown_background();
@@ -76,11 +82,47 @@ fn listed(rates: &[f64]) -> String {
     texts.join(", ")
 }
 
+/// Steps of a picture.
+const STEPS: usize = 20;
+
+fn sums() -> Value {
+    json!({"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2, "use_cache": false}}, "edges": []})
+}
+
+/// A picture of the model that ships with the program.
+fn pictures(http: &mut Client) -> Value {
+    let models: Value = serde_json::from_slice(&http.get("GET", "/api/v2/models/?model_type=main", b"")).expect("JSON");
+    let model = &models["models"][0];
+    let model = json!({"key": model["key"], "hash": model["hash"], "name": model["name"], "base": model["base"], "type": model["type"]});
+    let edge = |from: &str, output: &str, to: &str, input: &str| json!({"source": {"node_id": from, "field": output}, "destination": {"node_id": to, "field": input}});
+    let mut nodes = json!({
+        "model": {"type": "main_model_loader", "model": model},
+        "positive": {"type": "compel", "prompt": "a red circle"},
+        "negative": {"type": "compel", "prompt": ""},
+        "noise": {"type": "noise", "seed": 1, "width": 64, "height": 64},
+        "denoise": {"type": "denoise_latents", "steps": STEPS, "cfg_scale": 5.0, "scheduler": "ddim"},
+        "picture": {"type": "l2i", "is_intermediate": false},
+    });
+    for (name, node) in nodes.as_object_mut().expect("an object") {
+        node["id"] = json!(name);
+        node["use_cache"] = json!(false);
+    }
+    json!({"id": "g", "nodes": nodes, "edges": [
+        edge("model", "clip", "positive", "clip"),
+        edge("model", "clip", "negative", "clip"),
+        edge("model", "unet", "denoise", "unet"),
+        edge("positive", "conditioning", "denoise", "positive_conditioning"),
+        edge("negative", "conditioning", "denoise", "negative_conditioning"),
+        edge("noise", "noise", "denoise", "noise"),
+        edge("model", "vae", "picture", "vae"),
+        edge("denoise", "latents", "picture", "latents"),
+    ]})
+}
+
 /// Runs sessions and returns how many a second there were.
-fn rate(http: &mut Client, sessions: usize) -> f64 {
+fn rate(http: &mut Client, graph: &Value, sessions: usize) -> f64 {
     http.get("PUT", &format!("{QUEUE}/clear"), b"");
     http.get("PUT", &format!("{QUEUE}/processor/pause"), b"");
-    let graph = json!({"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2, "use_cache": false}}, "edges": []});
     let request = json!({"batch": {"graph": graph, "runs": sessions}}).to_string();
     http.get("POST", &format!("{QUEUE}/enqueue_batch"), request.as_bytes());
     let begun = Instant::now();

@@ -41,10 +41,26 @@ def denoised(rng, model):
     return {"id": "g", "nodes": {name: {"id": name, "use_cache": False, **node} for name, node in nodes.items()}, "edges": edges}
 
 
-def graph(rng, model):
+# A workflow that returns the sum of its exposed input and 2.
+CALLED = {
+    "name": "called", "author": "", "description": "", "version": "", "contact": "", "tags": "", "notes": "", "meta": {"category": "user", "version": "3.0.0"},
+    "nodes": [{"id": name, "type": "invocation", "data": {"id": name, "type": kind, "inputs": inputs}} for name, kind, inputs in (
+        ("s", "add", {"a": {"value": 1}, "b": {"value": 2}}), ("v", "workflow_return_value", {"key": {"value": "sum"}}), ("r", "workflow_return", {}))],
+    "edges": [{"type": "default", "source": source, "sourceHandle": field, "target": target, "targetHandle": into}
+              for source, field, target, into in (("s", "value", "v", "value"), ("v", "value", "r", "values"))],
+    "exposedFields": [{"nodeId": "s", "fieldName": "a"}],
+}
+
+
+def graph(rng, model, workflow):
     if model and rng.random() < 0.8:
         return denoised(rng, model)
-    kind = rng.randrange(4)
+    kind = rng.randrange(5)
+    if kind == 4:
+        nodes = {"c": {"type": "call_saved_workflow", "workflow_id": workflow, "workflow_inputs": {"saved_workflow_input::s::a": rng.randrange(9)}},
+                 "g": {"type": "workflow_return_get", "key": "sum"}}
+        nodes = {name: {"id": name, "use_cache": False, **node} for name, node in nodes.items()}
+        return {"id": "g", "nodes": nodes, "edges": [edge("c", "values", "g", "values")]}
     if kind == 0:
         return {"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2, "use_cache": False}}, "edges": []}
     if kind == 1:
@@ -56,9 +72,9 @@ def graph(rng, model):
 class User(threading.Thread):
     """Works the queue as fast as it answers, and remembers what it was promised."""
 
-    def __init__(self, base, token, seed, model):
+    def __init__(self, base, token, seed, model, workflow):
         super().__init__(daemon=True)
-        self.base, self.token, self.rng, self.model = base, token, random.Random(seed), model
+        self.base, self.token, self.rng, self.model, self.workflow = base, token, random.Random(seed), model, workflow
         self.promised, self.given_up, self.batches, self.stop = set(), set(), [], False
 
     def ask(self, method, path, body=None):
@@ -79,7 +95,7 @@ class User(threading.Thread):
         kind = self.rng.randrange(12)
         mine = list(self.promised)
         if kind < 6 or not mine:
-            batch = {"graph": graph(self.rng, self.model), "runs": self.rng.randrange(1, 6), "origin": "soak", "destination": self.rng.choice(["a", "b"])}
+            batch = {"graph": graph(self.rng, self.model, self.workflow), "runs": self.rng.randrange(1, 6), "origin": "soak", "destination": self.rng.choice(["a", "b"])}
             done = self.ask("POST", "enqueue_batch", {"batch": batch, "prepend": self.rng.random() < 0.2})
             self.promised.update(done["item_ids"])
             self.batches.append(done["batch"]["batch_id"])
@@ -153,17 +169,21 @@ def wrong(root, promised):
     db = sqlite3.connect(f"file:{root}/databases/invokeai.db?mode=ro", uri=True)
     faults = []
     rows = db.execute("SELECT item_id, status, status_sequence, started_at, completed_at, queue_id, user_id FROM session_queue").fetchall()
+    # Whoever calls a workflow stops for it and goes on.
+    callers = {row[0] for row in db.execute("SELECT DISTINCT parent_item_id FROM session_queue WHERE parent_item_id IS NOT NULL")}
+    callers |= {row[0] for row in rows if row[1] == "waiting"}
+    callers |= {row[0] for row in db.execute("SELECT item_id FROM session_queue WHERE session LIKE '%workflow_call%'")}
     counted, everybody = {}, dict.fromkeys(STATES, 0)
     for item, status, changes, started, completed, queue, user in rows:
         ended = status in ("completed", "failed", "canceled")
         if status not in STATES or ended != (completed is not None):
             faults.append(f"item {item} is {status}, completed at {completed}")
         # Nothing is put back here, so an item that completed went to work once and ended once.
-        if status in ("completed", "failed") and (changes != 2 or started is None):
+        if status in ("completed", "failed") and (started is None or changes != 2 and item not in callers):
             faults.append(f"item {item} {status} after {changes} changes, started at {started}")
         if status == "in_progress":
             faults.append(f"item {item} counts as running while nothing runs")
-        if status == "pending" and (changes != 0 or started is not None):
+        if status == "pending" and item not in callers and (changes != 0 or started is not None):
             faults.append(f"item {item} waits after {changes} changes, started at {started}")
         if status in STATES:
             counted.setdefault((queue, user), dict.fromkeys(STATES, 0))[status] += 1
@@ -176,6 +196,22 @@ def wrong(root, promised):
         faults.append("counts are kept of items that are not there")
     if kept.get(("default", ""), dict.fromkeys(STATES, 0)) != everybody:
         faults.append(f"everybody's counts are kept as {kept.get(('default', ''))} and are {everybody}")
+    stuck = db.execute("SELECT item_id FROM session_queue q WHERE status = 'waiting' AND NOT EXISTS (SELECT 1 FROM session_queue c WHERE "
+                       "c.parent_item_id = q.item_id AND c.status IN ('pending', 'in_progress', 'waiting'))").fetchall()
+    if stuck:
+        faults.append(f"items wait for a call that nobody answers: {stuck[:5]}")
+    columns = ", ".join(f"SUM(q.status = '{state}')" for state in STATES)
+    off = db.execute(f"SELECT b.batch_row FROM queue_batches b JOIN session_queue q ON q.batch_row = b.batch_row GROUP BY b.batch_row "
+                     f"HAVING ({', '.join('b.' + state for state in STATES)}) IS NOT ({columns})").fetchall()
+    if off:
+        faults.append(f"the counts of batches {off[:5]} are not those of their items")
+    empty = db.execute("SELECT batch_row FROM queue_batches WHERE batch_row NOT IN (SELECT batch_row FROM session_queue)").fetchall()
+    if empty:
+        faults.append(f"batches without items are left: {empty[:5]}")
+    turns = db.execute("SELECT user_id, batch_row, (SELECT batch_row FROM queue_batches b WHERE b.user_id = t.user_id AND b.pending > 0 "
+                       "ORDER BY priority DESC, batch_row LIMIT 1) AS due FROM queue_turns t WHERE batch_row IS NOT due").fetchall()
+    if turns:
+        faults.append(f"turns do not stand at what is due: {turns[:5]}")
     lost = promised - {row[0] for row in rows}
     if lost:
         faults.append(f"items that were acknowledged are gone: {sorted(lost)[:10]}")
@@ -221,12 +257,14 @@ def main():
             account = {"email": f"{name}@example.com", "display_name": name, "password": PASSWORD, "is_admin": False}
             call(server.base, "POST", "/api/v1/auth/users", account, root_token)
             tokens.append(login(account["email"]))
+        saved = lambda token: call(server.base, "POST", "/api/v1/workflows/", {"workflow": CALLED}, token)["workflow_id"]
+        workflows = [saved(token) for token in tokens]
         models = call(server.base, "GET", "/api/v2/models/?model_type=main", None, root_token)["models"]
         model = models[0] if options.coalesce else None
         promised = [set() for _ in tokens]
         ended, cut_off, together = 0, 0, 0
         for number in range(1, options.kills + 1):
-            users = [User(server.base, token, rng.random(), model) for token in tokens]
+            users = [User(server.base, token, rng.random(), model, workflow) for token, workflow in zip(tokens, workflows)]
             for user, kept in zip(users, promised):
                 user.promised = kept
                 user.start()

@@ -100,6 +100,12 @@ fn measure(program: Program, arguments: &Arguments) -> Measured {
     let lists = || vec![Load::get(NAMES, &side.token, 1), Load::get(PAGE, &side.token, 1)];
     lines.push(unrelated("me while lists run", ME, lists()));
     lines.push(unrelated("boards while lists run", BOARDS, lists()));
+    let sixteen = client::measure(side.address, &[Load::login(side::EMAIL, side::PASSWORD, CONNECTIONS)], time).remove(0);
+    eprintln!("  login: {sixteen}");
+    lines.push(Line {
+        label: "login",
+        figures: sixteen,
+    });
     let sign_in = Load::login(side::EMAIL, side::PASSWORD, SIGNING_IN);
     let both = client::measure(side.address, &[sign_in, Load::get(ME, &side.other_token, 1)], time);
     for (label, figures) in ["login, 50 at once", "me while 50 sign in"].into_iter().zip(both) {

@@ -97,10 +97,9 @@ fn cookie_path(call: &Call<'_>) -> String {
     format!("{}/api/v1", call.server.options.base_path)
 }
 
-/// Whether the client speaks TLS: to us, or to a proxy on this machine that says so.
+/// Whether the client speaks TLS: to us, or to a trusted proxy that says so.
 fn is_https(call: &Call<'_>) -> bool {
-    let trusted = call.peer.is_some_and(|peer| peer.to_canonical().is_loopback());
-    call.server.options.tls.is_some() || (trusted && call.header("x-forwarded-proto") == Some("https"))
+    call.server.options.tls.is_some() || (call.by_proxy && call.header("x-forwarded-proto") == Some("https"))
 }
 
 #[cfg(test)]

@@ -18,8 +18,10 @@ pub struct Call<'s> {
     pub session: Option<Session>,
     /// Headers of the request.
     pub headers: &'s HeaderMap,
-    /// Address of the peer.
+    /// Address of whoever asks: of the peer, or of whom a trusted proxy asks for.
     pub peer: Option<std::net::IpAddr>,
+    /// Whether the peer is a trusted proxy.
+    pub by_proxy: bool,
     pub(crate) path: Map<String, Value>,
     pub(crate) query: Map<String, Value>,
     pub(crate) body: Value,

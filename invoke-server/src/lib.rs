@@ -17,6 +17,7 @@ pub mod multipart;
 mod openapi;
 mod own_page;
 pub mod progress;
+pub mod proxies;
 pub mod realtime;
 pub mod reply;
 pub mod route;

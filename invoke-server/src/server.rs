@@ -31,6 +31,7 @@ use crate::{
     logging::LogLevel,
     multipart,
     openapi::Document,
+    proxies::Proxies,
     reply::{Content, Reply},
     route::{Access, Body, Route, Weight},
     table::Table,
@@ -54,6 +55,8 @@ pub struct Options {
     pub web_dir: Option<PathBuf>,
     /// Prefix under which a proxy serves us: empty, or beginning and not ending with a slash.
     pub base_path: String,
+    /// Proxies whose word about their clients is taken.
+    pub proxies: Proxies,
     /// With what the server itself speaks TLS, if it does.
     pub tls: Option<Tls>,
     /// What is logged.
@@ -74,6 +77,7 @@ impl Options {
             compression_level: u32::try_from(settings.http_compression_level).unwrap_or_default(),
             web_dir: config.web_dir().map(Path::to_owned),
             base_path: settings.base_url.as_ref().map(|base| base.as_str().to_owned()).unwrap_or_default(),
+            proxies: Proxies::parse(&settings.forwarded_allow_ips),
             tls: None,
             log_level: LogLevel::default(),
         }
@@ -246,7 +250,8 @@ impl Server {
                 actor,
                 session,
                 headers: &head.headers,
-                peer: head.peer,
+                peer: self.options.proxies.client(head.peer, &head.headers),
+                by_proxy: self.options.proxies.trust(head.peer),
                 path: inputs.path,
                 query: inputs.query,
                 body: inputs.body,

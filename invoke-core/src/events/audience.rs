@@ -152,7 +152,10 @@ mod tests {
     use super::*;
     use crate::{
         domain::{BatchId, SessionId, queue_item::ItemStatus},
-        events::event::{InvocationBase, ItemStatusChange},
+        events::event::{
+            AccessChange, BulkDownload, DownloadStage, InstallStage, InvocationBase, ItemStatusChange, ModelLoad, TaskProgress,
+            UserAccessChanged, WorkflowChange,
+        },
     };
 
     fn viewer(name: &str, is_admin: bool, listens: bool) -> Viewer {
@@ -185,6 +188,256 @@ mod tests {
             batch_status: json!({"batch_id": "secret-batch", "origin": "secret-origin", "destination": "secret-destination", "total": 3}),
             queue_status: json!({"item_id": 7, "session_id": "secret-session", "batch_id": "secret-batch", "user_pending": 1, "user_in_progress": 1, "pending": 4}),
         }))
+    }
+
+    /// One event of every kind, all of them Alice's, with who is told: Alice, an administrator, somebody who listens to the queue, and a stranger who does
+    /// not. `whole`, `some` for what is redacted or narrowed, `-` for nothing.
+    fn table() -> Vec<(Event, [&'static str; 4])> {
+        let (queue_id, user_id) = (QueueId::new("default"), UserId::new("alice"));
+        let base = || InvocationBase {
+            queue_id: queue_id.clone(),
+            item_id: 1,
+            batch_id: BatchId::new("secret-batch"),
+            origin: Some("secret-origin".into()),
+            destination: Some("secret-destination".into()),
+            user_id: user_id.clone(),
+            session_id: SessionId::new("secret-session"),
+            invocation: json!({"prompt": "secret-prompt"}),
+            invocation_source_id: "n".into(),
+        };
+        let items = || ItemsByOwner(vec![(user_id.clone(), vec![1]), (UserId::new("dora"), vec![2])]);
+        let load = || ModelLoad {
+            config: json!({"name": "secret-model"}),
+            submodel_type: None,
+            user_id: user_id.clone(),
+        };
+        let archive = || BulkDownload {
+            bulk_download_id: "default".into(),
+            bulk_download_item_id: "secret-archive".into(),
+            bulk_download_item_name: "secret-archive.zip".into(),
+            user_id: user_id.clone(),
+        };
+        let workflow = |is_public| WorkflowChange {
+            workflow_id: "secret-workflow".into(),
+            user_id: user_id.clone(),
+            is_public,
+        };
+        let updated = |old_is_public, new_is_public| Event::WorkflowUpdated {
+            workflow_id: "secret-workflow".into(),
+            user_id: user_id.clone(),
+            old_is_public,
+            new_is_public,
+        };
+        let error = || "secret-error".to_owned();
+        const OWN: [&str; 4] = ["whole", "whole", "-", "-"];
+        const ALL: [&str; 4] = ["whole"; 4];
+        const QUEUE: [&str; 4] = ["whole", "whole", "some", "-"];
+        const LISTS: [&str; 4] = ["some", "whole", "some", "-"];
+        const ADMIN: [&str; 4] = ["-", "whole", "-", "-"];
+        const OWNER: [&str; 4] = ["whole", "-", "-", "-"];
+        const NOBODY: [&str; 4] = ["-"; 4];
+        vec![
+            (Event::InvocationStarted(base()), OWN),
+            (
+                Event::InvocationProgress {
+                    base: base(),
+                    message: "Denoising".into(),
+                    percentage: None,
+                    image: None,
+                    device: None,
+                },
+                OWNER,
+            ),
+            (
+                Event::InvocationComplete {
+                    base: base(),
+                    result: json!({}),
+                },
+                OWN,
+            ),
+            (
+                Event::InvocationError {
+                    base: base(),
+                    error_type: error(),
+                    error_message: error(),
+                    error_traceback: error(),
+                },
+                OWN,
+            ),
+            (status_changed(), QUEUE),
+            (
+                Event::BatchEnqueued {
+                    queue_id: queue_id.clone(),
+                    batch_id: BatchId::new("secret-batch"),
+                    enqueued: 1,
+                    requested: 1,
+                    priority: 0,
+                    origin: Some("secret-origin".into()),
+                    user_id: user_id.clone(),
+                },
+                QUEUE,
+            ),
+            (
+                Event::QueueItemsRetried {
+                    queue_id: queue_id.clone(),
+                    items: items(),
+                },
+                LISTS,
+            ),
+            (
+                Event::QueueItemsCanceled {
+                    queue_id: queue_id.clone(),
+                    items: items(),
+                },
+                LISTS,
+            ),
+            (
+                Event::QueueCleared {
+                    queue_id: queue_id.clone(),
+                    user_id: Some(user_id.clone()),
+                },
+                QUEUE,
+            ),
+            (
+                Event::QueueCleared {
+                    queue_id: queue_id.clone(),
+                    user_id: None,
+                },
+                ["-", "-", "whole", "-"],
+            ),
+            (Event::ModelLoadStarted(load()), OWNER),
+            (Event::ModelLoadComplete(load()), OWNER),
+            (
+                Event::Download {
+                    source: "secret-source".into(),
+                    stage: DownloadStage::Cancelled,
+                },
+                ADMIN,
+            ),
+            (
+                Event::ModelInstall {
+                    id: 1,
+                    source: json!("secret-source"),
+                    stage: InstallStage::Started,
+                },
+                ADMIN,
+            ),
+            (Event::BulkDownloadStarted(archive()), OWN),
+            (Event::BulkDownloadComplete(archive()), OWN),
+            (
+                Event::BulkDownloadError {
+                    download: archive(),
+                    error: error(),
+                },
+                OWN,
+            ),
+            (Event::WorkflowCreated(workflow(false)), OWN),
+            (Event::WorkflowCreated(workflow(true)), ALL),
+            (updated(false, false), OWN),
+            (updated(true, false), OWN),
+            (updated(false, true), ALL),
+            (
+                Event::WorkflowAccessRevoked {
+                    workflow_id: "w".into(),
+                    user_id: UserId::new("a"),
+                },
+                ALL,
+            ),
+            (Event::WorkflowDeleted(workflow(false)), OWN),
+            (Event::WorkflowDeleted(workflow(true)), ALL),
+            (
+                Event::RecallParametersUpdated {
+                    queue_id: queue_id.clone(),
+                    user_id: user_id.clone(),
+                    parameters: json!({"seed": 1}),
+                },
+                OWN,
+            ),
+            (
+                Event::LlmTaskProgress {
+                    task_id: "t".into(),
+                    user_id: user_id.clone(),
+                    progress: TaskProgress {
+                        phase: "p".into(),
+                        message: error(),
+                        percentage: None,
+                        current_tokens: None,
+                        total_tokens: None,
+                    },
+                },
+                OWN,
+            ),
+            (
+                Event::LlmTaskComplete {
+                    task_id: "t".into(),
+                    user_id: user_id.clone(),
+                },
+                OWN,
+            ),
+            (
+                Event::LlmTaskError {
+                    task_id: "t".into(),
+                    user_id: user_id.clone(),
+                    error: error(),
+                },
+                OWN,
+            ),
+            (
+                Event::UserAccessChanged(UserAccessChanged {
+                    user_id: user_id.clone(),
+                    access: AccessChange {
+                        is_admin: false,
+                        is_active: true,
+                        token_epoch: 0,
+                    },
+                }),
+                NOBODY,
+            ),
+            (
+                Event::ApiKeyRevoked {
+                    key_id: "secret-key".into(),
+                },
+                NOBODY,
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_kind_of_event_is_told_to_whom_it_concerns() {
+        let viewers = [
+            viewer("alice", false, false),
+            viewer("root", true, false),
+            viewer("bob", false, true),
+            viewer("carol", false, false),
+        ];
+        let mut kinds = std::collections::HashSet::new();
+        for (event, expected) in table() {
+            kinds.insert(std::mem::discriminant(&event));
+            for (viewer, expected) in viewers.iter().zip(expected) {
+                let (found, seen) = (telling(&event, viewer), view(&event, viewer));
+                let told = match &found {
+                    Telling::Nothing => "-",
+                    Telling::Whole => "whole",
+                    Telling::Companion | Telling::Items(_) => "some",
+                };
+                let who = viewer.user_id.as_str();
+                assert_eq!(told, expected, "{event:?} to {who}");
+                assert_eq!(seen.is_some(), told != "-", "{event:?} to {who}");
+                match (told, seen) {
+                    ("whole", Some(seen)) => assert_eq!(seen, event.payload(), "{event:?} to {who}"),
+                    ("some", Some(seen)) if who != "alice" => {
+                        let text = Value::Object(seen).to_string();
+                        assert!(
+                            !text.contains("secret") && !text.contains("alice") && !text.contains("dora"),
+                            "{who}: {text}"
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+        // A kind that is new to this table has to be put into it.
+        assert_eq!(kinds.len(), 26);
     }
 
     #[test]

@@ -17,4 +17,5 @@ mod starting;
 mod testkit;
 mod tls;
 mod upkeep;
+mod videos;
 mod workflows;

@@ -168,16 +168,22 @@ impl Invoke for LatentsToImage {
         let vae = load::vae(cx, &self.vae)?;
         cx.check_canceled()?;
         cx.progress("Running VAE decoder", None, None);
-        let (_, _, h, w) = latents.dims4()?;
+        let (count, _, h, w) = latents.dims4()?;
         let size = (h.saturating_mul(vae.config().scale()), w.saturating_mul(vae.config().scale()));
         let tiling = tiles_that_fit(cx, &vae, size, tiles(self.tiled, self.tile_size)?)?;
         let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
         let latents = latents.to_device(&cx.workbench().device)?;
-        let decoded = vae.decode(&latents, seamless(&self.vae.seamless_axes), tiling.as_ref())?;
-        cx.check_canceled()?;
-        let picture = to_picture(&decoded)?;
-        cx.progress("Saving image", None, None);
-        save(cx, DynamicImage::ImageRgb8(picture))
+        // Each of several pictures is kept; the first one is what the node returns.
+        let mut first = None;
+        for at in 0..count {
+            let decoded = vae.decode(&latents.narrow(0, at, 1)?, seamless(&self.vae.seamless_axes), tiling.as_ref())?;
+            cx.check_canceled()?;
+            let picture = to_picture(&decoded)?;
+            cx.progress("Saving image", None, None);
+            let saved = save(cx, DynamicImage::ImageRgb8(picture))?;
+            first.get_or_insert(saved);
+        }
+        first.ok_or_else(|| NodeError::value("latents: there are none, expected those of one picture or more"))
     }
 }
 

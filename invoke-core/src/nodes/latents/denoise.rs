@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    adapters, codec, control, load,
+    adapters, codec, control, load, rows,
     together::{self, Order, Task},
     watch::Follower,
 };
@@ -294,7 +294,7 @@ fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
     let (latents, noise, seed) = start(cx, inputs.latents.as_ref(), inputs.noise.as_ref())?;
     let shape = latents.as_ref().or(noise.as_ref()).map(Tensor::dims4).transpose()?;
     let shape = shape.ok_or_else(|| NodeError::value("'latents' or 'noise' must be provided!"))?;
-    let (_, _, h, w) = shape;
+    let (count, _, h, w) = shape;
     let positive = prompts(cx, &inputs.positive)?;
     let negative = prompts(cx, &inputs.negative)?;
     let mask = match &inputs.mask {
@@ -347,6 +347,9 @@ fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
         bytes,
     };
     let watcher = Follower::new(cx, &inputs.unet.unet);
+    if count != 1 {
+        return rows::denoise(cx, &task, count, (&controls, &images), &watcher);
+    }
     if controls.is_empty() && images.is_empty() && hidiffusion.is_none() {
         return finish(cx, together::denoise(cx, &task, &watcher)?);
     }

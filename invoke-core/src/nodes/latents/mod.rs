@@ -10,6 +10,7 @@ mod denoise_mask;
 mod load;
 mod noise;
 mod resize;
+mod rows;
 mod tensor_mask;
 #[cfg(test)]
 mod tests;
