@@ -21,6 +21,8 @@ if command -v cargo-deny >/dev/null 2>&1; then
 fi
 
 step "unit and integration tests"
+# Eight people who write and eight who read do so for a minute.
+export INVOKE_CROWD_SECONDS=60
 # The generator of bindings is built along everywhere, so that nothing is built twice with other features.
 features=(--features invoke-ffi/bindgen)
 if command -v cargo-nextest >/dev/null 2>&1; then cargo nextest run --workspace "${features[@]}"; else cargo test --workspace "${features[@]}"; fi

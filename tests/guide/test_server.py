@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from conftest import administrator, newcomer
-from kit import BINARY, Person, Server, send, workflow
+from kit import BINARY, Person, Server, drawing, send, until, workflow
 from test_accounts import refused
 
 BOARDS = "/api/v1/boards"
@@ -151,3 +151,95 @@ def test_the_document_of_a_workflow_comes_back_as_it_was(legacy):
     root, *_rest = legacy
     made = root.post("/api/v1/workflows/", {"workflow": workflow("kept", notes="as it was")}).ok()["workflow_id"]
     assert root.get(f"{WORKFLOWS}/{made}").ok()["workflow"]["notes"] == "as it was"
+
+
+def queue_items(person):
+    return person.get("/api/v1/queue/default/item_ids").ok()["item_ids"]
+
+
+def g51_every_kind_of_thing_finds_its_owner_again_through_three_changes_of_the_mode(tmp_path):
+    def state(person, value):
+        person.post("/api/v1/client_state/default/set_by_key", value, key="k").ok()
+
+    def things(person, name):
+        """One of each kind, made by whoever this is."""
+        state(person, name)
+        prompt = person.post("/api/v1/system_prompts/", {"name": name, "content": name}).ok()["id"]
+        (item,) = person.enqueue({"graph": {"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2}}, "edges": []}})
+        person.ended(item)
+        return {"board": person.board(name=name), "image": person.image(), "workflow": person.workflow(name), "prompt": prompt, "item": item}
+
+    def seen(person):
+        """What somebody sees of each kind, besides what ships with the program."""
+        return {
+            "board": set(person.boards()), "image": set(person.images()),
+            "workflow": {*person.workflows(), *person.workflows(is_public="true")},
+            "prompt": {prompt["id"] for prompt in person.get("/api/v1/system_prompts/").ok()},
+        }
+
+    def holds(seen, things):
+        return {kind: things[kind] in found for kind, found in seen.items()}
+
+    everything = dict.fromkeys(("board", "image", "workflow", "prompt"), True)
+    with Server(tmp_path / "root", ()) as server:
+        before = things(Person(server), "before")
+        server.configure("multiuser: true")
+        server.restart()
+        root = administrator(server)
+        alice, bob = newcomer(root, "alice"), newcomer(root, "bob")
+        # What was made by everybody is nobody's in particular: administrators see it all, workflows and prompts are shared.
+        assert holds(seen(root), before) == everything
+        assert holds(seen(alice), before) == {"board": False, "image": False, "workflow": True, "prompt": True}
+        own = {person: things(person, person.name) for person in (alice, bob)}
+        server.configure("multiuser: false")
+        server.restart()
+        anybody = Person(server)
+        for made in (before, *own.values()):
+            assert holds(seen(anybody), made) == everything
+            assert made["item"] in queue_items(anybody)
+            assert anybody.item(made["item"])["session"]["results"], "nothing of an item is hidden where there are no accounts"
+        between = things(anybody, "between")
+        server.configure("multiuser: true")
+        server.restart()
+        for person, made in own.items():
+            person.log_in().ok()
+            other = own[bob if person is alice else alice]
+            assert holds(seen(person), made) == everything
+            assert holds(seen(person), other) == dict.fromkeys(everything, False)
+            assert holds(seen(person), between) == {"board": False, "image": False, "workflow": True, "prompt": True}
+            assert person.item(made["item"])["session"]["results"]
+            assert person.item(other["item"])["user_id"] == person.item(between["item"])["user_id"] == "redacted"
+            assert person.get("/api/v1/client_state/default/get_by_key", key="k").ok() == person.name
+            assert person.get(f"{BOARDS}/{made['board']}").ok()["user_id"] == person.user_id
+        root.log_in().ok()
+        assert holds(seen(root), between) == holds(seen(root), own[alice]) == everything
+
+
+def command(name, server, *arguments):
+    """Runs one of the commands beside a server."""
+    program = os.path.join(os.path.dirname(BINARY), name)
+    done = subprocess.run([program, "--root", str(server.root), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def g15_commands_work_while_the_server_runs_and_take_effect(tmp_path):
+    with Server(tmp_path / "root") as server:
+        root, carol = administrator(server), Person(server, "carol")
+        command("invoke-useradd", server, "--email", carol.email, "--password", carol.password, "--name", "Carol")
+        carol.log_in().ok()
+        assert carol.email in command("invoke-userlist", server)
+        refused(carol.get("/api/v1/auth/users"), 403)
+        command("invoke-usermod", server, "--email", carol.email, "--admin")
+        assert carol.get("/api/v1/auth/users").status == 200
+        command("invoke-usermod", server, "--email", carol.email, "--no-admin")
+        refused(carol.get("/api/v1/auth/users"), 403)
+        # What runs ends as well, at the latest when the server next looks at its accounts, every half minute.
+        model = carol.model()
+        (item,) = carol.enqueue(drawing(model, steps=9000, size=64))
+        until(lambda: root.item(item)["status"] == "in_progress", "it runs")
+        command("invoke-userdel", server, "--email", carol.email, "--force")
+        refused(carol.get(f"{BOARDS}/"), 401)
+        over = until(lambda: root.over(item), "the end of a deleted account's item", limit_s=45)
+        assert over["status"] == "canceled"
+        assert carol.email not in command("invoke-userlist", server)
