@@ -8,7 +8,7 @@ use crate::{
     config::{Config, ConfigError, Environment, Flags},
     db::{Db, DbError},
     domain::{Error, ImageName, QueueId},
-    engine::{Engine, LocalEngine},
+    engine::{Engine, LocalEngine, devices},
     env::Env,
     events::{Bus, Event, Subscription},
     files::{DiskStore, ImageStore, MemoryStore, StoreError},
@@ -157,13 +157,11 @@ impl Core {
 
         let registry = Arc::new(nodes::registry(settings.allow_nodes.as_deref(), settings.deny_nodes.as_deref()));
         let results = Arc::new(NodeCache::new(usize::try_from(settings.node_cache_size).unwrap_or(0)));
-        let engine = Arc::new(LocalEngine::on_cpu(
-            Arc::clone(&registry),
-            env,
-            model_bytes(&config),
-            Arc::clone(&results),
-        ));
-        let engines: Arc<[Arc<LocalEngine>]> = Arc::new([engine]);
+        let engine = |device| {
+            let (registry, results) = (Arc::clone(&registry), Arc::clone(&results));
+            Arc::new(LocalEngine::on(device, registry, env.clone(), model_bytes(&config), results))
+        };
+        let engines: Arc<[Arc<LocalEngine>]> = devices::chosen(&settings).into_iter().map(engine).collect();
         let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new(Arc::clone(&shared))));
 
         let auth = Auth::open(Arc::clone(&shared), door)?;

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{
-    Device, DownloadWatch, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome, gains::Gains, guarded,
+    Device, DownloadWatch, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome, devices::Opened, gains::Gains,
+    guarded,
 };
 use crate::{
     domain::{
@@ -51,18 +52,26 @@ pub struct LocalEngine {
 impl LocalEngine {
     /// An engine on the CPU whose models take at most so many bytes. `results` may be shared by several engines.
     pub fn on_cpu(registry: Arc<Registry>, env: Env, model_bytes: u64, results: Arc<NodeCache>) -> Self {
+        let device = Device {
+            id: "cpu".into(),
+            name: "CPU".into(),
+        };
+        Self::on((device, ComputeDevice::Cpu), registry, env, model_bytes, results)
+    }
+
+    /// The same on any device.
+    pub fn on((device, compute): Opened, registry: Arc<Registry>, env: Env, model_bytes: u64, results: Arc<NodeCache>) -> Self {
+        // How much memory an accelerator has free is not known: it says so itself when there is too little.
+        let free_memory = if compute.is_cpu() { crate::env::memory::available } else { || None };
         Self {
-            device: Device {
-                id: "cpu".into(),
-                name: "CPU".into(),
-            },
+            device,
             registry,
             env,
             workbench: Workbench {
-                device: ComputeDevice::Cpu,
+                device: compute,
                 cache: ModelCache::new(model_bytes),
                 store: ObjectStore::new(STORE_BYTES),
-                free_memory: crate::env::memory::available,
+                free_memory,
             },
             results,
             gains: Gains::default(),

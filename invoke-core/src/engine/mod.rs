@@ -5,6 +5,7 @@
 //! of the host, which answers under the rights of the session's owner. So an engine in another process or on another machine is a
 //! transport, not a redesign.
 
+pub mod devices;
 pub mod gains;
 mod job;
 pub mod local;

@@ -282,6 +282,64 @@ mod tests {
     }
 
     #[test]
+    fn in_turn_nobody_is_passed_over_more_often_than_there_are_others() {
+        for seed in 0..40 {
+            let (mut dice, mut model) = (Dice(seed), Model::default());
+            let users = 2 + dice.below(6);
+            let mut passed_over: BTreeMap<u64, u64> = BTreeMap::new();
+            for _ in 0..500 {
+                for user in 0..users {
+                    if model.users.get(&user).is_none_or(|u| u.waiting.len() < 3) {
+                        model.enqueue(
+                            user,
+                            i64::try_from(user * 10 + dice.below(3)).unwrap(),
+                            1.0 + dice.below(500) as f64,
+                        );
+                    }
+                }
+                let (served, ..) = model.serve(QueueMode::RoundRobin, None).unwrap();
+                for user in 0..users {
+                    *passed_over.entry(user).or_default() += 1;
+                }
+                passed_over.insert(served, 0);
+                assert!(passed_over.values().all(|n| *n < users), "{passed_over:?}");
+            }
+        }
+    }
+
+    /// The same things enqueued with and without one user's priorities: nobody else is served later for them. (Between users who were never served the older
+    /// head goes first, so whoever puts a newer one in front may even come later.)
+    #[test]
+    fn whatever_priorities_somebody_gives_others_are_served_no_later() {
+        for seed in 0..200 {
+            for mode in [QueueMode::RoundRobin, QueueMode::Fair] {
+                let run = |with_priorities: bool| {
+                    let (mut dice, mut model) = (Dice(seed), Model::default());
+                    let mut served: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+                    for step in 0..300 {
+                        if dice.below(5) < 3 {
+                            let (user, priority) = (dice.below(6), i64::try_from(dice.below(9)).unwrap());
+                            model.enqueue(user, if with_priorities && user == 0 { priority } else { 0 }, 1.0 + user as f64);
+                        } else if let Some((user, ..)) = model.serve(mode, None) {
+                            served.entry(user).or_default().push(step);
+                        }
+                    }
+                    served
+                };
+                let (with, without) = (run(true), run(false));
+                for user in 1..6 {
+                    let (with, without) = (&with[&user], &without[&user]);
+                    let no_later = with.iter().zip(without).all(|(with, without)| with <= without);
+                    assert!(
+                        no_later && with.len() >= without.len(),
+                        "{mode:?} {seed}: {user}: {with:?} {without:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn staying_away_saves_nothing_up() {
         let mut model = Model::default();
         for _ in 0..50 {

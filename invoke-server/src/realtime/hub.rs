@@ -1,6 +1,12 @@
 //! All connected clients.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use invoke_core::{
     authn::Session,
@@ -12,11 +18,16 @@ use socketioxide::{extract::SocketRef, socket::Sid};
 
 use super::{client::Client, letter::Letter};
 
+/// How often accounts may not be looked at before nobody counts as an administrator: they may have been demoted by another process.
+const PATIENCE: u32 = 3;
+
 /// All connected clients of one server.
 #[derive(Default)]
 pub struct Hub {
     clients: Mutex<HashMap<Sid, Arc<Client>>>,
     subscription: Mutex<Option<Subscription>>,
+    /// How often in a row accounts could not be looked at.
+    unseen: AtomicU32,
 }
 
 impl Hub {
@@ -44,8 +55,9 @@ impl Hub {
         let Some(letter) = Letter::of(published).map(Arc::new) else {
             return;
         };
+        let is_stale = self.unseen.load(Ordering::Relaxed) >= PATIENCE;
         for client in self.clients.lock().values() {
-            client.offer(&letter);
+            client.offer(&letter, is_stale);
         }
     }
 
@@ -53,6 +65,15 @@ impl Hub {
     pub(super) fn access_changed(&self, user_id: &UserId, access: AccessChange) {
         for client in self.clients.lock().values() {
             client.access_changed(user_id, access);
+        }
+    }
+
+    /// Accounts have been looked at, or could not be.
+    pub(super) fn note_sweep(&self, could: bool) {
+        if could {
+            self.unseen.store(0, Ordering::Relaxed);
+        } else {
+            self.unseen.fetch_add(1, Ordering::Relaxed);
         }
     }
 

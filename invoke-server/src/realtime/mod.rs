@@ -98,17 +98,23 @@ impl Realtime {
         rounds.tick().await;
         loop {
             rounds.tick().await;
-            let (auth, authenticator, hub) = (server.core.auth.clone(), Arc::clone(server.core.authenticator()), Arc::clone(&hub));
+            let (auth, authenticator) = (server.core.auth.clone(), Arc::clone(server.core.authenticator()));
+            let connected = Arc::clone(&hub);
             // The changes are published; the hub hears of them as of all others.
             let swept = server
                 .lanes
                 .run(Weight::Blocking, move || {
-                    hub.end_keys(&authenticator.ended_keys(hub.keys())?);
+                    connected.end_keys(&authenticator.ended_keys(connected.keys())?);
                     auth.sweep(&Actor::local_operator())
                 })
                 .await;
-            if let Ok(Err(error)) = swept {
-                tracing::warn!("accounts could not be looked at: {error}");
+            match swept {
+                Ok(Err(error)) => {
+                    tracing::warn!("accounts could not be looked at: {error}");
+                    hub.note_sweep(false);
+                }
+                Ok(Ok(_)) => hub.note_sweep(true),
+                Err(_) => {}
             }
         }
     }

@@ -99,6 +99,48 @@ async fn leak_9018_the_socket_of_a_deactivated_user_ends() {
     assert!(heard.starts_with("41") || heard.starts_with('1'), "{heard}");
 }
 
+/// Whoever does not read holds up nobody: neither the queue nor others who read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_holds_up_neither_the_queue_nor_others() {
+    let app = TestApp::with_accounts();
+    let address = listening(&app).await;
+    let (silent, reading) = (app.token("root").to_owned(), app.token("root").to_owned());
+    let clients = tokio::task::spawn_blocking(move || {
+        let open = |token: &str| {
+            let (client, heard) = Polling::open(address, token);
+            assert!(heard.starts_with("40"), "{heard}");
+            client.say(&format!("42{}", json!(["subscribe_queue", {"queue_id": "default"}])));
+            client
+        };
+        (vec![open(&silent), open(&silent), open(&silent)], open(&reading))
+    });
+    let (silent, reading) = clients.await.unwrap();
+    // More events than any buffer holds.
+    let runs = 1500;
+    let graph = json!({"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2, "use_cache": false}}, "edges": []});
+    let batch = json!({"batch": {"graph": graph, "runs": runs, "destination": "here"}});
+    assert_eq!(
+        app.ask_json("alice", "POST", "/api/v1/queue/default/enqueue_batch", &batch)
+            .await
+            .status,
+        200
+    );
+    let heard = tokio::task::spawn_blocking(move || {
+        let mut completed = 0;
+        while completed < runs {
+            completed += reading.hear().matches("\"status\":\"completed\"").count();
+        }
+        completed
+    });
+    assert_eq!(heard.await.unwrap(), runs);
+    let counts = app
+        .ask("root", "GET", "/api/v1/queue/default/counts_by_destination?destination=here")
+        .await
+        .json();
+    assert_eq!(counts["completed"], json!(runs));
+    drop(silent);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_socket_of_a_key_ends_when_the_key_is_revoked() {
     let app = TestApp::with_accounts();

@@ -56,7 +56,9 @@ pub(super) fn denoise(
     watcher: &dyn Watcher,
 ) -> Result<LatentsOutput, NodeError> {
     if count == 0 {
-        return Err(NodeError::value("latents or noise: there are none, expected those of one picture or more"));
+        return Err(NodeError::value(
+            "latents or noise: there are none, expected those of one picture or more",
+        ));
     }
     if let Some(seat) = cx.seat() {
         seat.stay_away();
