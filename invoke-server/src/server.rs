@@ -5,6 +5,7 @@
 //! "try the next route".
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{
@@ -17,7 +18,8 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use invoke_core::{Core, config::Config, domain::Error};
+use invoke_core::{Core, authz::Action, config::Config, domain::Error};
+use serde_json::Value;
 use warp::reply::Response;
 
 use crate::{
@@ -41,6 +43,8 @@ use crate::{
 
 /// How long the server waits for the next piece of a body.
 const BODY_PATIENCE: Duration = Duration::from_mins(1);
+/// Things that one entry of the record names at most.
+const NAMED: usize = 20;
 /// Bytes sent at a time of a large file.
 const PIECE: usize = 256 << 10;
 
@@ -275,20 +279,37 @@ impl Server {
 }
 
 impl Server {
-    /// Writes down what an administrator has done. Accounts write down what is done to them themselves, by every door.
+    /// Writes down what an administrator has done: through a route that is for administrators alone, or to what is somebody else's. Accounts write down what
+    /// is done to them themselves, by every door.
     fn record(&self, route: &Route, call: &Call<'_>, reply: &Reply) {
-        if route.access != Access::Admin || !route.method.writes() || reply.status.as_u16() >= 400 {
+        if !route.method.writes() || reply.status.as_u16() >= 400 {
             return;
         }
-        let act = format!("{}.{}", route.tag, route.name);
-        let subject: Vec<String> = call
-            .path
-            .values()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            .collect();
-        let subject = (!subject.is_empty()).then(|| subject.join("/"));
-        if let Err(error) = self.core.auth.record_act(&call.actor, &act, subject.as_deref(), None) {
-            tracing::error!("an act of administration could not be written down: {act}: {error}");
+        let note = |act: &str, subject: Option<&str>, detail: Option<&str>| {
+            if let Err(error) = self.core.auth.record_act(&call.actor, act, subject, detail) {
+                tracing::error!("an act of administration could not be written down: {act}: {error}");
+            }
+        };
+        if route.access == Access::Admin {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let subject: Vec<String> = call.path.values().map(text).collect();
+            let subject = (!subject.is_empty()).then(|| subject.join("/"));
+            note(&format!("{}.{}", route.tag, route.name), subject.as_deref(), None);
+        }
+        let mut used: BTreeMap<Action, Vec<String>> = BTreeMap::new();
+        for (action, what) in call.actor.powers_used() {
+            used.entry(action).or_default().push(what);
+        }
+        for (action, things) in used {
+            let act = format!("others.{}", action.name());
+            match things.as_slice() {
+                [one] => note(&act, Some(one), None),
+                many => {
+                    let some: Vec<&str> = many.iter().take(NAMED).map(String::as_str).collect();
+                    let more = if many.len() > NAMED { " …" } else { "" };
+                    note(&act, None, Some(&format!("{}: {}{more}", many.len(), some.join(" "))));
+                }
+            }
         }
     }
 }

@@ -57,6 +57,8 @@ def run(model="invoke-tiny", base="sd-1", prompt="a red circle on a blue backgro
         latents = g.node(type_, positive_conditioning=pos, negative_conditioning=k.cond(negative), unet=k.unet, **kw)["latents"]
         return g.done(g.node("l2i", latents=latents, vae=k.vae, fp32=True, **(decode or {})))
     build.limit_db = limit_db or (36.0 if init else 40.0)
+    # InvokeAI draws from its encoder without a seed: its own pictures differ from run to run.
+    build.is_drawn_anew = bool(init)
     return build
 
 

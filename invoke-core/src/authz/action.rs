@@ -15,6 +15,11 @@ macro_rules! actions {
         impl Action {
             /// Every action, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),+ }
+            }
         }
 
         /// The actions as types.
@@ -28,6 +33,43 @@ macro_rules! actions {
             )+
         }
     };
+}
+
+impl Action {
+    /// Whether it changes something that belongs to somebody.
+    pub const fn changes_things(self) -> bool {
+        match self {
+            Self::ManageUsers
+            | Self::ManageSelf
+            | Self::ReadModels
+            | Self::ManageModels
+            | Self::ManageServer
+            | Self::ManageProcessor
+            | Self::UseServer
+            | Self::ReadImage
+            | Self::FetchDownload
+            | Self::ReadBoard
+            | Self::ReadQueueItem
+            | Self::ReadWorkflow
+            | Self::ReadStylePreset
+            | Self::ReadSystemPrompt => false,
+            Self::UpdateImage
+            | Self::MoveImage
+            | Self::ClearIntermediates
+            | Self::WriteBoard
+            | Self::UploadToBoard
+            | Self::UpdateBoard
+            | Self::DeleteBoard
+            | Self::CancelQueueItem
+            | Self::DeleteQueueItem
+            | Self::RetryQueueItem
+            | Self::UpdateWorkflow
+            | Self::DeleteWorkflow
+            | Self::UpdateStylePreset
+            | Self::UpdateSystemPrompt
+            | Self::DeleteSystemPrompt => true,
+        }
+    }
 }
 
 actions! {

@@ -1,5 +1,10 @@
 //! The party on whose behalf something is done.
 
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{Action, Decision, Facts, Ownership, decide};
 use crate::domain::{UserId, user::User};
 
 /// How much an actor is trusted, as far as the policy cares.
@@ -25,7 +30,20 @@ pub struct Actor {
     user_id: UserId,
     standing: Standing,
     by_key: bool,
+    powers: Powers,
 }
+
+/// What an administrator changed of other people's, for the record. It says nothing about who somebody is.
+#[derive(Debug, Clone, Default)]
+struct Powers(Option<Arc<Mutex<BTreeSet<(Action, String)>>>>);
+
+impl PartialEq for Powers {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Powers {}
 
 impl Actor {
     const fn new(user_id: UserId, standing: Standing) -> Self {
@@ -33,6 +51,30 @@ impl Actor {
             user_id,
             standing,
             by_key: false,
+            powers: Powers(None),
+        }
+    }
+
+    /// The same, and from now on it is noted what an administrator changes that others could not.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        if self.is_admin() {
+            self.powers = Powers(Some(Arc::default()));
+        }
+        self
+    }
+
+    /// What was noted since [`Self::watched`]: what was done, to what.
+    pub fn powers_used(&self) -> Vec<(Action, String)> {
+        let noted = self.powers.0.as_ref().map(|powers| std::mem::take(&mut *powers.lock()));
+        noted.unwrap_or_default().into_iter().collect()
+    }
+
+    /// Notes that an action was allowed if that is for its being an administrator.
+    pub(super) fn note(&self, action: Action, facts: Facts, what: impl FnOnce() -> String) {
+        let Some(powers) = &self.powers.0 else { return };
+        if action.changes_things() && facts.ownership != Ownership::Own && decide(Standing::User, action, facts) != Decision::Allow {
+            powers.lock().insert((action, what()));
         }
     }
 

@@ -14,6 +14,9 @@ use crate::domain::{
     user::User,
 };
 
+/// What is acted on where everybody's things are.
+pub(super) const EVERYBODYS: &str = "everybody's";
+
 /// Whose a thing is, seen from an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ownership {
@@ -31,6 +34,9 @@ pub use crate::domain::image::BoardVisibility as Visibility;
 pub trait Resource {
     /// Whose it is for this actor, and who may see it.
     fn facts(&self, actor: &Actor) -> Facts;
+
+    /// What it is called in the record.
+    fn name(&self) -> String;
 }
 
 /// A row nobody has been allowed to read yet; `None` when there is no such row.
@@ -72,8 +78,12 @@ pub fn authorize<A: Act, T: Resource>(actor: &Actor, sealed: Sealed<T>) -> Resul
     let Some(thing) = sealed.0 else {
         return Err(absent(actor, A::ACTION));
     };
-    match decide(actor.standing(), A::ACTION, thing.facts(actor)) {
-        Decision::Allow => Ok(Permit { thing, act: PhantomData }),
+    let facts = thing.facts(actor);
+    match decide(actor.standing(), A::ACTION, facts) {
+        Decision::Allow => {
+            actor.note(A::ACTION, facts, || thing.name());
+            Ok(Permit { thing, act: PhantomData })
+        }
         denied => Err(refusal(denied, A::ACTION)),
     }
 }
@@ -85,10 +95,13 @@ pub fn authorize_global<A: Act>(actor: &Actor) -> Result<Permit<A, ()>, Error> {
         visibility: Visibility::Private,
     };
     match decide(actor.standing(), A::ACTION, facts) {
-        Decision::Allow => Ok(Permit {
-            thing: (),
-            act: PhantomData,
-        }),
+        Decision::Allow => {
+            actor.note(A::ACTION, facts, || EVERYBODYS.into());
+            Ok(Permit {
+                thing: (),
+                act: PhantomData,
+            })
+        }
         denied => Err(refusal(denied, A::ACTION)),
     }
 }
@@ -169,6 +182,10 @@ impl Resource for Image {
             visibility: self.board_visibility.unwrap_or(Visibility::Private),
         }
     }
+
+    fn name(&self) -> String {
+        self.image_name.to_string()
+    }
 }
 
 /// What everybody may look at once its owner shares it, and the owner alone may change.
@@ -183,17 +200,29 @@ impl Resource for Workflow {
     fn facts(&self, actor: &Actor) -> Facts {
         library_facts(actor, &self.user_id, self.is_public || self.is_default())
     }
+
+    fn name(&self) -> String {
+        self.workflow_id.clone()
+    }
 }
 
 impl Resource for StylePreset {
     fn facts(&self, actor: &Actor) -> Facts {
         library_facts(actor, &self.user_id, self.is_public || self.is_default())
     }
+
+    fn name(&self) -> String {
+        self.id.clone()
+    }
 }
 
 impl Resource for SystemPrompt {
     fn facts(&self, actor: &Actor) -> Facts {
         library_facts(actor, &self.user_id, self.is_public)
+    }
+
+    fn name(&self) -> String {
+        self.id.clone()
     }
 }
 
@@ -204,6 +233,10 @@ impl Resource for QueueItem {
             visibility: Visibility::Private,
         }
     }
+
+    fn name(&self) -> String {
+        self.item_id.to_string()
+    }
 }
 
 impl Resource for User {
@@ -212,6 +245,10 @@ impl Resource for User {
             ownership: owned_by(actor, &self.user_id),
             visibility: Visibility::Private,
         }
+    }
+
+    fn name(&self) -> String {
+        self.user_id.to_string()
     }
 }
 
@@ -222,6 +259,10 @@ impl Resource for ApiKey {
             visibility: Visibility::Private,
         }
     }
+
+    fn name(&self) -> String {
+        self.key_id.clone()
+    }
 }
 
 impl Resource for Download {
@@ -231,6 +272,10 @@ impl Resource for Download {
             visibility: Visibility::Private,
         }
     }
+
+    fn name(&self) -> String {
+        self.item_id.clone()
+    }
 }
 
 impl Resource for Board {
@@ -239,6 +284,10 @@ impl Resource for Board {
             ownership: owned_by(actor, &self.user_id),
             visibility: self.visibility,
         }
+    }
+
+    fn name(&self) -> String {
+        self.board_id.to_string()
     }
 }
 
@@ -259,5 +308,9 @@ impl Resource for BoardRights {
             ownership: owned_by(actor, &self.user_id),
             visibility: self.visibility,
         }
+    }
+
+    fn name(&self) -> String {
+        self.board_id.to_string()
     }
 }

@@ -1,6 +1,6 @@
 //! What part of a table a list may show.
 
-use super::{Actor, Standing};
+use super::{Action, Actor, Facts, Ownership, Standing, Visibility, permit::EVERYBODYS};
 use crate::domain::UserId;
 
 /// The rows that an actor's lists and counts cover. Every list takes one, and it becomes a condition in the query.
@@ -22,6 +22,16 @@ impl Scope {
             Standing::User => Self::Own(actor.user_id().clone()),
             Standing::Anonymous => Self::Nothing,
         }
+    }
+
+    /// The same for a change of all rows that it covers, which is noted where they are everybody's.
+    pub fn to_change(actor: &Actor, action: Action) -> Self {
+        let facts = Facts {
+            ownership: Ownership::Other,
+            visibility: Visibility::Private,
+        };
+        actor.note(action, facts, || EVERYBODYS.into());
+        Self::of(actor)
     }
 
     /// The rows an actor owns, whatever their standing.

@@ -221,6 +221,32 @@ fn company_is_tried_once_an_item_alone_has_been_timed() {
     assert_eq!(side_by_side(&told), 2, "{told:?}");
 }
 
+/// What is wrong with one of them is found when their batch begins: then each runs its own, and only that one fails.
+#[test]
+fn a_fault_in_a_shared_batch_is_its_owners_alone() {
+    let house = House::new();
+    let batches = || {
+        let (good, mut bad) = (picture(&house, "a red circle", 1, 4), picture(&house, "a red circle", 2, 4));
+        // A strength for each of two steps, where there are four.
+        bad["graph"]["nodes"]["denoise"]["cfg_scale"] = json!([5.0, 5.0]);
+        vec![(&house.alice, good.clone()), (&house.bob, bad), (&house.alice, good)]
+    };
+    at_a_time(&house, 1);
+    let (alone, _) = run(&house, batches());
+    at_a_time(&house, 3);
+    let (together, told) = run(&house, batches());
+    let began = |item: ItemId| told.iter().position(|(id, said)| *id == item && said == "in_progress").unwrap();
+    let ended = told.iter().position(|(_, said)| said == "completed" || said == "failed").unwrap();
+    assert!(together.iter().all(|item| began(*item) < ended), "they ran side by side: {told:?}");
+    for at in [0, 2] {
+        let (alone, together) = (pixels(&house, &house.alice, alone[at]), pixels(&house, &house.alice, together[at]));
+        assert_eq!(largest_difference(&alone, &together), 0);
+    }
+    let failed = house.ended(&house.bob, together[1]);
+    assert_eq!(failed["status"], "failed");
+    assert_eq!(failed["error_message"], house.ended(&house.bob, alone[1])["error_message"]);
+}
+
 #[test]
 fn a_shutdown_puts_all_of_them_back() {
     let house = House::new();

@@ -2,6 +2,7 @@ use invoke_core::{
     authz::Actor,
     domain::{library::Origin, page::Direction},
     repo::workflows::Filter,
+    service::style_presets::PresetForm,
     service::workflows::{
         PageOf,
         document::{DOCUMENT, NEW_DOCUMENT, checked},
@@ -88,4 +89,29 @@ fn g53_a_shared_workflow_stays_its_owners() {
     assert!(forbidden(house.core.workflows.set_public(&house.bob, &id, false)));
     house.core.workflows.update(&house.admin, &document).unwrap();
     assert_eq!(names(&house, &house.alice, None), ["taken"]);
+}
+
+/// A graph's presets are looked up under its owner's rights.
+#[test]
+fn a_graph_uses_the_style_presets_that_its_owner_may_see_and_no_others() {
+    let house = House::new();
+    let preset = json!({"name": "p", "positive_prompt": "a painting of {prompt}", "negative_prompt": "{prompt}, blurry", "type": "user", "is_public": false});
+    let form = PresetForm::parse(&preset.to_string()).unwrap();
+    let made = house.core.style_presets.create(&house.alice, form, None).unwrap();
+    let batch = || {
+        let node = json!({"id": "t", "type": "prompt_template", "style_preset": {"style_preset_id": made["id"]}, "positive_prompt": "a fox", "negative_prompt": "fog"});
+        json!({"graph": {"id": "g", "nodes": {"t": node}, "edges": []}})
+    };
+    let (alices, bobs) = (house.enqueue(&house.alice, batch()), house.enqueue(&house.bob, batch()));
+    let done = house.ended(&house.alice, alices);
+    let result = done["session"]["results"].as_object().unwrap().values().next().unwrap();
+    assert_eq!(
+        (&result["positive_prompt"], &result["negative_prompt"]),
+        (&json!("a painting of a fox"), &json!("fog, blurry"))
+    );
+    let refused = house.ended(&house.bob, bobs);
+    assert_eq!(
+        (&refused["status"], &refused["error_type"]),
+        (&json!("failed"), &json!("StylePresetNotFoundError"))
+    );
 }

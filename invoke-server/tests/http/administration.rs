@@ -37,6 +37,54 @@ async fn the_record_tells_who_administered_what_and_cannot_be_flooded() {
 }
 
 #[tokio::test]
+async fn what_an_administrator_changes_of_other_peoples_is_recorded_and_what_they_change_of_their_own_is_not() {
+    let app = TestApp::with_accounts();
+    let (own, hers) = (app.upload("root", None).await, app.upload("alice", None).await);
+    let board = app.board("alice", "private").await;
+    for name in [&own, &hers] {
+        let starred = app
+            .ask_json("root", "PATCH", &format!("/api/v1/images/i/{name}"), &json!({"starred": true}))
+            .await;
+        assert_eq!(starred.status, 200);
+    }
+    app.ask_json("alice", "PATCH", &format!("/api/v1/images/i/{hers}"), &json!({"starred": false}))
+        .await;
+    assert_eq!(app.ask("root", "DELETE", &format!("/api/v1/boards/{board}")).await.status, 200);
+    let more = [app.upload("alice", None).await, app.upload("bob", None).await];
+    assert_eq!(
+        app.ask_json("root", "POST", "/api/v1/images/delete", &json!({"image_names": more}))
+            .await
+            .status,
+        200
+    );
+    app.ask("root", "PUT", "/api/v1/queue/default/clear").await;
+    // What is refused is no act, and looking is none either.
+    app.ask("root", "GET", &format!("/api/v1/images/i/{hers}/full")).await;
+    app.ask("root", "DELETE", &format!("/api/v1/boards/{board}")).await;
+    let page = app.ask("root", "GET", "/api/v1/auth/audit?act=others.&limit=100").await.json();
+    let entries = page["items"].as_array().unwrap();
+    let told: Vec<(&str, Option<&str>)> = entries
+        .iter()
+        .rev()
+        .map(|entry| (entry["act"].as_str().unwrap(), entry["subject_id"].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("others.UpdateImage", Some(hers.as_str())),
+            ("others.DeleteBoard", Some(board.as_str())),
+            ("others.UpdateImage", None),
+            ("others.DeleteQueueItem", Some("everybody's")),
+        ]
+    );
+    let detail = entries[1]["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("2: ") && more.iter().all(|name| detail.contains(name)),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
 async fn a_changed_address_is_the_one_to_sign_in_with() {
     let app = TestApp::with_accounts();
     let alice = app.user_id("alice").await;

@@ -157,5 +157,33 @@ async fn what_somebody_owns_is_theirs_on_every_route_to_it() {
             assert!([403, 404, 422].contains(&answer.status), "{what}");
         }
     }
+    // Well-formed changes as well, where an empty one is refused for its form.
+    let document = json!({
+        "id": things["workflow_id"], "name": "taken", "author": "", "description": "", "version": "", "contact": "", "tags": "", "notes": "",
+        "exposedFields": [], "meta": {"version": "3.0.0", "category": "user"}, "nodes": [], "edges": [],
+    });
+    let workflow = format!("/api/v1/workflows/i/{}", things["workflow_id"]);
+    let changed = app.ask_json("bob", "PATCH", &workflow, &json!({"workflow": document})).await;
+    let shared = app
+        .ask_json("bob", "PATCH", &format!("{workflow}/is_public"), &json!({"is_public": true}))
+        .await;
+    let multipart = [("content-type", "multipart/form-data; boundary=b")];
+    let mut picture =
+        b"--b\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a.png\"\r\ncontent-type: image/png\r\n\r\n".to_vec();
+    picture.extend_from_slice(crate::testkit::PICTURE);
+    picture.extend_from_slice(b"\r\n--b--\r\n");
+    let thumbnail = app.send("bob", "PUT", &format!("{workflow}/thumbnail"), &multipart, &picture).await;
+    let data = json!({"name": "taken", "positive_prompt": "", "negative_prompt": "", "type": "user", "is_public": true});
+    let form = format!("--b\r\ncontent-disposition: form-data; name=\"data\"\r\n\r\n{data}\r\n--b--\r\n");
+    let preset = format!("/api/v1/style_presets/i/{}", things["style_preset_id"]);
+    let preset = app.send("bob", "PATCH", &preset, &multipart, form.as_bytes()).await;
+    for answer in [&changed, &shared, &thumbnail, &preset] {
+        assert!(
+            [403, 404].contains(&answer.status),
+            "{} {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
+    }
     assert_eq!(seen("alice").await, before, "what Bob asked for changed nothing");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Queue, announce, change::Aftermath, no_such_item};
 use crate::{
-    authz::{Actor, Scope, acts, authorize, authorize_global},
+    authz::{Action, Actor, Scope, acts, authorize, authorize_global},
     db::WriteTx,
     domain::{BatchId, Error, ItemId, QueueId, Result, SessionId, queue_item::Ending},
     events::Event,
@@ -56,7 +56,13 @@ impl Queue {
     pub fn cancel_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let canceled = self.change(|tx, aftermath| {
-            let waiting = repo::cancel_waiting(tx, &Scope::of(actor), queue_id, &Selection::AllButCurrent, self.shared.env.now())?;
+            let waiting = repo::cancel_waiting(
+                tx,
+                &Scope::to_change(actor, Action::CancelQueueItem),
+                queue_id,
+                &Selection::AllButCurrent,
+                self.shared.env.now(),
+            )?;
             Ok(tell_all(queue_id, waiting, aftermath))
         })?;
         Ok(json!({"canceled": canceled}))
@@ -66,7 +72,13 @@ impl Queue {
     pub fn delete_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let deleted = self.change(|tx, aftermath| {
-            let waiting = repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::AllButCurrent, repo::Deleted::Waiting)?;
+            let waiting = repo::delete_rows(
+                tx,
+                &Scope::to_change(actor, Action::DeleteQueueItem),
+                queue_id,
+                &Selection::AllButCurrent,
+                repo::Deleted::Waiting,
+            )?;
             Ok(tell_all(queue_id, waiting, aftermath))
         })?;
         Ok(json!({"deleted": deleted}))
@@ -90,7 +102,7 @@ impl Queue {
     /// Deletes everything in scope, history included, ending the running items first.
     pub fn clear(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let scope = Scope::of(actor);
+        let scope = Scope::to_change(actor, Action::DeleteQueueItem);
         let deleted = self.change(|tx, aftermath| {
             self.stop_running(tx, &scope, queue_id, &Selection::All, aftermath)?;
             let deleted = repo::delete_rows(tx, &scope, queue_id, &Selection::All, repo::Deleted::Everything)?.len();
@@ -110,10 +122,15 @@ impl Queue {
     /// Deletes what has ended.
     pub fn prune(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let gone = self
-            .shared
-            .db
-            .write(|tx| repo::delete_rows(tx, &Scope::of(actor), queue_id, &Selection::All, repo::Deleted::Ended))?;
+        let gone = self.shared.db.write(|tx| {
+            repo::delete_rows(
+                tx,
+                &Scope::to_change(actor, Action::DeleteQueueItem),
+                queue_id,
+                &Selection::All,
+                repo::Deleted::Ended,
+            )
+        })?;
         Ok(json!({"deleted": gone.len()}))
     }
 
