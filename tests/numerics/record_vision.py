@@ -151,6 +151,16 @@ def record_swin():
     model = ModelLoader().load_from_state_dict(state)
     arrays["hat"] = thin(model.model.eval()(picture(26, 37))); shapes["hat"] = shape
     print("hat", model.architecture.id, model.scale)
+    from spandrel.architectures.DAT.__arch.DAT import DAT
+    for name, more in [("dat", dict(upscale=2, split_size=[4, 8])), ("dat_light", dict(upscale=3, split_size=[8, 8], upsampler="pixelshuffledirect", resi_connection="3conv", depth=[3, 2]))]:
+        state = DAT(**{**dict(img_size=32, embed_dim=32, depth=[4, 5], num_heads=[4, 2], expansion_factor=2), **more}).state_dict()
+        # Distances are no weights: they stay what they are, and the test makes them anew.
+        shape = {n: list(t.shape) for n, t in state.items() if t.is_floating_point() and "attn_mask" not in n}
+        for n, s in shape.items():
+            if not n.endswith("rpe_biases"): state[n] = weight(n, s)
+        model = ModelLoader().load_from_state_dict(state)
+        arrays[name] = thin(model.model.eval()(picture(26, 37))); shapes[name] = shape
+        print(name, model.architecture.id, model.scale)
     keep("swin", arrays, shapes)
 
 

@@ -95,6 +95,13 @@ impl Source for Drawn {
         Some(TensorInfo { shape, dtype: DType::F32 })
     }
     fn read(&self, name: &str) -> Result<Tensor, ModelError> {
+        if name.ends_with("rpe_biases") {
+            // Distances within a window, the farthest last; 4 by 8 pixels or 8 by 8.
+            let rows = self.0[name][0];
+            let far = if rows == 225 { [7.0, 7.0] } else { [3.0, 7.0] };
+            let table: Vec<f32> = far.into_iter().cycle().take(2 * rows).collect();
+            return Ok(Tensor::from_vec(table, (rows, 2), &Device::Cpu)?);
+        }
         Ok(weight(name, &self.0[name]))
     }
 }
@@ -256,7 +263,15 @@ fn filters_agree_with_opencv() {
 #[test]
 fn transformers_that_enlarge_agree_with_spandrel() {
     let recorded = Recorded::open("vision/vision");
-    for (name, scale) in [("shuffle", 2), ("direct", 3), ("nearest", 4), ("jpeg", 1), ("hat", 2)] {
+    for (name, scale) in [
+        ("shuffle", 2),
+        ("direct", 3),
+        ("nearest", 4),
+        ("jpeg", 1),
+        ("hat", 2),
+        ("dat", 2),
+        ("dat_light", 3),
+    ] {
         let name = format!("swin/{name}");
         let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();
         assert_eq!(model.scale(), scale, "{name}");

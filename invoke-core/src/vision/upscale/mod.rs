@@ -1,6 +1,7 @@
 //! Models from picture to picture, most of them upscalers: told apart by their weights' names, as spandrel does.
 
 mod compact;
+mod dat;
 mod hat;
 mod plksr;
 mod rrdb;
@@ -19,6 +20,7 @@ use crate::diffusion::{
 };
 
 use compact::Compact;
+use dat::Dat;
 use hat::Hat;
 use plksr::Plksr;
 use rrdb::Rrdb;
@@ -84,14 +86,15 @@ impl Upscaler {
             Box::new(Plksr::load(&weights)?)
         } else if span::matches(&weights) {
             Box::new(Span::load(&weights)?)
+        } else if dat::matches(&weights) {
+            Box::new(Dat::load(&weights)?)
         } else if hat::matches(&weights) {
             Box::new(Hat::load(&weights)?)
         } else if swin::matches(&weights) {
             Box::new(SwinIr::load(&weights)?)
         } else {
-            return Err(
-                weights.corrupt("its weights are of none of the known upscalers (ESRGAN, HAT, PLKSR, Real-ESRGAN Compact, SPAN, SwinIR)")
-            );
+            return Err(weights
+                .corrupt("its weights are of none of the known upscalers (DAT, ESRGAN, HAT, PLKSR, Real-ESRGAN Compact, SPAN, SwinIR)"));
         };
         Ok(Self {
             network,

@@ -1,4 +1,4 @@
-//! Attention within square windows of a picture, as Swin transformers and those after them have it.
+//! Attention within windows of a picture, as Swin transformers and those after them have it.
 
 use candle_core::{Device, Tensor};
 
@@ -14,8 +14,8 @@ const AT_A_TIME: usize = 64;
 /// How a picture is cut into windows.
 #[derive(Debug)]
 pub(super) struct Cut {
-    /// Pixels along a window's side.
-    side: usize,
+    /// Pixels down and across a window.
+    sides: [usize; 2],
     /// The picture's height and width.
     size: [usize; 2],
     /// For each pixel of each window its place in the picture.
@@ -29,46 +29,57 @@ pub(super) struct Cut {
 impl Cut {
     /// Of a picture whose sides are multiples of `side`, after it was pushed `shift` pixels up and to the left, around its edges.
     pub(super) fn new(h: usize, w: usize, side: usize, shift: usize, device: &Device) -> Result<Self> {
-        if side == 0 || !h.is_multiple_of(side) || !w.is_multiple_of(side) || shift >= side.max(1) {
-            return Err(candle_core::Error::Msg(format!("{h}x{w} pixels do not divide into windows of {side}")).into());
+        Self::rectangles([h, w], [side; 2], [shift; 2], device)
+    }
+
+    /// The same with windows that may be taller than broad, or the other way round; of all pairs the first is along the height.
+    pub(super) fn rectangles([h, w]: [usize; 2], sides: [usize; 2], shifts: [usize; 2], device: &Device) -> Result<Self> {
+        let fits = |n: usize, side: usize, shift: usize| side > 0 && n.is_multiple_of(side) && shift < side;
+        if !fits(h, sides[0], shifts[0]) || !fits(w, sides[1], shifts[1]) {
+            return Err(candle_core::Error::Msg(format!(
+                "{h}x{w} pixels do not divide into windows of {sides:?}, pushed by {shifts:?}"
+            ))
+            .into());
         }
+        let [tall, broad] = sides;
         let (mut order, mut back, mut parts) = (Vec::new(), vec![0_u32; h * w], Vec::new());
         // What was pushed around an edge is a part of its own, as is the last window before it.
-        let part = |at: usize, n: usize| u8::from(at >= n - side) + u8::from(at >= n - shift);
-        for window in 0..(h / side) * (w / side) {
-            let (top, left) = (window / (w / side) * side, window % (w / side) * side);
-            for pixel in 0..side * side {
-                let (y, x) = (top + pixel / side, left + pixel % side);
-                let place = (y + shift) % h * w + (x + shift) % w;
+        let part = |at: usize, n: usize, axis: usize| u8::from(at >= n - sides[axis]) + u8::from(at >= n - shifts[axis]);
+        for window in 0..(h / tall) * (w / broad) {
+            let (top, left) = (window / (w / broad) * tall, window % (w / broad) * broad);
+            for pixel in 0..tall * broad {
+                let (y, x) = (top + pixel / broad, left + pixel % broad);
+                let place = (y + shifts[0]) % h * w + (x + shifts[1]) % w;
                 back[place] = order.len() as u32;
                 order.push(place as u32);
-                parts.push(3 * part(y, h) + part(x, w));
+                parts.push(3 * part(y, h, 0) + part(x, w, 1));
             }
         }
         let count = h * w;
         Ok(Self {
-            side,
+            sides,
             size: [h, w],
             order: Tensor::from_vec(order, count, device)?,
             back: Tensor::from_vec(back, count, device)?,
-            parts: (shift > 0).then_some(parts),
+            parts: (shifts != [0, 0]).then_some(parts),
         })
     }
 
-    /// Pixels `[1, h * w, c]` by windows `[windows, side², c]`.
+    /// Pixels `[1, h * w, c]` by windows `[windows, pixels of one, c]`.
     pub(super) fn windows(&self, x: &Tensor) -> Result<Tensor> {
         let (_, _, c) = x.dims3()?;
-        let pixels = self.side * self.side;
+        let pixels = self.sides[0] * self.sides[1];
         Ok(x.contiguous()?.index_select(&self.order, 1)?.reshape(((), pixels, c))?)
     }
 
-    /// Pixels `[1, h * w, c]` by larger windows around those of a cut without a shift, zeros beyond the picture: `[windows, larger², c]`.
+    /// Pixels `[1, h * w, c]` by larger windows around those of a cut into squares without a shift, zeros beyond the picture: `[windows, larger², c]`.
     pub(super) fn around(&self, x: &Tensor, larger: usize) -> Result<Tensor> {
         let ([h, w], (_, _, c)) = (self.size, x.dims3()?);
-        let margin = (larger - self.side) / 2;
+        let side = self.sides[0];
+        let margin = (larger - side) / 2;
         let mut order = Vec::new();
-        for window in 0..(h / self.side) * (w / self.side) {
-            let (top, left) = (window / (w / self.side) * self.side, window % (w / self.side) * self.side);
+        for window in 0..(h / side) * (w / side) {
+            let (top, left) = (window / (w / side) * side, window % (w / side) * side);
             for pixel in 0..larger * larger {
                 let (y, x) = (top + pixel / larger, left + pixel % larger);
                 let inside = (margin..h + margin).contains(&y) && (margin..w + margin).contains(&x);
@@ -89,10 +100,10 @@ impl Cut {
         Ok(x.reshape((1, n * pixels, c))?.index_select(&self.back, 1)?)
     }
 
-    /// Which pixels of windows `from..from + count` do not see each other: `[count, 1, side², side²]` of 0 and -100.
-    fn mask(&self, from: usize, count: usize, device: &Device) -> Result<Option<Tensor>> {
+    /// Which pixels of windows `from..from + count` do not see each other: `[count, 1, n, n]` of 0 and -100 for windows of `n` pixels.
+    pub(super) fn mask(&self, from: usize, count: usize, device: &Device) -> Result<Option<Tensor>> {
         let Some(parts) = &self.parts else { return Ok(None) };
-        let pixels = self.side * self.side;
+        let pixels = self.sides[0] * self.sides[1];
         let mut mask = Vec::with_capacity(count * pixels * pixels);
         for window in parts[from * pixels..(from + count) * pixels].chunks_exact(pixels) {
             for a in window {
@@ -216,6 +227,13 @@ mod tests {
             .to_vec1()?;
         assert_eq!(mask.iter().filter(|v| **v == 0.0).count(), 4);
         assert!(Cut::new(4, 6, 4, 0, &Device::Cpu).is_err());
+        // Windows of two by three, pushed by one pixel up and two to the left.
+        let cut = Cut::rectangles([4, 6], [2, 3], [1, 2], &Device::Cpu)?;
+        let first: Vec<f32> = cut.windows(&x)?.get(0)?.flatten_all()?.to_vec1()?;
+        assert_eq!(first, [8.0, 9.0, 10.0, 14.0, 15.0, 16.0]);
+        let back: Vec<f32> = cut.pixels(&cut.windows(&x)?)?.flatten_all()?.to_vec1()?;
+        assert_eq!(back, x.flatten_all()?.to_vec1::<f32>()?);
+        assert!(Cut::rectangles([4, 6], [2, 3], [2, 0], &Device::Cpu).is_err());
         assert_eq!(
             (side_of_table(225), side_of_table(169), side_of_table(16)),
             (Some(8), Some(7), None)

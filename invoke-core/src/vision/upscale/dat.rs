@@ -1,0 +1,425 @@
+//! `DAT`: attention by turns within windows of the picture and among its channels, each beside a convolution by channels that it weighs and is weighed by.
+
+use candle_core::{DType, Tensor};
+
+use super::{
+    Network, Shape,
+    swin::{Convs, Enlarge, means},
+    windows::{Cut, wide_attention},
+};
+use crate::{
+    diffusion::{
+        Result,
+        ops::{
+            Border, Conv2d, ConvConfig, Depthwise, LayerNorm, Linear, add, crop, gelu, pad, pixels_as_tokens, relu, scale_channels,
+            sigmoid, tokens_as_pixels,
+        },
+        weights::Weights,
+    },
+    vision::layers::{bias, conv, conv_norm, depthwise_norm},
+};
+
+const EPS: f64 = 1e-5;
+/// Smallest length of a row that is brought to length 1.
+const SHORTEST: f64 = 1e-12;
+/// The longest side of a window.
+const LONGEST: usize = 64;
+
+/// Two products with a gate between: half of the channels, convolved, are what the other half is multiplied with.
+#[derive(Debug)]
+struct Gated {
+    widen: Linear,
+    norm: LayerNorm,
+    conv: Depthwise,
+    narrow: Linear,
+    half: usize,
+}
+
+impl Gated {
+    fn load(weights: &Weights, width: usize) -> Result<Self> {
+        let inner = weights.require("fc1.weight")?.first().copied().unwrap_or_default();
+        let (half, gate) = (inner / 2, weights.at("sg"));
+        let conv = gate.at("conv");
+        Ok(Self {
+            widen: weights.at("fc1").linear(width, inner)?,
+            norm: gate.at("norm").layer_norm(half, EPS)?,
+            conv: Depthwise::new(&conv.read("weight")?, bias(&conv)?, 1)?,
+            narrow: weights.at("fc2").linear(half, width)?,
+            half,
+        })
+    }
+
+    /// Added to `residual`, `[1, h * w, width]`.
+    fn forward_add(&self, x: &Tensor, residual: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+        let x = gelu(&self.widen.forward(x)?)?;
+        let (kept, gate) = (x.narrow(2, 0, self.half)?, x.narrow(2, self.half, self.half)?.contiguous()?);
+        let gate = self.conv.forward(&tokens_as_pixels(&self.norm.forward(&gate)?, h, w)?)?;
+        Ok(self.narrow.forward_add(&(kept * pixels_as_tokens(&gate)?)?, residual)?)
+    }
+}
+
+/// Two products of each pixel, the first with what training kept of batches.
+#[derive(Debug)]
+struct Squeeze([Conv2d; 2]);
+
+impl Squeeze {
+    /// The layers bear the numbers `first`, the one after it, and `first + 3`.
+    fn load(weights: &Weights, first: usize) -> Result<Self> {
+        let (one, norm) = (weights.at(first), weights.at(first + 1));
+        Ok(Self([
+            conv_norm(&one, &norm, EPS, ConvConfig::padded(0))?,
+            conv(&weights.at(first + 3))?,
+        ]))
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let [narrow, widen] = &self.0;
+        Ok(sigmoid(&widen.forward(&gelu(&narrow.forward(x)?)?)?)?)
+    }
+}
+
+/// What attention of either kind has beside it.
+#[derive(Debug)]
+struct Beside {
+    conv: Depthwise,
+    by_channel: Squeeze,
+    by_place: Squeeze,
+    out: Linear,
+}
+
+impl Beside {
+    fn load(weights: &Weights, width: usize) -> Result<Self> {
+        let conv = weights.at("dwconv");
+        Ok(Self {
+            conv: depthwise_norm(&conv.at(0), &conv.at(1), EPS)?,
+            by_channel: Squeeze::load(&weights.at("channel_interaction"), 1)?,
+            by_place: Squeeze::load(&weights.at("spatial_interaction"), 0)?,
+            out: weights.at("proj").linear(width, width)?,
+        })
+    }
+
+    /// A picture `[1, c, h, w]` weighed by what the whole of another says of each channel.
+    fn weighed_by_channel(&self, x: &Tensor, by: &Tensor) -> Result<Tensor> {
+        let (b, c, h, w) = by.dims4()?;
+        let mean = (pixels_as_tokens(by)?.sum_keepdim(1)? / (h * w) as f64)?;
+        let weight = self.by_channel.forward(&tokens_as_pixels(&mean, 1, 1)?)?;
+        Ok(scale_channels(x, &weight.contiguous()?.reshape((b, c))?)?)
+    }
+
+    /// The same by what it says of each place.
+    fn weighed_by_place(&self, x: &Tensor, by: &Tensor) -> Result<Tensor> {
+        Ok(x.broadcast_mul(&self.by_place.forward(by)?)?)
+    }
+
+    /// What was seen and what was convolved, pictures both, put together.
+    fn together(&self, seen: &Tensor, convolved: &Tensor) -> Result<Tensor> {
+        Ok(self.out.forward(&pixels_as_tokens(&add(seen, convolved)?)?)?)
+    }
+}
+
+/// Attention of half the channels within windows of one form.
+#[derive(Debug)]
+struct Half {
+    /// `[heads, n, n]`
+    bias: Tensor,
+    heads: usize,
+    sides: [usize; 2],
+}
+
+impl Half {
+    fn load(weights: &Weights, sides: [usize; 2]) -> Result<Self> {
+        let part = weights.at("pos");
+        let width = part.require("pos_proj.weight")?.first().copied().unwrap_or_default();
+        let heads = part.require("pos3.2.weight")?.first().copied().unwrap_or_default();
+        let ([tall, broad], device) = (sides, weights.device());
+        // A small network says what each distance is worth; there are few, so it is asked once.
+        let (down, across) = (2 * tall - 1, 2 * broad - 1);
+        let apart = |i: usize, side: usize| i as f32 + 1.0 - side as f32;
+        let distances: Vec<f32> = (0..down * across)
+            .flat_map(|i| [apart(i / across, tall), apart(i % across, broad)])
+            .collect();
+        let distances = Tensor::from_vec(distances, (1, down * across, 2), device)?.to_dtype(weights.dtype())?;
+        let mut x = part.at("pos_proj").linear(2, width)?.forward(&distances)?;
+        for (name, outputs) in [("pos1", width), ("pos2", width), ("pos3", heads)] {
+            let layer = part.at(name);
+            x = relu(&layer.at(0).layer_norm(width, EPS)?.forward(&x)?)?;
+            x = layer.at(2).linear(width, outputs)?.forward(&x)?;
+        }
+        let pixels = tall * broad;
+        let places: Vec<u32> = (0..pixels * pixels)
+            .map(|i| {
+                let (a, b) = (i / pixels, i % pixels);
+                let place = |a: usize, b: usize, side: usize| a + side - 1 - b;
+                (place(a / broad, b / broad, tall) * across + place(a % broad, b % broad, broad)) as u32
+            })
+            .collect();
+        let bias = x
+            .squeeze(0)?
+            .contiguous()?
+            .index_select(&Tensor::from_vec(places, pixels * pixels, device)?, 0)?;
+        Ok(Self {
+            bias: bias.t()?.contiguous()?.reshape((heads, pixels, pixels))?,
+            heads,
+            sides,
+        })
+    }
+
+    /// `qkv`, three of `[1, h * w, half]`, by the windows of `cut`.
+    fn forward(&self, qkv: [Tensor; 3], cut: &Cut) -> Result<Tensor> {
+        let device = qkv[0].device().clone();
+        let [q, k, v] = [cut.windows(&qkv[0])?, cut.windows(&qkv[1])?, cut.windows(&qkv[2])?];
+        let seen = wide_attention([&q, &k, &v], self.heads, &self.bias, |from, count| cut.mask(from, count, &device))?;
+        cut.pixels(&seen)
+    }
+}
+
+/// Attention within windows: half of the channels in tall ones, half in broad ones.
+#[derive(Debug)]
+struct Windows {
+    qkv: Linear,
+    halves: [Half; 2],
+    beside: Beside,
+    is_shifted: bool,
+}
+
+impl Windows {
+    fn load(weights: &Weights, width: usize, is_shifted: bool) -> Result<Self> {
+        let halves = weights.at("attns");
+        let sides = sides_of(&halves.at(0))?;
+        let half = |number: usize, sides: [usize; 2]| -> Result<Half> {
+            let half = Half::load(&halves.at(number), sides)?;
+            if half.heads == 0 || !(width / 2).is_multiple_of(half.heads) {
+                return Err(weights.corrupt(format!("`{}` has {} heads for {} channels", weights.path(), half.heads, width / 2)));
+            }
+            Ok(half)
+        };
+        Ok(Self {
+            qkv: weights.at("qkv").linear(width, 3 * width)?,
+            halves: [half(0, sides)?, half(1, [sides[1], sides[0]])?],
+            beside: Beside::load(weights, width)?,
+            is_shifted,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+        let qkv = self.qkv.forward(x)?;
+        let width = qkv.dim(2)? / 3;
+        let values = tokens_as_pixels(&qkv.narrow(2, 2 * width, width)?.contiguous()?, h, w)?;
+        // Zeros make the picture one that divides into windows; they are seen like others.
+        let most = self.halves[0].sides[0].max(self.halves[0].sides[1]);
+        let (tall, broad) = (h.next_multiple_of(most), w.next_multiple_of(most));
+        let qkv = pad(&tokens_as_pixels(&qkv, h, w)?, [0, tall - h, 0, broad - w], Border::Zeros)?;
+        let qkv = pixels_as_tokens(&qkv)?;
+        let mut seen = Vec::new();
+        for (number, half) in self.halves.iter().enumerate() {
+            let part = |which: usize| qkv.narrow(2, which * width + number * (width / 2), width / 2)?.contiguous();
+            let shifts = if self.is_shifted { half.sides.map(|side| side / 2) } else { [0, 0] };
+            let cut = Cut::rectangles([tall, broad], half.sides, shifts, x.device())?;
+            let one = half.forward([part(0)?, part(1)?, part(2)?], &cut)?;
+            seen.push(crop(&tokens_as_pixels(&one, tall, broad)?, h, w)?);
+        }
+        let seen = Tensor::cat(&seen, 1)?;
+        let convolved = gelu(&self.beside.conv.forward(&values)?)?;
+        let weighed = self.beside.weighed_by_channel(&seen.contiguous()?, &convolved)?;
+        let convolved = self.beside.weighed_by_place(&convolved, &seen.contiguous()?)?;
+        self.beside.together(&weighed, &convolved)
+    }
+}
+
+/// Height and width of the first half's windows: the last of the distances that the file keeps, plus one.
+fn sides_of(weights: &Weights) -> Result<[usize; 2]> {
+    const TABLE: &str = "rpe_biases";
+    let shape = weights.require(TABLE)?;
+    let wrong = || {
+        weights.corrupt(format!(
+            "`{}.{TABLE}` has shape {shape:?}, expected those of a window",
+            weights.path()
+        ))
+    };
+    let [rows, 2] = *shape.as_slice() else { return Err(wrong()) };
+    let table = weights.read(TABLE)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+    let last = table.last().ok_or_else(wrong)?;
+    let sides = [last[0], last[1]].map(|far| far as usize + 1);
+    let fits = sides.iter().all(|side| (1..=LONGEST).contains(side)) && (2 * sides[0] - 1) * (2 * sides[1] - 1) == rows;
+    if fits { Ok(sides) } else { Err(wrong()) }
+}
+
+/// Attention among channels: each sees the others by how alike they are over the whole picture.
+#[derive(Debug)]
+struct Channels {
+    qkv: Linear,
+    /// `[heads, 1, 1]`
+    temperature: Tensor,
+    heads: usize,
+    beside: Beside,
+}
+
+impl Channels {
+    fn load(weights: &Weights, width: usize) -> Result<Self> {
+        let shape = weights.require("temperature")?;
+        let heads = match shape.as_slice() {
+            [heads, 1, 1] if *heads > 0 && width.is_multiple_of(*heads) => *heads,
+            other => return Err(weights.corrupt(format!("`{}.temperature` has shape {other:?}", weights.path()))),
+        };
+        Ok(Self {
+            qkv: weights.at("qkv").linear(width, 3 * width)?,
+            temperature: weights.read("temperature")?,
+            heads,
+            beside: Beside::load(weights, width)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+        let qkv = self.qkv.forward(x)?;
+        let (_, pixels, three) = qkv.dims3()?;
+        let (width, each) = (three / 3, three / 3 / self.heads);
+        // [heads, channels of one, pixels]
+        let part = |which: usize| -> Result<Tensor> {
+            let part = qkv.narrow(2, which * width, width)?.squeeze(0)?.t()?.contiguous()?;
+            Ok(part.reshape((self.heads, each, pixels))?)
+        };
+        let values = part(2)?;
+        let unit = |x: Tensor| -> Result<Tensor> {
+            let length = x.to_dtype(DType::F32)?.sqr()?.sum_keepdim(2)?.sqrt()?.maximum(SHORTEST)?;
+            Ok(x.broadcast_div(&length.to_dtype(x.dtype())?)?)
+        };
+        let alike = unit(part(0)?)?.matmul(&unit(part(1)?)?.transpose(1, 2)?.contiguous()?)?;
+        let alike = alike.broadcast_mul(&self.temperature)?.to_dtype(DType::F32)?;
+        let shares = (alike.broadcast_sub(&alike.max_keepdim(2)?)?).exp()?;
+        let shares = shares.broadcast_div(&shares.sum_keepdim(2)?)?.to_dtype(values.dtype())?;
+        let picture = |x: Tensor| x.reshape((1, width, h, w));
+        let seen = picture(shares.matmul(&values)?)?;
+        let convolved = gelu(&self.beside.conv.forward(&picture(values)?)?)?;
+        let weighed = self.beside.weighed_by_place(&seen, &convolved)?;
+        let convolved = self.beside.weighed_by_channel(&convolved, &seen)?;
+        self.beside.together(&weighed, &convolved)
+    }
+}
+
+#[derive(Debug)]
+enum Attention {
+    Windows(Windows),
+    Channels(Channels),
+}
+
+#[derive(Debug)]
+struct Block {
+    norms: [LayerNorm; 2],
+    attention: Attention,
+    gated: Gated,
+}
+
+impl Block {
+    /// Block `number` of group `group`.
+    fn load(weights: &Weights, width: usize, group: usize, number: usize) -> Result<Self> {
+        let attention = weights.at("attn");
+        let is_shifted = if group.is_multiple_of(2) {
+            number % 4 == 2
+        } else {
+            number.is_multiple_of(4)
+        };
+        Ok(Self {
+            norms: [
+                weights.at("norm1").layer_norm(width, EPS)?,
+                weights.at("norm2").layer_norm(width, EPS)?,
+            ],
+            attention: if number.is_multiple_of(2) {
+                Attention::Windows(Windows::load(&attention, width, is_shifted)?)
+            } else {
+                Attention::Channels(Channels::load(&attention, width)?)
+            },
+            gated: Gated::load(&weights.at("ffn"), width)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, size: [usize; 2]) -> Result<Tensor> {
+        let normed = self.norms[0].forward(x)?;
+        let seen = match &self.attention {
+            Attention::Windows(windows) => windows.forward(&normed, size)?,
+            Attention::Channels(channels) => channels.forward(&normed, size)?,
+        };
+        let x = add(x, &seen)?;
+        self.gated.forward_add(&self.norms[1].forward(&x)?, &x, size)
+    }
+}
+
+/// The network.
+#[derive(Debug)]
+pub(super) struct Dat {
+    mean: Tensor,
+    first: Conv2d,
+    norm_in: LayerNorm,
+    groups: Vec<(Vec<Block>, Convs)>,
+    norm_out: LayerNorm,
+    after: Convs,
+    enlarge: Enlarge,
+    shape: Shape,
+}
+
+/// Whether weights are of this architecture.
+pub(super) fn matches(weights: &Weights) -> bool {
+    ["before_RG.1.weight", "layers.0.blocks.0.attn.attns.0.pos.pos_proj.weight"]
+        .iter()
+        .all(|name| weights.has(name))
+}
+
+impl Dat {
+    pub(super) fn load(weights: &Weights) -> Result<Self> {
+        let first = conv(&weights.at("conv_first"))?;
+        let channels = weights.require("conv_first.weight")?[1];
+        let width = first.out_channels();
+        let mut groups = Vec::new();
+        while weights.has(&format!("layers.{}.blocks.0.norm1.weight", groups.len())) {
+            let group = weights.at("layers").at(groups.len());
+            let mut blocks = Vec::new();
+            while group.has(&format!("blocks.{}.norm1.weight", blocks.len())) {
+                blocks.push(Block::load(
+                    &group.at("blocks").at(blocks.len()),
+                    width,
+                    groups.len(),
+                    blocks.len(),
+                )?);
+            }
+            groups.push((blocks, Convs::load(&group.at("conv"))?));
+        }
+        let enlarge = Enlarge::load(weights, channels)?;
+        Ok(Self {
+            mean: means(weights, channels)?,
+            first,
+            norm_in: weights.at("before_RG.1").layer_norm(width, EPS)?,
+            groups,
+            norm_out: weights.at("norm").layer_norm(width, EPS)?,
+            after: Convs::load(&weights.at("conv_after_body"))?,
+            shape: Shape {
+                scale: enlarge.scale(),
+                channels,
+                minimum: 16,
+                multiple: 1,
+            },
+            enlarge,
+        })
+    }
+}
+
+impl Network for Dat {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
+        let picture = x.broadcast_sub(&self.mean)?;
+        let first = self.first.forward(&picture)?;
+        let mut x = self.norm_in.forward(&pixels_as_tokens(&first)?)?;
+        for (blocks, convs) in &self.groups {
+            let start = x.clone();
+            for block in blocks {
+                x = block.forward(&x, [h, w])?;
+            }
+            x = add(&pixels_as_tokens(&convs.forward(&tokens_as_pixels(&x, h, w)?)?)?, &start)?;
+        }
+        let x = self.after.forward(&tokens_as_pixels(&self.norm_out.forward(&x)?, h, w)?)?;
+        let y = self.enlarge.forward(&add(&x, &first)?, &picture)?.to_dtype(DType::F32)?;
+        Ok(y.broadcast_add(&self.mean.to_dtype(DType::F32)?)?)
+    }
+}
