@@ -36,8 +36,10 @@ use crate::{
     },
 };
 
-/// Room for tensors that pass between nodes: hundreds of latents and encoded prompts.
+/// Room for tensors that pass between nodes while sessions run.
 const STORE_BYTES: usize = 512 << 20;
+/// What of them stays when none does: encoded prompts that the next session is likely to need again.
+const KEPT_BYTES: usize = 16 << 20;
 
 /// Runs sessions on one device of this process.
 pub struct LocalEngine {
@@ -167,6 +169,7 @@ impl Engine for LocalEngine {
                 run(seats.remove(0), session);
             }
         });
+        self.workbench.store.trim(KEPT_BYTES);
         // The whole sessions are timed: threads, encoding and decoding are part of what company costs. What came out of a cache tells nothing.
         let took = self.env.monotonic_ns().saturating_sub(began);
         let reports = reports.into_inner();

@@ -1,14 +1,11 @@
 //! Tensors and encoded prompts that nodes hand to each other by name.
 //!
-//! They stay in memory, each owner's apart, and are dropped oldest first when they take too much room; names are unguessable, and a name of another
+//! They stay in memory, each owner's apart, and those that were not asked for longest are dropped when they take too much room; names are unguessable, and a name of another
 //! owner's is as good as none.
 
-use std::{
-    any::Any,
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{any::Any, sync::Arc};
 
+use indexmap::IndexMap;
 use parking_lot::Mutex;
 
 use crate::domain::UserId;
@@ -21,9 +18,19 @@ struct Kept {
 
 #[derive(Default)]
 struct State {
-    kept: HashMap<String, Kept>,
-    order: VecDeque<String>,
+    /// Least recently used first.
+    kept: IndexMap<String, Kept>,
     bytes: usize,
+}
+
+impl State {
+    /// Drops what was used least recently until the rest takes so many bytes at most.
+    fn trim(&mut self, bytes: usize) {
+        while self.bytes > bytes {
+            let Some((_, gone)) = self.kept.shift_remove_index(0) else { break };
+            self.bytes -= gone.bytes;
+        }
+    }
 }
 
 /// Named objects of all sessions of one engine.
@@ -44,14 +51,8 @@ impl ObjectStore {
     /// Keeps an object under a fresh name.
     pub fn put<T: Any + Send + Sync>(&self, owner: &UserId, name: String, value: T, bytes: usize) {
         let mut state = self.state.lock();
-        while state.bytes + bytes > self.budget {
-            let Some(oldest) = state.order.pop_front() else { break };
-            if let Some(gone) = state.kept.remove(&oldest) {
-                state.bytes -= gone.bytes;
-            }
-        }
+        state.trim(self.budget.saturating_sub(bytes));
         state.bytes += bytes;
-        state.order.push_back(name.clone());
         state.kept.insert(
             name,
             Kept {
@@ -64,9 +65,17 @@ impl ObjectStore {
 
     /// The object of this name, if this owner has one of that kind.
     pub fn get<T: Any + Send + Sync>(&self, owner: &UserId, name: &str) -> Option<Arc<T>> {
-        let state = self.state.lock();
-        let kept = state.kept.get(name).filter(|kept| &kept.owner == owner)?;
-        Arc::clone(&kept.value).downcast().ok()
+        let mut state = self.state.lock();
+        let at = state.kept.get_index_of(name).filter(|at| &state.kept[*at].owner == owner)?;
+        let last = state.kept.len() - 1;
+        state.kept.move_index(at, last);
+        Arc::clone(&state.kept[last].value).downcast().ok()
+    }
+
+    /// Drops what was used least recently until the rest takes so many bytes at most: to be called when nothing runs, as a running session may need any
+    /// of its own.
+    pub fn trim(&self, bytes: usize) {
+        self.state.lock().trim(bytes);
     }
 
     /// Whether this owner has an object of this name.
@@ -94,5 +103,11 @@ mod tests {
         store.put(&bob, "b".into(), 2_u32, 4);
         store.put(&bob, "c".into(), 3_u32, 4);
         assert!(!store.has(&alice, "a") && store.has(&bob, "b") && store.has(&bob, "c"));
+        // What was asked for last stays longest.
+        assert!(store.get::<u32>(&bob, "b").is_some());
+        store.trim(4);
+        assert!(store.has(&bob, "b") && !store.has(&bob, "c"));
+        store.trim(0);
+        assert!(!store.has(&bob, "b"));
     }
 }
