@@ -56,7 +56,7 @@ def main():
                 while (found := call(server.base, "GET", f"{QUEUE}/i/{item}"))["status"] in ("pending", "in_progress"):
                     time.sleep(0.01)
                 if found["status"] != "completed":
-                    sys.exit(f"picture {number}: {found['status']}: {found['error_message']}")
+                    sys.exit(f"picture {number}: {found['status']}: {found.get('error_message')}")
                 if number % 10 == 0:
                     print(f"{number} pictures: {resident(server.process):.0f} MB", flush=True)
                 if number == max(options.pictures // 5, 1):
