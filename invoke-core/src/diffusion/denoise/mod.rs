@@ -26,7 +26,7 @@ pub use control::{AdapterInput, ControlInput, ControlMode, ImageInput, Weight, W
 pub use guidance::{Guidance, GuidanceScale};
 pub use mask::DenoiseMask;
 pub use plan::Plan;
-pub use run::{Job, Outcome, Progress, Watcher, denoise};
+pub use run::{Job, Outcome, Progress, Stage, Watcher, denoise};
 pub use tiled::{Tile, denoise_tiled, tiles_with_overlap};
 
 use super::Seamless;

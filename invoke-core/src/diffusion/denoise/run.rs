@@ -39,9 +39,9 @@ pub struct Job<'a> {
     pub watcher: &'a dyn Watcher,
 }
 
-/// Where a job stands.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
+/// How far a job has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
     /// Evaluations made; 0 before the first.
     pub step: usize,
     /// Evaluations to be made.
@@ -50,6 +50,13 @@ pub struct Progress<'a> {
     pub order: usize,
     /// The timestep just left; the number of training steps before the first.
     pub timestep: usize,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// How far it has got.
+    pub stage: Stage,
     /// The sample, `[1, c, h, w]`.
     pub latents: &'a Tensor,
     /// The finished picture as foreseen now, if the sampler foresees one.
@@ -164,10 +171,12 @@ pub fn denoise<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, jobs: &[Job<'_>]) -> 
     for one in &active {
         let (latents, sampler) = (&one.latents, &one.sampler);
         one.report(Progress {
-            step: 0,
-            total,
-            order: sampler.order(),
-            timestep: sampler.train_timesteps(),
+            stage: Stage {
+                step: 0,
+                total,
+                order: sampler.order(),
+                timestep: sampler.train_timesteps(),
+            },
             latents,
             predicted: None,
         });
@@ -269,10 +278,12 @@ fn advance<D: Denoiser>(evaluator: &mut Evaluator<'_, D>, active: &mut [Active<'
             predicted = Some(mask.apply(clean, noise, one.sampler.as_ref(), last)?);
         }
         one.report(Progress {
-            step: at.step + 1,
-            total,
-            order: one.sampler.order(),
-            timestep: at.timestep as usize,
+            stage: Stage {
+                step: at.step + 1,
+                total,
+                order: one.sampler.order(),
+                timestep: at.timestep as usize,
+            },
             latents: &one.latents,
             predicted: predicted.as_ref(),
         });

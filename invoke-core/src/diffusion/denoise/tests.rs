@@ -86,7 +86,7 @@ impl Watcher for StopAfter {
     }
 
     fn progressed(&self, progress: Progress<'_>) {
-        assert_eq!(progress.step, self.1.fetch_add(1, Ordering::Relaxed));
+        assert_eq!(progress.stage.step, self.1.fetch_add(1, Ordering::Relaxed));
     }
 }
 

@@ -7,7 +7,7 @@ use super::Denoiser;
 use super::control::{At, Controlled};
 use super::evaluate::{Evaluator, Part};
 use super::plan::Plan;
-use super::run::{Job, Outcome, Progress};
+use super::run::{Job, Outcome, Progress, Stage};
 use crate::diffusion::error::{ModelError, Result};
 use crate::diffusion::latents::crop;
 use crate::diffusion::noise::TorchGenerator;
@@ -145,10 +145,12 @@ pub fn denoise_tiled<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, job: &Job<'_>, 
     let total = course.visits.len();
     let (order, train) = (course.sampler.order(), course.sampler.train_timesteps());
     job.watcher.progressed(Progress {
-        step: 0,
-        total,
-        order,
-        timestep: train,
+        stage: Stage {
+            step: 0,
+            total,
+            order,
+            timestep: train,
+        },
         latents: &latents,
         predicted: None,
     });
@@ -187,10 +189,12 @@ pub fn denoise_tiled<D: Denoiser>(denoiser: &D, plan: &Plan<'_>, job: &Job<'_>, 
         let predicted = merged_clean.map(|clean| clean.broadcast_div(&divisor)).transpose()?;
         let predicted = predicted.as_ref();
         job.watcher.progressed(Progress {
-            step: step + 1,
-            total,
-            order,
-            timestep: timestep as usize,
+            stage: Stage {
+                step: step + 1,
+                total,
+                order,
+                timestep: timestep as usize,
+            },
             latents: &latents,
             predicted,
         });

@@ -13,7 +13,9 @@ use candle_core::Tensor;
 use crate::{
     diffusion::{
         Seamless,
-        denoise::{self as sampling, AdapterInput, DenoiseMask, Guidance, Job, Outcome, Plan, Progress, Prompt, UNetDenoiser, Watcher},
+        denoise::{
+            self as sampling, AdapterInput, DenoiseMask, Guidance, Job, Outcome, Plan, Progress, Prompt, Stage, UNetDenoiser, Watcher,
+        },
         schedulers::{SchedulerConfig, SchedulerName},
         unet::{FreeU, UNet},
     },
@@ -96,10 +98,7 @@ pub struct Brought {
 /// What a session that follows is told. If it is told nothing more before the end it runs its job itself.
 enum Told {
     Progress {
-        step: usize,
-        total: usize,
-        order: usize,
-        timestep: usize,
+        stage: Stage,
         latents: Tensor,
         predicted: Option<Tensor>,
     },
@@ -118,22 +117,11 @@ impl Watcher for Relay {
     }
 
     fn progressed(&self, progress: Progress<'_>) {
-        let Progress {
-            step,
-            total,
-            order,
-            timestep,
-            latents,
-            predicted,
-        } = progress;
         // A session that no longer listens has been canceled, and will be seen to have been.
         let _ = self.tell.send(Told::Progress {
-            step,
-            total,
-            order,
-            timestep,
-            latents: latents.clone(),
-            predicted: predicted.cloned(),
+            stage: progress.stage,
+            latents: progress.latents.clone(),
+            predicted: progress.predicted.cloned(),
         });
     }
 
@@ -252,18 +240,8 @@ fn run(cx: &dyn NodeCx, task: &Task<'_>, jobs: &[Job<'_>]) -> Result<Vec<Outcome
 fn follow(told: &mpsc::Receiver<Told>, watcher: &dyn Watcher) -> Option<Outcome> {
     for told in told {
         match told {
-            Told::Progress {
-                step,
-                total,
-                order,
-                timestep,
-                latents,
-                predicted,
-            } => watcher.progressed(Progress {
-                step,
-                total,
-                order,
-                timestep,
+            Told::Progress { stage, latents, predicted } => watcher.progressed(Progress {
+                stage,
                 latents: &latents,
                 predicted: predicted.as_ref(),
             }),

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::load;
 use crate::{
     diffusion::{
-        denoise::{Progress, Watcher},
+        denoise::{Progress, Stage, Watcher},
         preview::{LatentRgb, Preview as LatentPreview},
     },
     nodes::{NodeCx, cx::Preview, fields::ModelIdentifierField},
@@ -52,7 +52,8 @@ impl Watcher for Follower<'_> {
 
     fn progressed(&self, progress: Progress<'_>) {
         // A step of a second-order sampler is two evaluations.
-        let (step, total) = (progress.step / progress.order, (progress.total / progress.order).max(1));
+        let Stage { step, total, order, .. } = progress.stage;
+        let (step, total) = (step / order, (total / order).max(1));
         self.cx
             .progress("Denoising", Some((step as f64 / total as f64).min(1.0)), self.preview(&progress));
     }
