@@ -24,21 +24,21 @@ def edge(source, field, to, target):
     return {"source": {"node_id": source, "field": field}, "destination": {"node_id": to, "field": target}}
 
 
-def denoised(rng, model):
-    """A small picture from a prompt, alike in all that has to be equal for items to denoise together."""
+def denoised(rng, model, size=64, steps=3, samplers=("ddim",), **more):
+    """A picture from a prompt, alike in all that has to be equal for items to denoise together, unless there is a choice of samplers."""
     nodes = {
         "model": {"type": "main_model_loader", "model": {key: model[key] for key in ("key", "hash", "name", "base", "type")}},
         "positive": {"type": "compel", "prompt": rng.choice(["a red circle", "a blue square on yellow"])},
         "negative": {"type": "compel", "prompt": ""},
-        "noise": {"type": "noise", "seed": rng.randrange(1 << 30), "width": 64, "height": 64},
-        "denoise": {"type": "denoise_latents", "steps": 3, "cfg_scale": 5, "scheduler": "ddim"},
+        "noise": {"type": "noise", "seed": rng.randrange(1 << 30), "width": size, "height": size},
+        "denoise": {"type": "denoise_latents", "steps": steps, "cfg_scale": 5, "scheduler": rng.choice(samplers)},
         "picture": {"type": "l2i"},
     }
     edges = [edge("model", "clip", "positive", "clip"), edge("model", "clip", "negative", "clip"), edge("model", "unet", "denoise", "unet"),
              edge("model", "vae", "picture", "vae"), edge("positive", "conditioning", "denoise", "positive_conditioning"),
              edge("negative", "conditioning", "denoise", "negative_conditioning"), edge("noise", "noise", "denoise", "noise"),
              edge("denoise", "latents", "picture", "latents")]
-    return {"id": "g", "nodes": {name: {"id": name, "use_cache": False, **node} for name, node in nodes.items()}, "edges": edges}
+    return {"id": "g", "nodes": {name: {"id": name, "use_cache": False, **more, **node} for name, node in nodes.items()}, "edges": edges}
 
 
 # A workflow that returns the sum of its exposed input and 2.

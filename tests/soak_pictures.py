@@ -7,26 +7,9 @@ and every buffer has been needed. Ends with an error if it grew by more than `--
 """
 import argparse, json, random, sys, tempfile, time
 
-from soak_kill9 import Server, call, edge
+from soak_kill9 import Server, call, denoised
 
 QUEUE = "/api/v1/queue/default"
-
-
-def graph(model, size, steps, rng):
-    """A picture from a prompt; every second one grows out of noise of another kind of sampler."""
-    nodes = {
-        "model": {"type": "main_model_loader", "model": {key: model[key] for key in ("key", "hash", "name", "base", "type")}},
-        "positive": {"type": "compel", "prompt": rng.choice(["a red circle", "a blue square on yellow", "a green star on a black background"])},
-        "negative": {"type": "compel", "prompt": ""},
-        "noise": {"type": "noise", "seed": rng.randrange(1 << 31), "width": size, "height": size},
-        "denoise": {"type": "denoise_latents", "steps": steps, "cfg_scale": 5, "scheduler": rng.choice(["ddim", "euler_a", "dpmpp_2m"])},
-        "picture": {"type": "l2i", "is_intermediate": False},
-    }
-    edges = [edge("model", "clip", "positive", "clip"), edge("model", "clip", "negative", "clip"), edge("model", "unet", "denoise", "unet"),
-             edge("model", "vae", "picture", "vae"), edge("positive", "conditioning", "denoise", "positive_conditioning"),
-             edge("negative", "conditioning", "denoise", "negative_conditioning"), edge("noise", "noise", "denoise", "noise"),
-             edge("denoise", "latents", "picture", "latents")]
-    return {"id": "g", "nodes": {name: {"id": name, **node} for name, node in nodes.items()}, "edges": edges}
 
 
 def resident(process):
@@ -51,7 +34,7 @@ def main():
             model = call(server.base, "GET", "/api/v2/models/?model_type=main")["models"][0]
             began, settled = time.monotonic(), None
             for number in range(1, options.pictures + 1):
-                batch = {"graph": graph(model, options.size, options.steps, rng)}
+                batch = {"graph": denoised(rng, model, options.size, options.steps, ("ddim", "euler_a", "dpmpp_2m"), use_cache=True)}
                 (item,) = call(server.base, "POST", f"{QUEUE}/enqueue_batch", {"batch": batch})["item_ids"]
                 while (found := call(server.base, "GET", f"{QUEUE}/i/{item}"))["status"] in ("pending", "in_progress"):
                     time.sleep(0.01)

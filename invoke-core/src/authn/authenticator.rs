@@ -174,9 +174,7 @@ impl Authenticator {
             let user = usable(tx, &key.user_id)?;
             Ok(Some((key, user)))
         })?;
-        let (key, user) = found
-            .filter(|(key, _)| key.expires_at.is_none_or(|end| now < end))
-            .ok_or(Refused::NotGenuine)?;
+        let (key, user) = found.filter(|(key, _)| key.lives_at(now)).ok_or(Refused::NotGenuine)?;
         let user = user.ok_or(Refused::NotHonoured)?;
         if intent == Intent::Write && key.scope != KeyScope::Write {
             return Err(Refused::KeyMayOnlyRead);
@@ -196,7 +194,7 @@ impl Authenticator {
         self.db.read(|tx| {
             let mut ended = Vec::new();
             for id in ids {
-                if !api_keys::is_honoured(tx, &id, now)? {
+                if api_keys::by_id(tx, &id)?.is_none_or(|key| !key.lives_at(now)) {
                     ended.push(id);
                 }
             }

@@ -35,3 +35,10 @@ pub struct ApiKey {
     /// About when it was last used.
     pub last_used_at: Option<Timestamp>,
 }
+
+impl ApiKey {
+    /// Whether its time has not come yet.
+    pub fn lives_at(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+}

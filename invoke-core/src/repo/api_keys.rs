@@ -42,14 +42,12 @@ pub(crate) fn by_hash(tx: &ReadTx<'_>, hash: &[u8; 32]) -> rusqlite::Result<Opti
         .optional()
 }
 
-/// Whether there is a key of this id that has not ended by itself.
-pub(crate) fn is_honoured(tx: &ReadTx<'_>, key_id: &str, now: Timestamp) -> rusqlite::Result<bool> {
-    let found = tx
-        .sql()
+/// The key of this id: for finding out whether it is still honoured.
+pub(crate) fn by_id(tx: &ReadTx<'_>, key_id: &str) -> rusqlite::Result<Option<ApiKey>> {
+    tx.sql()
         .prepare_cached(&format!("SELECT {KEY} FROM api_keys WHERE key_id = ?1"))?
         .query_row([key_id], key)
-        .optional()?;
-    Ok(found.is_some_and(|key| key.expires_at.is_none_or(|end| now < end)))
+        .optional()
 }
 
 /// Notes when a key was used.
@@ -62,12 +60,7 @@ pub(crate) fn record_use(tx: &mut WriteTx<'_>, key_id: &str, now: Timestamp) -> 
 
 /// The key of this id, sealed.
 pub fn find(tx: &ReadTx<'_>, key_id: &str) -> rusqlite::Result<Sealed<ApiKey>> {
-    let found = tx
-        .sql()
-        .prepare_cached(&format!("SELECT {KEY} FROM api_keys WHERE key_id = ?1"))?
-        .query_row([key_id], key)
-        .optional()?;
-    Ok(Sealed::new(found))
+    by_id(tx, key_id).map(Sealed::new)
 }
 
 /// Keys, newest first.

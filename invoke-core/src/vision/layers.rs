@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use crate::diffusion::{
     ModelError, Result,
-    ops::{Border, Conv2d, ConvConfig, Depthwise, GroupNorm, PaddingMode, pad, pick, pixel_shuffle},
+    ops::{Border, Conv2d, ConvConfig, Depthwise, GroupNorm, PaddingMode, pad, pick, pixel_shuffle, pixels_as_tokens, tokens_as_pixels},
     weights::Weights,
 };
 
@@ -51,6 +51,13 @@ pub(super) fn conv_norm(weights: &Weights, norm: &Weights, eps: f64, config: Con
 pub(super) fn depthwise_norm(weights: &Weights, norm: &Weights, eps: f64) -> Result<Depthwise> {
     let (weight, shift) = Norm::load(norm, eps)?.into_weights(weights, 0)?;
     Ok(Depthwise::new(&weight, Some(shift), 1)?)
+}
+
+/// The mean of each channel of pictures `[b, c, h, w]`: `[b, c, 1, 1]`.
+pub(super) fn channel_means(x: &Tensor) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    let mean = (pixels_as_tokens(x)?.sum_keepdim(1)? / (h * w) as f64)?;
+    Ok(tokens_as_pixels(&mean, 1, 1)?)
 }
 
 /// Side of a square kernel.

@@ -72,6 +72,15 @@ fn listen(house: &House) -> (Subscription, mpsc::Receiver<(ItemId, String)>) {
     (listening, told)
 }
 
+/// Waits until so many items have told of two steps each.
+fn under_way(told: &mpsc::Receiver<(ItemId, String)>, items: usize) {
+    let mut seen: HashMap<ItemId, usize> = HashMap::new();
+    while seen.len() < items || seen.values().any(|steps| *steps < 2) {
+        let (item, said) = told.recv_timeout(std::time::Duration::from_mins(1)).expect("they denoise");
+        *seen.entry(item).or_default() += usize::from(said.contains('.'));
+    }
+}
+
 fn at_a_time(house: &House, n: usize) {
     house.core.engines().iter().for_each(|engine| engine.gains().fix(Some(n)));
 }
@@ -145,12 +154,7 @@ fn one_that_is_canceled_or_loses_its_owner_leaves_and_the_others_go_on() {
         house.enqueue(&house.alice, picture(&house, "a red circle", 3, steps)),
     ];
     house.core.queue.resume(&house.admin).unwrap();
-    let mut seen: HashMap<ItemId, usize> = HashMap::new();
-    // All are under way.
-    while seen.len() < 3 || seen.values().any(|steps| *steps < 2) {
-        let (item, said) = told.recv_timeout(std::time::Duration::from_mins(1)).expect("they denoise");
-        *seen.entry(item).or_default() += usize::from(said.contains('.'));
-    }
+    under_way(&told, items.len());
     // The one that leads, and one that follows.
     house.core.queue.cancel_item(&house.alice, &queue(), items[0]).unwrap();
     let off = AccountChange {
@@ -183,11 +187,7 @@ fn a_deleted_owners_items_end_at_once_whoever_leads() {
         house.enqueue(&house.bob, picture(&house, "a red circle", 3, steps)),
     ];
     house.core.queue.resume(&house.admin).unwrap();
-    let mut seen: HashMap<ItemId, usize> = HashMap::new();
-    while seen.len() < 3 || seen.values().any(|steps| *steps < 2) {
-        let (item, said) = told.recv_timeout(std::time::Duration::from_mins(1)).expect("they denoise");
-        *seen.entry(item).or_default() += usize::from(said.contains('.'));
-    }
+    under_way(&told, items.len());
     let content = Content::TransferTo(house.admin.user_id().clone());
     house.core.auth.delete_user(&house.admin, house.bob.user_id(), &content).unwrap();
     for item in [items[0], items[2]] {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::testkit::{Answer, TestApp};
 
 /// A path of a route: parameters filled in with something that exists nowhere.
-fn path(route: &Route) -> String {
+pub(crate) fn path(route: &Route) -> String {
     let mut path = route.path.to_owned();
     for name in route.path_parameters() {
         for braced in [format!("{{{name}}}"), format!("{{*{name}}}")] {

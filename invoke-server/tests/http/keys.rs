@@ -3,7 +3,7 @@
 use invoke_server::{api::routes, route::Access};
 use serde_json::{Value, json};
 
-use crate::testkit::TestApp;
+use crate::{access::path, testkit::TestApp};
 
 fn blur(name: &str) -> Value {
     json!({"batch": {"graph": {"id": "g", "nodes": {"n": {"id": "n", "type": "img_blur", "image": {"image_name": name}, "use_cache": false}}, "edges": []}}})
@@ -47,12 +47,7 @@ async fn no_key_makes_an_administrator_on_any_route() {
     let (key, _) = app.key("root", "write").await;
     let mut asked = 0;
     for route in routes().filter(|route| matches!(route.access, Access::Admin | Access::AccountAdmin)) {
-        let mut path = route.path.to_owned();
-        for name in route.path_parameters() {
-            for braced in [format!("{{{name}}}"), format!("{{*{name}}}")] {
-                path = path.replace(&braced, "4711");
-            }
-        }
+        let path = path(&route);
         let method = route.method.lower().to_uppercase();
         let form = [
             ("authorization", format!("Bearer {key}")),

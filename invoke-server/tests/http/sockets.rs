@@ -68,6 +68,25 @@ impl Polling {
     }
 }
 
+/// All that a client hears until it has heard a text.
+async fn heard_until(client: Polling, text: &'static str) -> String {
+    let hearing = tokio::task::spawn_blocking(move || {
+        let mut heard = String::new();
+        while !heard.contains(text) {
+            heard.push_str(&client.hear());
+        }
+        heard
+    });
+    hearing.await.unwrap()
+}
+
+/// A client that is let in.
+async fn admitted(address: SocketAddr, token: String) -> Polling {
+    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &token)).await.unwrap();
+    assert!(heard.starts_with("40"), "{heard}");
+    client
+}
+
 async fn listening(app: &TestApp) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -90,8 +109,7 @@ async fn leak_9018_the_socket_of_a_deactivated_user_ends() {
     let app = TestApp::with_accounts();
     let address = listening(&app).await;
     let token = app.token("bob").to_owned();
-    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &token)).await.unwrap();
-    assert!(heard.starts_with("40"), "{heard}");
+    let client = admitted(address, token).await;
     let path = format!("/api/v1/auth/users/{}", app.user_id("bob").await);
     let off = app.ask_json("root", "PATCH", &path, &json!({"is_active": false})).await;
     assert_eq!(off.status, 200);
@@ -146,8 +164,7 @@ async fn the_socket_of_a_key_ends_when_the_key_is_revoked() {
     let app = TestApp::with_accounts();
     let address = listening(&app).await;
     let (key, id) = app.key("bob", "read").await;
-    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &key)).await.unwrap();
-    assert!(heard.starts_with("40"), "{heard}");
+    let client = admitted(address, key).await;
     assert_eq!(app.ask("bob", "DELETE", &format!("/api/v1/auth/api-keys/{id}")).await.status, 204);
     let heard = tokio::task::spawn_blocking(move || client.hear()).await.unwrap();
     assert!(heard.starts_with("41") || heard.starts_with('1'), "{heard}");
@@ -159,8 +176,7 @@ async fn the_socket_of_an_administrators_key_never_hears_what_administrators_hea
     let app = TestApp::with_accounts();
     let address = listening(&app).await;
     let (key, _) = app.key("root", "read").await;
-    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &key)).await.unwrap();
-    assert!(heard.starts_with("40"), "{heard}");
+    let client = admitted(address, key).await;
     let change = json!({"current_password": crate::testkit::password("root"), "new_password": "An0ther-one"});
     let changed = app.ask_json("root", "PATCH", "/api/v1/auth/me", &change).await;
     assert_eq!(changed.status, 200);
@@ -169,15 +185,7 @@ async fn the_socket_of_an_administrators_key_never_hears_what_administrators_hea
         .await;
     app.ask_with(&token, "POST", "/api/v1/recall/default", Some(&json!({"positive_prompt": "own"})))
         .await;
-    let heard = tokio::task::spawn_blocking(move || {
-        let mut heard = String::new();
-        while !heard.contains("\"own\"") {
-            heard.push_str(&client.hear());
-        }
-        heard
-    })
-    .await
-    .unwrap();
+    let heard = heard_until(client, "\"own\"").await;
     assert!(!heard.contains("hers"), "{heard}");
 }
 
@@ -188,8 +196,7 @@ async fn the_socket_of_a_demoted_administrator_hears_its_own_alone_from_then_on(
     let path = format!("/api/v1/auth/users/{}", app.user_id("bob").await);
     assert_eq!(app.ask_json("root", "PATCH", &path, &json!({"is_admin": true})).await.status, 200);
     let token = app.token("bob").to_owned();
-    let (client, heard) = tokio::task::spawn_blocking(move || Polling::open(address, &token)).await.unwrap();
-    assert!(heard.starts_with("40"), "{heard}");
+    let client = admitted(address, token).await;
     app.ask_json("alice", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "before"}))
         .await;
     assert_eq!(app.ask_json("root", "PATCH", &path, &json!({"is_admin": false})).await.status, 200);
@@ -197,15 +204,7 @@ async fn the_socket_of_a_demoted_administrator_hears_its_own_alone_from_then_on(
         .await;
     app.ask_json("bob", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "own"}))
         .await;
-    let heard = tokio::task::spawn_blocking(move || {
-        let mut heard = String::new();
-        while !heard.contains("\"own\"") {
-            heard.push_str(&client.hear());
-        }
-        heard
-    })
-    .await
-    .unwrap();
+    let heard = heard_until(client, "\"own\"").await;
     assert!(heard.contains("\"before\"") && !heard.contains("\"after\""), "{heard}");
 }
 
@@ -236,14 +235,6 @@ async fn leak_9358_rooms_are_the_servers_and_no_name_opens_one() {
     // Then something of Bob's, which he hears.
     app.ask_json("bob", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "his"}))
         .await;
-    let heard = tokio::task::spawn_blocking(move || {
-        let mut heard = String::new();
-        while !heard.contains("\"his\"") {
-            heard.push_str(&client.hear());
-        }
-        heard
-    })
-    .await
-    .unwrap();
+    let heard = heard_until(client, "\"his\"").await;
     assert!(!heard.contains("hers") && !heard.contains("bulk_download"), "{heard}");
 }

@@ -16,16 +16,18 @@ fn shapes(path: &Path) -> Read<UNetConfig> {
     Ok(UNetConfig { in_channels: 0, ..config })
 }
 
-/// The model that `part` of a chosen model comes from: the chosen one, or the first by name that has the part and fits.
+/// The model that `part` of a chosen model comes from: the chosen one, or the first by name that has the part and fits. Files are looked into unless the
+/// chosen one's part is in memory, as `is_loaded` says.
 pub(super) fn holder(
     cx: &dyn NodeCx,
     chosen: &ModelIdentifierField,
     part: &str,
+    is_loaded: bool,
     has: impl Fn(&Path) -> Read<bool>,
 ) -> Result<(ModelIdentifierField, ModelOnDisk), NodeError> {
     let own = installed(cx, chosen)?;
     // What is wrong with a file is told when its part is opened.
-    if own.path.is_dir() || has(&own.path).unwrap_or(true) {
+    if is_loaded || own.path.is_dir() || has(&own.path).unwrap_or(true) {
         return Ok((chosen.clone(), own));
     }
     let wanted = shapes(&own.path)?;

@@ -49,6 +49,14 @@ fn place_of(found: &ModelOnDisk, part: &str) -> PathBuf {
     if own.is_dir() { own } else { found.path.clone() }
 }
 
+fn key_of(model: &ModelIdentifierField, part: &'static str, variant: String) -> PartKey {
+    PartKey {
+        model: model.key.clone(),
+        part,
+        variant,
+    }
+}
+
 /// The part of this key from memory, or opened and loaded. `open` reads no more than headers; `build` makes the part and says how many bytes it takes.
 fn cached<T: Send + Sync + 'static, O>(
     cx: &dyn NodeCx,
@@ -58,11 +66,7 @@ fn cached<T: Send + Sync + 'static, O>(
     build: impl FnOnce(O) -> Result<(T, u64), NodeError>,
 ) -> Result<Arc<T>, NodeError> {
     let cache = &cx.workbench().cache;
-    let key = PartKey {
-        model: model.key.clone(),
-        part,
-        variant,
-    };
+    let key = key_of(model, part, variant);
     if cache.has(&key) {
         // Unless it was dropped this very moment, when room is made only once it is loaded.
         return cache.get_or_load(key, 0, || announced(cx, model, part, || build(open()?)));
@@ -160,11 +164,13 @@ pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<Tex
     } else {
         ("text_encoder", "tokenizer", Part::Text, TextPart::First)
     };
-    let (model, found) = holder(cx, &field.text_encoder, part, |path| has_text_encoder(path, text_part))?;
+    let variant = variant_of(DType::F32, &field.loras);
+    let is_loaded = bench.cache.has(&key_of(&field.text_encoder, part, variant.clone()));
+    let (model, found) = holder(cx, &field.text_encoder, part, is_loaded, |path| has_text_encoder(path, text_part))?;
     let place = place_of(&found, part);
     cached(
         cx,
-        (&model, part, variant_of(DType::F32, &field.loras)),
+        (&model, part, variant),
         weight_of(DType::F32),
         || Ok(open_text_encoder(&place, text_part)?),
         |(config, source)| {
@@ -180,12 +186,14 @@ pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<Tex
 /// The picture encoder and decoder. It computes in full precision: half of it overflows for SDXL's.
 pub(super) fn vae(cx: &dyn NodeCx, field: &VAEField) -> Result<Arc<Vae>, NodeError> {
     let bench = cx.workbench();
-    let (model, found) = holder(cx, &field.vae, "vae", has_vae)?;
+    let variant = variant_of(DType::F32, &[]);
+    let is_loaded = bench.cache.has(&key_of(&field.vae, "vae", variant.clone()));
+    let (model, found) = holder(cx, &field.vae, "vae", is_loaded, has_vae)?;
     let place = place_of(&found, "vae");
     let base = found.record["base"].as_str().and_then(Base::of_name);
     cached(
         cx,
-        (&model, "vae", variant_of(DType::F32, &[])),
+        (&model, "vae", variant),
         weight_of(DType::F32),
         || Ok(open_vae(&place, base)?),
         |(config, source)| {

@@ -16,7 +16,7 @@ use crate::{
         },
         weights::Weights,
     },
-    vision::layers::{bias, conv, conv_norm, depthwise_norm},
+    vision::layers::{bias, channel_means, conv, conv_norm, depthwise_norm},
 };
 
 const EPS: f64 = 1e-5;
@@ -100,9 +100,8 @@ impl Beside {
 
     /// A picture `[1, c, h, w]` weighed by what the whole of another says of each channel.
     fn weighed_by_channel(&self, x: &Tensor, by: &Tensor) -> Result<Tensor> {
-        let (b, c, h, w) = by.dims4()?;
-        let mean = (pixels_as_tokens(by)?.sum_keepdim(1)? / (h * w) as f64)?;
-        let weight = self.by_channel.forward(&tokens_as_pixels(&mean, 1, 1)?)?;
+        let (b, c, _, _) = by.dims4()?;
+        let weight = self.by_channel.forward(&channel_means(by)?)?;
         Ok(scale_channels(x, &weight.contiguous()?.reshape((b, c))?)?)
     }
 

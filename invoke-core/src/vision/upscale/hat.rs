@@ -16,7 +16,7 @@ use crate::{
         },
         weights::Weights,
     },
-    vision::layers::conv,
+    vision::layers::{channel_means, conv},
 };
 
 const EPS: f64 = 1e-5;
@@ -42,10 +42,9 @@ impl Beside {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let [first, second] = &self.convs;
         let x = second.forward(&gelu(&first.forward(x)?)?)?;
-        let (b, c, h, w) = x.dims4()?;
-        let mean = (pixels_as_tokens(&x)?.sum_keepdim(1)? / (h * w) as f64)?;
+        let (b, c, _, _) = x.dims4()?;
         let [reduce, expand] = &self.squeeze;
-        let weight = expand.forward(&relu(&reduce.forward(&tokens_as_pixels(&mean, 1, 1)?)?)?)?;
+        let weight = expand.forward(&relu(&reduce.forward(&channel_means(&x)?)?)?)?;
         Ok(scale_channels(&x, &sigmoid(&weight)?.contiguous()?.reshape((b, c))?)?)
     }
 }

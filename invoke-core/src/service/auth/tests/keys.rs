@@ -160,3 +160,32 @@ fn malformed_requests_for_keys_name_the_field() {
             .is_err()
     );
 }
+
+/// What sweeps ask about keys that sockets were opened with.
+#[test]
+fn keys_that_were_revoked_or_whose_time_has_come_are_told_apart() {
+    let world = world();
+    let admin = world.admin();
+    let short = NewApiKey {
+        expires_in_days: Some(1),
+        ..new("short", KeyScope::Read)
+    };
+    let make = |key: &NewApiKey| world.auth.create_api_key(&admin.actor, key).unwrap().record.key_id().to_owned();
+    let (short, long, revoked) = (
+        make(&short),
+        make(&new("long", KeyScope::Read)),
+        make(&new("revoked", KeyScope::Read)),
+    );
+    let ended = || {
+        world
+            .shared
+            .authenticator
+            .ended_keys(vec![short.clone(), long.clone(), revoked.clone()])
+            .unwrap()
+    };
+    assert!(ended().is_empty());
+    world.auth.revoke_api_key(&admin.actor, &revoked).unwrap();
+    assert_eq!(ended(), std::slice::from_ref(&revoked));
+    world.clock.advance_millis(86_400_000);
+    assert_eq!(ended(), [short.clone(), revoked.clone()]);
+}
