@@ -1,10 +1,10 @@
 //! Whole models next to diffusers: a picture of the shipped model, from latents alone and from a prompt through the queue to the picture in
 //! hand, several pictures as one batch next to one by one, and a step of a UNet of Stable Diffusion 1.5's size.
 //!
-//!     cargo bench -p invoke-core --bench denoise -- [--python python3] [--rounds 5] [--unet FOLDER]
+//!     cargo bench -p invoke-core --bench denoise -- [--python python3] [--rounds 5] [--unet FOLDER] [--only step]
 //!
-//! With `--unet` the second is measured too; the folder is made with random weights (3.4 GB) if it does not exist. Both sides take turns,
-//! and the results are compared.
+//! With `--unet` the last is measured too, in single and in half floats on both sides; the folder is made with random weights (3.4 GB) if it
+//! does not exist. Both sides take turns, and the results are compared.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -36,44 +36,59 @@ fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let result = folder.path().join("result");
 
-    let tiny = Tiny::open();
-    let mut ours = |_: &str| {
-        let start = Instant::now();
-        let picture = tiny.picture().expect("the shipped model computes");
-        to_rgb(&picture).expect("a picture");
-        (start.elapsed().as_secs_f64(), picture)
-    };
-    let case = format!("tiny {TINY} {}", result.display());
-    compare("256 x 256, 20 steps, guidance 5", rounds, &mut ours, torch.as_mut(), &case, &result);
+    if torch::option("only").as_deref() != Some("step") {
+        let tiny = Tiny::open();
+        let mut ours = |_: &str| {
+            let start = Instant::now();
+            let picture = tiny.picture().expect("the shipped model computes");
+            to_rgb(&picture).expect("a picture");
+            (start.elapsed().as_secs_f64(), picture)
+        };
+        let case = format!("tiny {TINY} {}", result.display());
+        compare("256 x 256, 20 steps, guidance 5", rounds, &mut ours, torch.as_mut(), &case, &result);
 
-    whole(rounds, torch.as_mut(), folder.path(), &result);
-    together(rounds, &tiny);
+        whole(rounds, torch.as_mut(), folder.path(), &result);
+        together(rounds, &tiny);
+    }
 
     if let Some(unet) = torch::option("unet") {
         if !Path::new(&unet).join("config.json").exists() {
             torch.as_mut().expect("--python makes the folder").run(&format!("make_unet {unet}"));
         }
-        let model = UNet::open(Path::new(&unet), DType::F32, &Device::Cpu).expect("the UNet's folder");
-        let text = ramp(&[2, 77, 768]).expect("a tensor");
-        let context = model.prepare(&text, CrossBias::None, None).expect("a context");
-        let sample = ramp(&[2, 4, 64, 64]).expect("a tensor");
-        let mut ours = |_: &str| {
-            let start = Instant::now();
-            let noise = model
-                .forward(&sample, 500.0, &context, &StepInputs::default())
-                .expect("the UNet computes");
-            (start.elapsed().as_secs_f64(), noise)
-        };
-        for dtype in ["float32", "bfloat16"] {
-            let case = format!("unet {unet} {dtype} {}", result.display());
-            compare(
-                &format!("step, 2 x 64 x 64, torch {dtype}"),
+        let (mut exact, single): (Option<Tensor>, _) = (None, folder.path().join("single"));
+        for (dtype, name) in [(DType::F32, "float32"), (DType::BF16, "bfloat16")] {
+            let model = UNet::open(Path::new(&unet), dtype, &Device::Cpu).expect("the UNet's folder");
+            let text = ramp(&[2, 77, 768]).expect("a tensor");
+            let context = model.prepare(&text, CrossBias::None, None).expect("a context");
+            let sample = ramp(&[2, 4, 64, 64]).expect("a tensor");
+            let mut ours = |_: &str| {
+                let start = Instant::now();
+                let noise = model
+                    .forward(&sample, 500.0, &context, &StepInputs::default())
+                    .expect("the UNet computes");
+                (start.elapsed().as_secs_f64(), noise)
+            };
+            let case = format!("unet {unet} {name} {}", result.display());
+            let noise = compare(
+                &format!("step, 2 x 64 x 64, {name}"),
                 rounds,
                 &mut ours,
                 torch.as_mut(),
                 &case,
                 &result,
             );
+            match &exact {
+                None => {
+                    std::fs::write(&single, bytes(&noise)).expect("a temporary file");
+                    exact = Some(noise);
+                }
+                Some(exact) => {
+                    println!("  from ours in single floats: ours {:.1e}", difference(&noise, &single));
+                    if torch.is_some() {
+                        println!("  from ours in single floats: theirs {:.1e}", difference(exact, &result));
+                    }
+                }
+            }
         }
     }
     println!(
@@ -84,6 +99,12 @@ fn main() {
 }
 
 /// Measures both sides in turn and prints the best of each, their ratio and the difference of the results.
+/// A tensor as torch's side writes it.
+fn bytes(x: &Tensor) -> Vec<u8> {
+    let values: Vec<f32> = x.flatten_all().and_then(|x| x.to_vec1()).expect("single floats");
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
 fn compare(
     name: &str,
     rounds: usize,
@@ -91,7 +112,7 @@ fn compare(
     mut torch: Option<&mut torch::Torch>,
     case: &str,
     result: &Path,
-) {
+) -> Tensor {
     let (mut least, mut theirs, mut last) = (f64::INFINITY, f64::INFINITY, None);
     for round in 0..=rounds {
         let (seconds, tensor) = ours(case);
@@ -103,14 +124,16 @@ fn compare(
         }
     }
     println!("{name}: ours {:.1} ms", least * 1e3);
-    if let (true, Some(ours)) = (theirs.is_finite(), last) {
+    let last = last.expect("there is a first round");
+    if theirs.is_finite() {
         println!(
             "{name}: theirs {:.1} ms, ratio {:.3}, relative difference {:.1e}",
             theirs * 1e3,
             least / theirs,
-            difference(&ours, result)
+            difference(&last, result)
         );
     }
+    last
 }
 
 /// A picture from a prompt: ours enqueues a graph and counts until the picture is read back from the gallery; theirs calls diffusers' pipeline.

@@ -10,8 +10,9 @@ mod torch;
 use std::hint::black_box;
 use std::time::Instant;
 
+use half::bf16;
 use invoke_kernels::{
-    AttentionShape, Conv, ConvInput, Edges, Epilogue, Geometry, Isa, Mask, Matrix, attention, group_norm, layer_norm, threads,
+    AttentionShape, Conv, ConvInput, Edges, Epilogue, Geometry, Isa, Mask, Matrix, Weight, attention, group_norm, layer_norm, threads,
 };
 
 const CASES: &[&str] = &[
@@ -52,6 +53,18 @@ const CASES: &[&str] = &[
     "attention 1 4096 4096 1 512",
     "attention 2 64 64 2 64",
     "attention 2 16 77 4 40",
+    // the same with half floats (torch: bfloat16)
+    "half_linear 8192 320 320",
+    "half_linear 8192 1280 320",
+    "half_linear 2048 640 640",
+    "half_linear 512 1280 1280",
+    "half_linear 128 1280 1280",
+    "half_geglu 8192 320 1280",
+    "half_geglu 512 1280 5120",
+    "half_conv 2 320 320 64 3 1",
+    "half_conv 2 1280 1280 16 3 1",
+    "half_conv 2 1280 1280 8 3 1",
+    "half_conv 2 320 320 64 3 2",
     // batch, channels, pixels, groups
     "group_norm_silu 2 320 4096 32",
     "group_norm_silu 2 32 1024 8",
@@ -94,25 +107,34 @@ fn noise(len: usize) -> Vec<f32> {
 
 fn run(case: &str) -> f64 {
     let mut words = case.split(' ');
-    let name = words.next();
+    let name = words.next().expect("a case has a name");
     let numbers: Vec<usize> = words.map(|word| word.parse().expect("cases are written in numbers")).collect();
-    match (name, numbers[..].as_ref()) {
-        (Some("linear"), &[rows, inputs, outputs]) => {
-            let (x, matrix) = (noise(rows * inputs), Matrix::new(&noise(inputs * outputs), inputs, None));
+    match name.strip_prefix("half_") {
+        Some(name) => layer(name, &numbers, bf16::from_f32),
+        None => layer(name, &numbers, |x| x),
+    }
+}
+
+/// A layer whose weights are made by `weight`.
+fn layer<W: Weight>(name: &str, numbers: &[usize], weight: impl Fn(f32) -> W) -> f64 {
+    let weights = |len: usize| -> Vec<W> { noise(len).into_iter().map(&weight).collect() };
+    match (name, numbers) {
+        ("linear", &[rows, inputs, outputs]) => {
+            let (x, matrix) = (noise(rows * inputs), Matrix::new(&weights(inputs * outputs), inputs, None));
             best(|| matrix.product(&x, None))
         }
-        (Some("geglu"), &[rows, inputs, outputs]) => {
-            let (x, matrix) = (noise(rows * inputs), Matrix::gated(&noise(inputs * outputs * 2), inputs, None));
+        ("geglu", &[rows, inputs, outputs]) => {
+            let (x, matrix) = (noise(rows * inputs), Matrix::gated(&weights(inputs * outputs * 2), inputs, None));
             best(|| matrix.product(&x, None))
         }
-        (Some("conv"), &[batch, inputs, outputs, size, kernel, stride]) => {
+        ("conv", &[batch, inputs, outputs, size, kernel, stride]) => {
             let pixels = noise(batch * inputs * size * size);
             let geometry = Geometry {
                 kernel: [kernel; 2],
                 stride,
                 padding: [kernel / 2; 4],
             };
-            let conv = Conv::new(&noise(inputs * outputs * kernel * kernel), inputs, geometry, None);
+            let conv = Conv::new(&weights(inputs * outputs * kernel * kernel), inputs, geometry, None);
             let input = ConvInput {
                 pixels: &pixels,
                 batch,
@@ -122,16 +144,16 @@ fn run(case: &str) -> f64 {
             };
             best(|| conv.forward(input, Epilogue::default()))
         }
-        (Some("attention"), &[batch, queries, keys, heads, dim]) => {
+        ("attention", &[batch, queries, keys, heads, dim]) => {
             let (q, k) = (noise(batch * queries * heads * dim), noise(batch * keys * heads * dim));
             let shape = AttentionShape::dense(batch, queries, keys, heads, dim);
             best(|| attention(&q, &k, &k, shape, Mask::None))
         }
-        (Some("group_norm_silu"), &[batch, channels, pixels, groups]) => {
+        ("group_norm_silu", &[batch, channels, pixels, groups]) => {
             let (x, w) = (noise(batch * channels * pixels), noise(channels));
             best(|| group_norm(&x, batch, groups, &w, &w, 1e-5, true))
         }
-        (Some("layer_norm"), &[rows, width]) => {
+        ("layer_norm", &[rows, width]) => {
             let (x, w) = (noise(rows * width), noise(width));
             best(|| layer_norm(&x, &w, &w, 1e-5))
         }

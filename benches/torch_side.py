@@ -7,6 +7,7 @@ seconds to standard output. `unet` and `tiny` also write the result to a file fo
 import resource
 import sys
 import time
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -25,13 +26,15 @@ def best(work, seconds=0.4, runs=4):
     return least
 
 
-def linear(rows, inputs, outputs):
-    x, w = torch.randn(rows, inputs), torch.randn(outputs, inputs)
+def linear(rows, inputs, outputs, dtype=torch.float32):
+    x, w = torch.randn(rows, inputs, dtype=dtype), torch.randn(outputs, inputs, dtype=dtype)
     return lambda: F.linear(x, w)
 
 
-def conv(batch, inputs, outputs, size, kernel, stride):
-    x, w = torch.randn(batch, inputs, size, size), torch.randn(outputs, inputs, kernel, kernel)
+def conv(batch, inputs, outputs, size, kernel, stride, dtype=torch.float32):
+    x, w = torch.randn(batch, inputs, size, size, dtype=dtype), torch.randn(outputs, inputs, kernel, kernel, dtype=dtype)
+    if dtype == torch.bfloat16:
+        x, w = (t.to(memory_format=torch.channels_last) for t in (x, w))
     return lambda: F.conv2d(x, w, stride=stride, padding=kernel // 2)
 
 
@@ -56,8 +59,8 @@ def layer_norm(rows, width):
     return lambda: F.layer_norm(x, (width,), w, w)
 
 
-def geglu(rows, inputs, outputs):
-    x, w = torch.randn(rows, inputs), torch.randn(2 * outputs, inputs)
+def geglu(rows, inputs, outputs, dtype=torch.float32):
+    x, w = torch.randn(rows, inputs, dtype=dtype), torch.randn(2 * outputs, inputs, dtype=dtype)
 
     def work():
         value, gate = F.linear(x, w).chunk(2, -1)
@@ -67,6 +70,7 @@ def geglu(rows, inputs, outputs):
 
 
 KERNELS = {f.__name__: f for f in (linear, conv, attention, group_norm_silu, layer_norm, geglu)}
+KERNELS |= {f"half_{f.__name__}": partial(f, dtype=torch.bfloat16) for f in (linear, conv, geglu)}
 KEPT = {}
 
 

@@ -13,7 +13,7 @@ use crate::{
     events::{Bus, Event, Subscription},
     files::{DiskStore, ImageStore, MemoryStore, StoreError},
     graph::Registry,
-    nodes::{self, cache::NodeCache},
+    nodes::{self, cache::NodeCache, workbench::Precision},
     queue::{Ledger, Processor},
     repo::{images as images_repo, queue as queue_repo},
     service::{
@@ -159,7 +159,8 @@ impl Core {
         let results = Arc::new(NodeCache::new(usize::try_from(settings.node_cache_size).unwrap_or(0)));
         let engine = |device| {
             let (registry, results) = (Arc::clone(&registry), Arc::clone(&results));
-            Arc::new(LocalEngine::on(device, registry, env.clone(), model_bytes(&config), results))
+            let engine = LocalEngine::on(device, registry, env.clone(), model_bytes(&config), results);
+            Arc::new(engine.with_precision(Precision::named(&settings.precision)))
         };
         let engines: Arc<[Arc<LocalEngine>]> = devices::chosen(&settings).into_iter().map(engine).collect();
         let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new(Arc::clone(&shared))));

@@ -1,5 +1,5 @@
-//! Single-precision arithmetic of diffusion models on CPUs: matrix products with packed weights, convolution, attention,
-//! normalisation and activations.
+//! Arithmetic of diffusion models on CPUs: matrix products with packed weights, convolution, attention, normalisation and activations.
+//! Activations and results are single floats; weights are too, or half floats ([`Weight`]).
 //!
 //! Pictures are stored channels-last (`[batch, height, width, channels]`): a pixel's channels lie together, so that one layout
 //! serves convolutions, matrix products over pixels and normalisation, and all inner loops run over channels. Sequences are
@@ -46,6 +46,7 @@ mod simd;
 mod tiles;
 #[cfg(test)]
 mod twin;
+mod weight;
 
 pub use attention::{AttentionShape, Mask, attention};
 pub use conv::{Conv, ConvInput, Edges, Epilogue, Geometry};
@@ -55,3 +56,4 @@ pub use matrix::Matrix;
 pub use norm::{group_norm, layer_norm};
 pub use parallel::threads;
 pub use simd::Isa;
+pub use weight::Weight;

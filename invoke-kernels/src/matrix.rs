@@ -4,6 +4,7 @@ use crate::buffer::filled;
 use crate::panels::{Joined, PanelWeights};
 use crate::simd::{Finish, Isa};
 use crate::tiles::TileWeights;
+use crate::weight::Weight;
 
 /// A matrix of weights with its bias, packed for the processor at hand.
 #[derive(Debug, Clone)]
@@ -22,22 +23,22 @@ enum Weights {
 }
 
 impl Matrix {
-    /// From rows of `inputs` floats, one for each output (torch's layout of a linear layer).
-    pub fn new(weight: &[f32], inputs: usize, bias: Option<&[f32]>) -> Self {
+    /// From rows of `inputs` numbers, one for each output (torch's layout of a linear layer).
+    pub fn new<W: Weight>(weight: &[W], inputs: usize, bias: Option<&[f32]>) -> Self {
         Self::for_isa(weight, inputs, bias, Isa::best())
     }
 
     /// As [`new`](Self::new), for a given instruction set.
-    pub fn for_isa(weight: &[f32], inputs: usize, bias: Option<&[f32]>, isa: Isa) -> Self {
+    pub fn for_isa<W: Weight>(weight: &[W], inputs: usize, bias: Option<&[f32]>, isa: Isa) -> Self {
         assert!(inputs > 0 && weight.len().is_multiple_of(inputs), "weights are rows of {inputs}");
         let outputs = weight.len() / inputs;
         assert!(bias.is_none_or(|b| b.len() == outputs), "a bias for each of {outputs} outputs");
         let weights = if isa.has_tiles() {
             Weights::Tiles(TileWeights::new(isa, outputs, 1, inputs, |output, _, input| {
-                weight[output * inputs + input]
+                weight[output * inputs + input].single()
             }))
         } else {
-            Weights::Panels(PanelWeights::new(isa, weight, inputs))
+            Weights::Panels(W::pack(isa, weight, inputs).0)
         };
         Self {
             weights,
@@ -50,12 +51,12 @@ impl Matrix {
 
     /// A gated layer: `weight` (and the bias) holds the rows of the values, then as many rows of gates; the product is
     /// `value * gelu(gate)`, half as wide.
-    pub fn gated(weight: &[f32], inputs: usize, bias: Option<&[f32]>) -> Self {
+    pub fn gated<W: Weight>(weight: &[W], inputs: usize, bias: Option<&[f32]>) -> Self {
         Self::gated_for_isa(weight, inputs, bias, Isa::best())
     }
 
     /// As [`gated`](Self::gated), for a given instruction set.
-    pub fn gated_for_isa(weight: &[f32], inputs: usize, bias: Option<&[f32]>, isa: Isa) -> Self {
+    pub fn gated_for_isa<W: Weight>(weight: &[W], inputs: usize, bias: Option<&[f32]>, isa: Isa) -> Self {
         assert!(
             inputs > 0 && weight.len().is_multiple_of(2 * inputs),
             "gated weights are two halves of rows of {inputs}"
@@ -66,18 +67,8 @@ impl Matrix {
             "a bias for each of {half} values and gates"
         );
         let lanes = isa.panel() / 2;
-        // A panel has a vector of values and one of their gates.
-        let interleave = |from: &[f32], width: usize| {
-            let mut out = vec![0.0; half.next_multiple_of(lanes) * 2 * width];
-            for row in 0..half {
-                let at = (row / lanes * 2 * lanes + row % lanes) * width;
-                out[at..at + width].copy_from_slice(&from[row * width..][..width]);
-                out[at + lanes * width..][..width].copy_from_slice(&from[(half + row) * width..][..width]);
-            }
-            out
-        };
-        let bias = bias.map(|b| interleave(b, 1));
-        let packed = Self::for_isa(&interleave(weight, inputs), inputs, bias.as_deref(), isa);
+        let bias = bias.map(|b| interleaved(b, half, lanes));
+        let packed = Self::for_isa(&interleaved(weight, half, lanes), inputs, bias.as_deref(), isa);
         Self {
             outputs: half,
             gated: true,
@@ -126,8 +117,22 @@ impl Matrix {
     }
 }
 
+/// `half` rows of values and as many of gates, put together in panels of a vector of values and one of their gates, `lanes` wide.
+fn interleaved<W: Weight>(from: &[W], half: usize, lanes: usize) -> Vec<W> {
+    let width = from.len() / half.max(1) / 2;
+    let mut out = vec![W::default(); half.next_multiple_of(lanes) * 2 * width];
+    for row in 0..half {
+        let at = (row / lanes * 2 * lanes + row % lanes) * width;
+        out[at..at + width].copy_from_slice(&from[row * width..][..width]);
+        out[at + lanes * width..][..width].copy_from_slice(&from[(half + row) * width..][..width]);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::twin::{close, gelu, noise};
 
@@ -178,6 +183,45 @@ mod tests {
                     .flat_map(|row| (0..half).map(|i| row[i] * gelu(row[half + i])))
                     .collect();
                 close(&Matrix::gated_for_isa(&w, k, Some(&b), isa).product(&x, None), &want, 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn half_floats() {
+        for isa in Isa::available() {
+            for (rows, k, n) in [
+                (1, 1, 1),
+                (2, 7, 3),
+                (13, 32, 33),
+                (25, 101, 64),
+                (77, 2101, 17),
+                (300, 40, 160),
+                (2050, 1030, 40),
+            ] {
+                // What is a half float already is rounded nowhere, so that only the order of the sums differs.
+                let rounded = |x: Vec<f32>| -> Vec<bf16> { x.into_iter().map(bf16::from_f32).collect() };
+                let wide = |x: &[bf16]| -> Vec<f32> { x.iter().map(|x| x.to_f32()).collect() };
+                let (x, w, b, y) = (
+                    rounded(noise(rows * k, 1)),
+                    rounded(noise(n * k, 2)),
+                    noise(n, 3),
+                    noise(rows * n, 4),
+                );
+                let matrix = Matrix::for_isa(&w, k, Some(&b), isa);
+                let want = naive(&wide(&x), &wide(&w), k, Some(&b), Some(&y));
+                close(&matrix.product(&wide(&x), Some(&y)), &want, 1e-5);
+                // Anything else is rounded first, one part in 512 at most.
+                let x = noise(rows * k, 5);
+                close(&matrix.product(&x, None), &naive(&x, &wide(&w), k, Some(&b), None), 4e-3);
+                if n.is_multiple_of(2) {
+                    let both = naive(&x, &wide(&w), k, Some(&b), None);
+                    let want: Vec<f32> = both
+                        .chunks(n)
+                        .flat_map(|row| (0..n / 2).map(|i| row[i] * gelu(row[n / 2 + i])))
+                        .collect();
+                    close(&Matrix::gated_for_isa(&w, k, Some(&b), isa).product(&x, None), &want, 1e-2);
+                }
             }
         }
     }

@@ -1,25 +1,30 @@
-//! Products by panels of weights in single floats, and the work cut into blocks.
+//! Products by panels of weights in single or half floats, and the work cut into blocks.
 
 use std::ops::Range;
 
-use crate::buffer::{Aligned, Shared};
-use crate::parallel::{run_if, threads};
-use crate::simd::{Gemm, Isa, gemm, pack_panels};
+use half::bf16;
+
+use crate::buffer::{Aligned, Shared, scratch};
+use crate::parallel::{run_if, split, threads};
+use crate::simd::{Gemm, Isa, gemm, pack_pairs, pack_panels};
 
 /// Multiplications worth a second thread.
 const WORTH: usize = 400_000;
+/// Floats to round worth a second thread.
+const WORTH_ROUNDING: usize = 1 << 16;
 /// Floats of activations that may be read once for each block of columns, so that the weights are read once only.
 const FEW: usize = 1 << 20;
 /// Floats of activations of a block of rows, if there are many rows.
 const BLOCK: usize = 1 << 17;
 
-/// Weights packed as panels of columns, `[panel][input][column of the panel]`.
+/// Weights packed as panels of columns, `[panel][input][column of the panel]`, or, of half floats, `[panel][pair of inputs][column of the panel][2]`.
 #[derive(Debug, Clone)]
 pub(crate) struct PanelWeights {
     packed: Aligned,
     inputs: usize,
     columns: usize,
     isa: Isa,
+    halves: bool,
 }
 
 /// What a product of rows is joined with, see [`Gemm`].
@@ -44,7 +49,33 @@ impl PanelWeights {
             inputs,
             columns,
             isa,
+            halves: false,
         }
+    }
+
+    /// From rows of `inputs` half floats, one for each column. Activations are rounded to half floats before they are multiplied; sums are single floats.
+    pub(crate) fn of_halves(isa: Isa, weight: &[bf16], inputs: usize) -> Self {
+        let depth = inputs.div_ceil(2);
+        let pairs: Vec<f32> = weight
+            .chunks_exact(inputs)
+            .flat_map(|row| row.chunks(2))
+            .map(|pair| f32::from_bits(u32::from(pair[0].to_bits()) | pair.get(1).map_or(0, |x| u32::from(x.to_bits()) << 16)))
+            .collect();
+        Self {
+            inputs,
+            halves: true,
+            ..Self::new(isa, &pairs, depth)
+        }
+    }
+
+    /// Floats, or pairs of half floats, of a row.
+    fn depth(&self) -> usize {
+        if self.halves { self.inputs.div_ceil(2) } else { self.inputs }
+    }
+
+    /// Whether the weights are half floats.
+    pub(crate) fn halves(&self) -> bool {
+        self.halves
     }
 
     /// The packed weights.
@@ -57,19 +88,51 @@ impl PanelWeights {
     /// # Safety
     /// `out` must have room for as many rows of `out_stride` floats, which no other thread may touch.
     pub(crate) unsafe fn multiply(&self, x: &[f32], rows: usize, joined: Joined<'_>, out: Shared, out_stride: usize) {
-        let plan = Plan::new(rows, self.columns, self.inputs, self.isa);
-        run_if(rows * self.columns * self.inputs > WORTH, plan.count(), |i| {
-            let (rows, columns) = plan.block(i);
-            // SAFETY: the plan's blocks do not overlap.
-            unsafe { self.block(x, rows, columns, joined, out, out_stride) };
+        self.rounded(&x[..rows * self.inputs], |x| {
+            let plan = Plan::new(rows, self.columns, self.depth(), self.isa);
+            run_if(rows * self.columns * self.inputs > WORTH, plan.count(), |i| {
+                let (rows, columns) = plan.block(i);
+                // SAFETY: the plan's blocks do not overlap.
+                unsafe { self.rounded_block(x, rows, columns, joined, out, out_stride) };
+            });
         });
     }
 
-    /// Some rows and columns of a product.
+    /// All columns of some rows of a product, on this thread.
+    ///
+    /// # Safety
+    /// As for [`multiply`](Self::multiply).
+    pub(crate) unsafe fn multiply_here(&self, x: &[f32], rows: usize, joined: Joined<'_>, out: Shared, out_stride: usize) {
+        self.rounded(&x[..rows * self.inputs], |x| {
+            // SAFETY: passed on.
+            unsafe { self.rounded_block(x, 0..rows, 0..self.columns, joined, out, out_stride) };
+        });
+    }
+
+    /// Lends rows of activations as the weights want them.
+    fn rounded<R>(&self, x: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
+        if !self.halves {
+            return work(x);
+        }
+        let (rows, depth) = (x.len() / self.inputs, self.depth());
+        scratch(rows * depth, |pairs| {
+            let shared = Shared::new(pairs);
+            let (parts, range) = split(rows, 1, 2);
+            run_if(x.len() > WORTH_ROUNDING, parts, |i| {
+                let some = range(i);
+                // SAFETY: each task has its own rows.
+                let to = unsafe { std::slice::from_raw_parts_mut(shared.at(some.start * depth), some.len() * depth) };
+                pack_pairs(self.isa, &x[some.start * self.inputs..some.end * self.inputs], self.inputs, to);
+            });
+            work(pairs)
+        })
+    }
+
+    /// Some rows and columns of a product of rows that are as the weights want them.
     ///
     /// # Safety
     /// The block must lie within the results behind `out`, and no other thread may touch it.
-    pub(crate) unsafe fn block(
+    unsafe fn rounded_block(
         &self,
         x: &[f32],
         rows: Range<usize>,
@@ -80,9 +143,9 @@ impl PanelWeights {
     ) {
         let block = Gemm {
             a: x,
-            a_stride: self.inputs,
+            a_stride: self.depth(),
             rows,
-            depth: self.inputs,
+            depth: self.depth(),
             panels: self.packed.as_slice(),
             columns,
             bias: joined.bias,
@@ -90,6 +153,7 @@ impl PanelWeights {
             out,
             out_stride,
             gated: joined.gated,
+            halves: self.halves,
         };
         // SAFETY: passed on.
         unsafe { gemm(self.isa, block) };

@@ -32,7 +32,7 @@ use crate::{
         cache::{CacheKey, NodeCache},
         company::{self, Cancelled},
         store::ObjectStore,
-        workbench::Workbench,
+        workbench::{Precision, Workbench},
     },
 };
 
@@ -71,6 +71,7 @@ impl LocalEngine {
             env,
             workbench: Workbench {
                 device: compute,
+                precision: Precision::Auto,
                 cache: ModelCache::new(model_bytes),
                 store: ObjectStore::new(STORE_BYTES),
                 free_memory,
@@ -78,6 +79,13 @@ impl LocalEngine {
             results,
             gains: Gains::default(),
         }
+    }
+
+    /// The same, with its models in other numbers.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.workbench.precision = precision;
+        self
     }
 
     /// What its nodes share.
@@ -266,6 +274,8 @@ impl LocalEngine {
                     host.event(NodeEvent::Complete { node, result });
                 }
                 Err(NodeError::Canceled) => break Ending::Canceled,
+                // What fails because its owner's account has gone meanwhile is over with the account; nobody did anything wrong.
+                Err(NodeError::Failed { .. }) if !host.owner_is_active() => break Ending::Canceled,
                 Err(NodeError::Failed { error_type, message }) => {
                     let failure = failure(&error_type, &message);
                     session.fail(&prepared.exec_id, format!("{error_type}: {message}"));

@@ -12,6 +12,7 @@ use crate::buffer::filled;
 use crate::layout::upsample_2x;
 use crate::matrix::Matrix;
 use crate::simd::{Isa, TileGrid};
+use crate::weight::Weight;
 
 /// Fewest channels in and out for which tiles of half floats, which take 32 at a time, are not mostly padding.
 const FEW_CHANNELS: usize = 24;
@@ -90,12 +91,12 @@ enum Weights {
 
 impl Conv {
     /// From torch's layout `[outputs, channels, height, width]`.
-    pub fn new(weight: &[f32], channels: usize, geometry: Geometry, bias: Option<&[f32]>) -> Self {
+    pub fn new<W: Weight>(weight: &[W], channels: usize, geometry: Geometry, bias: Option<&[f32]>) -> Self {
         Self::for_isa(weight, channels, geometry, bias, Isa::best())
     }
 
     /// As [`new`](Self::new), for a given instruction set.
-    pub fn for_isa(weight: &[f32], channels: usize, geometry: Geometry, bias: Option<&[f32]>, isa: Isa) -> Self {
+    pub fn for_isa<W: Weight>(weight: &[W], channels: usize, geometry: Geometry, bias: Option<&[f32]>, isa: Isa) -> Self {
         let taps = geometry.kernel[0] * geometry.kernel[1];
         let inputs = channels * taps;
         assert!(
@@ -210,6 +211,8 @@ pub(super) fn add_per_picture(y: &mut [f32], terms: &[f32], batch: usize, output
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::layout::upsample_2x;
     use crate::twin::{self, close, noise};
@@ -262,6 +265,12 @@ mod tests {
         close(&got, &want, 6e-6);
         let bare = Conv::for_isa(&weight, c, geometry, None, isa).forward(input, Epilogue::default());
         close(&bare, &plain, 6e-6);
+        // Half floats: against the weights as they were rounded. Activations are rounded too, but for Winograd's transform.
+        let halves: Vec<bf16> = weight.iter().copied().map(bf16::from_f32).collect();
+        let rounded: Vec<f32> = halves.iter().map(|x| x.to_f32()).collect();
+        let (want, _) = twin::conv(&scaled, dims, &rounded, geometry.kernel, geometry.stride, geometry.padding, wrap);
+        let got = Conv::for_isa(&halves, c, geometry, None, isa).forward(input, Epilogue::default());
+        close(&got, &want, 4e-3);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Convolution in single floats.
+//! Convolution by panels of weights.
 //!
 //! 3x3 ones of stride 1 go through Winograd's transform, block of tiles by block of tiles; the weights are transformed on the way, panel
-//! by panel, unless they are so few that both forms may be kept. All others gather the input pixels of some output pixels into rows
+//! by panel, unless they are so few that both forms may be kept; the transform and its products are in single floats, whatever the
+//! weights are, since it magnifies what rounding leaves. All others gather the input pixels of some output pixels into rows
 //! and multiply those.
 
 use std::ops::Range;
@@ -11,6 +12,7 @@ use crate::buffer::{Aligned, Shared, scratch};
 use crate::panels::{Joined, PanelWeights};
 use crate::parallel::{run_if, split, threads};
 use crate::simd::{InputTiles, Isa, OutputTiles, POINTS, TileGrid, input_tiles, output_tiles, transform_weights};
+use crate::weight::Weight;
 
 /// Channels transformed and multiplied together.
 const DEPTH: usize = 64;
@@ -40,10 +42,10 @@ pub(super) struct PanelConv {
 
 impl PanelConv {
     /// From torch's layout `[outputs, channels, height, width]`.
-    pub(super) fn new(isa: Isa, weight: &[f32], channels: usize, geometry: Geometry) -> Self {
+    pub(super) fn new<W: Weight>(isa: Isa, weight: &[W], channels: usize, geometry: Geometry) -> Self {
         let taps = geometry.kernel[0] * geometry.kernel[1];
         let inputs = channels * taps;
-        let mut rows = vec![0.0; weight.len()];
+        let mut rows = vec![W::default(); weight.len()];
         for (from, to) in weight.chunks_exact(inputs).zip(rows.chunks_exact_mut(inputs)) {
             for (channel, from) in from.chunks_exact(taps).enumerate() {
                 for (tap, x) in from.iter().enumerate() {
@@ -51,7 +53,7 @@ impl PanelConv {
                 }
             }
         }
-        let weights = PanelWeights::new(isa, &rows, inputs);
+        let weights = W::pack(isa, &rows, inputs).0;
         let mut conv = Self {
             weights,
             transformed: None,
@@ -61,7 +63,7 @@ impl PanelConv {
             isa,
         };
         let len = 4 * conv.weights.packed().len();
-        if conv.suits_transform() && len <= KEPT {
+        if conv.suits_transform() && len <= KEPT && !conv.weights.halves() {
             let mut all = Aligned::zeros(len);
             transform_weights(isa, conv.weights.packed(), channels, DEPTH, all.as_mut_slice());
             conv.transformed = Some(all);
@@ -143,6 +145,7 @@ impl PanelConv {
                             input: &room[i * block * per_tile..],
                             depth: DEPTH,
                             panels: self.weights.packed(),
+                            halves: self.weights.halves(),
                             transformed: self.transformed.as_ref().map(Aligned::as_slice),
                             panel,
                             room: work,
@@ -200,8 +203,7 @@ impl PanelConv {
                     // SAFETY: the rows are this task's own, and so are the pixels of the output.
                     unsafe {
                         self.gather(grid, x, some.clone(), shared.at(0));
-                        self.weights
-                            .block(rows, 0..some.len(), 0..self.outputs, joined, out.clone_at(at), self.outputs);
+                        self.weights.multiply_here(rows, some.len(), joined, out.clone_at(at), self.outputs);
                     }
                 });
             });

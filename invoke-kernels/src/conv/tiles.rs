@@ -11,6 +11,7 @@ use crate::buffer::Shared;
 use crate::parallel::{run, run_if, threads};
 use crate::simd::{Finish, Isa, SIDE, TileGrid};
 use crate::tiles::{Planes, RowLayout, TileWeights};
+use crate::weight::Weight;
 
 /// Rows that are few however long they are.
 const FEW_ROWS: usize = 640;
@@ -34,10 +35,10 @@ struct Band {
 
 impl TileConv {
     /// From torch's layout `[outputs, channels, height, width]`.
-    pub(super) fn new(isa: Isa, weight: &[f32], channels: usize, geometry: Geometry) -> Self {
+    pub(super) fn new<W: Weight>(isa: Isa, weight: &[W], channels: usize, geometry: Geometry) -> Self {
         let taps = geometry.kernel[0] * geometry.kernel[1];
         let outputs = weight.len() / channels / taps;
-        let at = |output: usize, tap: usize, channel: usize| weight[(output * channels + channel) * taps + tap];
+        let at = |output: usize, tap: usize, channel: usize| weight[(output * channels + channel) * taps + tap].single();
         Self {
             weights: TileWeights::new(isa, outputs, taps, channels, at),
             channels,

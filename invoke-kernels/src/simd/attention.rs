@@ -173,7 +173,7 @@ impl Kernel for HeadTile<'_> {
                     let panel = self.keys.as_ptr().add((key + column) * self.dim);
                     let target = Target::plain(scores.as_mut_ptr().add(column), KEYS, false);
                     let columns = if keys - column <= S::LANES { S::LANES } else { S::PANEL };
-                    panel_rows(s, queries.as_ptr(), self.dim, self.count, self.dim, panel, columns, target);
+                    panel_rows(s, queries.as_ptr(), self.dim, self.count, self.dim, panel, columns, target, false);
                 }
                 for row in 0..self.count {
                     let scores = scores.as_mut_ptr().add(row * KEYS);
@@ -223,7 +223,7 @@ impl Kernel for HeadTile<'_> {
                     let panel = self.values.as_ptr().add(column * self.length + key * S::PANEL);
                     let target = Target::plain(sums.as_mut_ptr().add(column), wide, true);
                     let columns = if self.dim - column <= S::LANES { S::LANES } else { S::PANEL };
-                    panel_rows(s, scores.as_ptr(), KEYS, self.count, keys, panel, columns, target);
+                    panel_rows(s, scores.as_ptr(), KEYS, self.count, keys, panel, columns, target, false);
                 }
             }
         }

@@ -111,6 +111,14 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn low_halves(self, a: __m256) -> __m256 {
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(a))) }
+    }
+    #[inline(always)]
+    fn high_halves(self, a: __m256) -> __m256 {
+        unsafe { _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(0xFFFF_0000_u32 as i32))) }
+    }
+    #[inline(always)]
     fn sum(self, a: __m256) -> f32 {
         unsafe {
             let x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));

@@ -5,9 +5,9 @@ use std::arch::x86_64::*;
 
 use super::{Kernel, Simd};
 
-/// Proof that the processor has AVX-512 F, BW, DQ and VL (and, with them, FMA).
+/// Proof that the processor has AVX-512 F, BW, DQ and VL (and, with them, FMA); with `DOTS`, also BF16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const DOTS: bool = false>(());
 
 impl Avx512 {
     /// Asks the processor.
@@ -19,6 +19,11 @@ impl Avx512 {
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma");
         has.then_some(Self(()))
+    }
+
+    /// Asks it for products of half floats too.
+    pub(super) fn detect_dots(_with: Self) -> Option<Avx512<true>> {
+        is_x86_feature_detected!("avx512bf16").then_some(Avx512(()))
     }
 }
 
@@ -32,14 +37,30 @@ pub(super) unsafe fn enter<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
+/// Runs a kernel compiled for these instructions and those of half floats.
+///
+/// # Safety
+/// None beyond holding `simd`, which proves the instructions.
+#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[inline(never)]
+pub(super) unsafe fn enter_dots<K: Kernel>(simd: Avx512<true>, kernel: K) -> K::Output {
+    kernel.run(simd)
+}
+
 // SAFETY of all blocks below: `self` proves the instructions; what pointers must be valid for is the caller's to see to.
-impl Simd for Avx512 {
+impl<const DOTS: bool> Simd for Avx512<DOTS> {
     type V = __m512;
     const LANES: usize = 16;
     const ROWS: usize = 12;
 
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
-        unsafe { enter(self, kernel) }
+        unsafe {
+            if DOTS {
+                enter_dots(Avx512(()), kernel)
+            } else {
+                enter(Avx512(()), kernel)
+            }
+        }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -108,6 +129,25 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn exp2(self, a: __m512) -> __m512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), a) }
+    }
+    #[inline(always)]
+    fn low_halves(self, a: __m512) -> __m512 {
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(a))) }
+    }
+    #[inline(always)]
+    fn high_halves(self, a: __m512) -> __m512 {
+        unsafe { _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(0xFFFF_0000_u32 as i32))) }
+    }
+    #[inline(always)]
+    fn dot_pairs(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe {
+            if DOTS {
+                let [a, b] = [a, b].map(|x| std::mem::transmute::<__m512, __m512bh>(x));
+                return _mm512_dpbf16_ps(c, a, b);
+            }
+        }
+        let high = self.fma(self.high_halves(a), self.high_halves(b), c);
+        self.fma(self.low_halves(a), self.low_halves(b), high)
     }
     #[inline(always)]
     fn sum(self, a: __m512) -> f32 {

@@ -2,6 +2,8 @@
 //!
 //! A panel holds [`Simd::PANEL`] columns of the weights, `[k][PANEL]`. The kernel keeps a tile of `M x PANEL` results in registers;
 //! for each k it loads the panel's row (two vectors), spreads one float of each of the M rows of activations, and adds `2 M` products.
+//!
+//! With half floats all is the same, but for what a float of activations and of weights is: a pair of half floats, one after the other in depth.
 
 use super::{Kernel, Simd, math};
 use crate::buffer::Shared;
@@ -57,12 +59,14 @@ struct PanelRows {
     panel: *const f32,
     columns: usize,
     target: Target,
+    halves: bool,
 }
 
 /// `target[0..rows][0..columns] = a[0..rows][0..depth] * panel[0..depth][0..columns]`, `columns <= PANEL`.
 ///
 /// # Safety
-/// `a` must hold `rows` rows of `depth` floats, `a_stride` apart; `panel` `depth * PANEL` floats; the target `rows` rows of `columns`.
+/// `a` must hold `rows` rows of `depth` floats (or, with `halves`, pairs of half floats), `a_stride` apart; `panel` `depth * PANEL` of them; the target `rows`
+/// rows of `columns` floats.
 #[expect(clippy::too_many_arguments, reason = "a matrix product has that many")]
 #[inline(always)]
 pub(super) unsafe fn panel_rows<S: Simd>(
@@ -74,6 +78,7 @@ pub(super) unsafe fn panel_rows<S: Simd>(
     panel: *const f32,
     columns: usize,
     target: Target,
+    halves: bool,
 ) {
     s.call(PanelRows {
         a,
@@ -83,6 +88,7 @@ pub(super) unsafe fn panel_rows<S: Simd>(
         panel,
         columns,
         target,
+        halves,
     });
 }
 
@@ -93,10 +99,11 @@ impl Kernel for PanelRows {
     fn run<S: Simd>(self, s: S) {
         // SAFETY: `panel_rows`, the only maker, has the caller's word for the pointers.
         unsafe {
-            if self.columns <= S::LANES {
-                self.all_rows::<S, 1>(s);
-            } else {
-                self.all_rows::<S, 2>(s);
+            match (self.columns <= S::LANES, self.halves) {
+                (true, false) => self.all_rows::<S, 1, false>(s),
+                (false, false) => self.all_rows::<S, 2, false>(s),
+                (true, true) => self.all_rows::<S, 1, true>(s),
+                (false, true) => self.all_rows::<S, 2, true>(s),
             }
         }
     }
@@ -105,7 +112,7 @@ impl Kernel for PanelRows {
 impl PanelRows {
     /// The rows in blocks of nearly equal height.
     #[inline(always)]
-    unsafe fn all_rows<S: Simd, const N: usize>(&self, s: S) {
+    unsafe fn all_rows<S: Simd, const N: usize, const HALVES: bool>(&self, s: S) {
         let blocks = self.rows.div_ceil(S::ROWS);
         let mut row = 0;
         for i in 1..=blocks {
@@ -113,18 +120,18 @@ impl PanelRows {
             // SAFETY: `row..end` lies within the rows.
             unsafe {
                 match end - row {
-                    1 => self.tile::<S, 1, N>(s, row),
-                    2 => self.tile::<S, 2, N>(s, row),
-                    3 => self.tile::<S, 3, N>(s, row),
-                    4 if S::ROWS >= 4 => self.tile::<S, 4, N>(s, row),
-                    5 if S::ROWS >= 5 => self.tile::<S, 5, N>(s, row),
-                    6 if S::ROWS >= 6 => self.tile::<S, 6, N>(s, row),
-                    7 if S::ROWS >= 7 => self.tile::<S, 7, N>(s, row),
-                    8 if S::ROWS >= 8 => self.tile::<S, 8, N>(s, row),
-                    9 if S::ROWS >= 9 => self.tile::<S, 9, N>(s, row),
-                    10 if S::ROWS >= 10 => self.tile::<S, 10, N>(s, row),
-                    11 if S::ROWS >= 11 => self.tile::<S, 11, N>(s, row),
-                    12 if S::ROWS >= 12 => self.tile::<S, 12, N>(s, row),
+                    1 => self.tile::<S, 1, N, HALVES>(s, row),
+                    2 => self.tile::<S, 2, N, HALVES>(s, row),
+                    3 => self.tile::<S, 3, N, HALVES>(s, row),
+                    4 if S::ROWS >= 4 => self.tile::<S, 4, N, HALVES>(s, row),
+                    5 if S::ROWS >= 5 => self.tile::<S, 5, N, HALVES>(s, row),
+                    6 if S::ROWS >= 6 => self.tile::<S, 6, N, HALVES>(s, row),
+                    7 if S::ROWS >= 7 => self.tile::<S, 7, N, HALVES>(s, row),
+                    8 if S::ROWS >= 8 => self.tile::<S, 8, N, HALVES>(s, row),
+                    9 if S::ROWS >= 9 => self.tile::<S, 9, N, HALVES>(s, row),
+                    10 if S::ROWS >= 10 => self.tile::<S, 10, N, HALVES>(s, row),
+                    11 if S::ROWS >= 11 => self.tile::<S, 11, N, HALVES>(s, row),
+                    12 if S::ROWS >= 12 => self.tile::<S, 12, N, HALVES>(s, row),
                     _ => unreachable!("a block has at most ROWS rows"),
                 }
             }
@@ -134,7 +141,7 @@ impl PanelRows {
 
     /// `M` rows from `row` on, `N` vectors wide.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const M: usize, const N: usize>(&self, s: S, row: usize) {
+    unsafe fn tile<S: Simd, const M: usize, const N: usize, const HALVES: bool>(&self, s: S, row: usize) {
         // SAFETY: the rows lie within `a` and the target, the k-th row of the panel within the panel.
         unsafe {
             let mut rows = [self.a; M];
@@ -151,7 +158,11 @@ impl PanelRows {
                 for i in 0..M {
                     let x = s.splat(*rows[i].add(k));
                     for j in 0..N {
-                        acc[i][j] = s.fma(x, b[j], acc[i][j]);
+                        acc[i][j] = if HALVES {
+                            s.dot_pairs(x, b[j], acc[i][j])
+                        } else {
+                            s.fma(x, b[j], acc[i][j])
+                        };
                     }
                 }
                 panel = panel.add(S::PANEL);
@@ -228,6 +239,8 @@ pub(crate) struct Gemm<'a> {
     pub(crate) out_stride: usize,
     /// The panels hold as many values as gates (see `pack_panels`); the result is `value * gelu(gate)`.
     pub(crate) gated: bool,
+    /// Each float of activations and weights is a pair of half floats.
+    pub(crate) halves: bool,
 }
 
 /// Computes a block.
@@ -248,7 +261,11 @@ pub(crate) unsafe fn gemm(isa: super::Isa, block: Gemm<'_>) {
     assert!(block.bias.is_none_or(|b| b.len() >= block.columns.end), "bias of a product");
     let ends = block.rows.end.saturating_sub(1) * block.out_stride + block.columns.end;
     assert!(block.residual.is_none_or(|r| r.len() >= ends), "residual of a product");
-    isa.run(block);
+    if block.halves {
+        isa.run_halves(block);
+    } else {
+        isa.run(block);
+    }
 }
 
 impl Kernel for Gemm<'_> {
@@ -279,7 +296,17 @@ impl Kernel for Gemm<'_> {
                         residual: self.residual.filter(|_| last).map_or(std::ptr::null(), |r| r.as_ptr().add(offset)),
                         accumulate: k > 0,
                     };
-                    panel_rows(s, a.add(k), self.a_stride, rows, depth, panel.add(k * S::PANEL), columns, target);
+                    panel_rows(
+                        s,
+                        a.add(k),
+                        self.a_stride,
+                        rows,
+                        depth,
+                        panel.add(k * S::PANEL),
+                        columns,
+                        target,
+                        self.halves,
+                    );
                 }
             }
         }
@@ -305,7 +332,17 @@ unsafe fn gated_panel<S: Simd>(s: S, g: &Gemm<'_>, a: *const f32, panel: *const 
                 bias,
                 ..Target::plain(tile.as_mut_ptr(), S::PANEL, false)
             };
-            panel_rows(s, a.add(row * g.a_stride), g.a_stride, count, g.depth, panel, S::PANEL, target);
+            panel_rows(
+                s,
+                a.add(row * g.a_stride),
+                g.a_stride,
+                count,
+                g.depth,
+                panel,
+                S::PANEL,
+                target,
+                g.halves,
+            );
             for i in 0..count {
                 let from = tile.as_ptr().add(i * S::PANEL);
                 let gate = math::gelu(s, s.load(from.add(S::LANES)));
@@ -326,6 +363,43 @@ pub(crate) fn pack_panels(rows: usize, k: usize, stride: usize, from: &[f32], wi
                 column.zip(&from[row * stride..][..k]).for_each(|(to, x)| *to = *x);
             } else {
                 column.for_each(|to| *to = 0.0);
+            }
+        }
+    }
+}
+
+/// The bits of a half float nearest to `x`, the even one of two that are as near.
+#[inline(always)]
+fn half_bits(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16;
+    if x.is_nan() { bits >> 16 | 0x40 } else { rounded }
+}
+
+struct Pairs<'a> {
+    x: &'a [f32],
+    len: usize,
+    to: &'a mut [f32],
+}
+
+/// Rounds rows of `len` floats to half floats and lays them out in pairs; the last of an odd number is paired with zero.
+pub(crate) fn pack_pairs(isa: super::Isa, x: &[f32], len: usize, to: &mut [f32]) {
+    assert_eq!(to.len(), x.len() / len * len.div_ceil(2), "room for pairs");
+    isa.run(Pairs { x, len, to });
+}
+
+impl Kernel for Pairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (row, to) in self.x.chunks_exact(self.len).zip(self.to.chunks_exact_mut(self.len.div_ceil(2))) {
+            let (pairs, odd) = row.as_chunks::<2>();
+            for (pair, to) in pairs.iter().zip(&mut *to) {
+                *to = f32::from_bits(half_bits(pair[0]) | half_bits(pair[1]) << 16);
+            }
+            if let ([x], Some(to)) = (odd, to.last_mut()) {
+                *to = f32::from_bits(half_bits(*x));
             }
         }
     }

@@ -24,7 +24,7 @@ mod winograd;
 
 pub(crate) use attention::{HeadTile, attend, head_room, pack_head, packed_len, queries};
 pub(crate) use elementwise::{Unary, binary_add, gated, unary};
-pub(crate) use gemm::{Gemm, gemm, pack_panels};
+pub(crate) use gemm::{Gemm, gemm, pack_pairs, pack_panels};
 pub(crate) use layout::transpose;
 pub(crate) use norm::{moments, normalise_rows, scale_shift};
 pub(crate) use tiles::{Finish, SIDE, TileProduct, pack_tiles, packed_tiles_len, split_runs, tile_product};
@@ -74,12 +74,22 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn round(self, a: Self::V) -> Self::V;
     /// 2 to the power of a whole number in -126..=127.
     fn exp2(self, a: Self::V) -> Self::V;
+    /// The floats of which each lane's lower half is the upper half, the rest being zero.
+    fn low_halves(self, a: Self::V) -> Self::V;
+    /// The same of the upper halves.
+    fn high_halves(self, a: Self::V) -> Self::V;
     fn sum(self, a: Self::V) -> f32;
     fn largest(self, a: Self::V) -> f32;
 
     /// Runs a kernel as a call of its own, so that its code exists once however many places use it.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
 
+    /// `c` and, lane by lane, the products of both half floats of `a` and `b`.
+    #[inline(always)]
+    fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        let high = self.fma(self.high_halves(a), self.high_halves(b), c);
+        self.fma(self.low_halves(a), self.low_halves(b), high)
+    }
     #[inline(always)]
     fn zero(self) -> Self::V {
         self.splat(0.0)
@@ -123,6 +133,9 @@ enum Level {
     Avx2(avx2::Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
+    /// AVX-512, with products of pairs of half floats.
+    #[cfg(target_arch = "x86_64")]
+    Dots(avx512::Avx512, avx512::Avx512<true>),
     /// AVX-512, with tiles for products.
     #[cfg(target_arch = "x86_64")]
     Amx(avx512::Avx512, amx::Amx),
@@ -140,11 +153,12 @@ impl Isa {
 
     /// All that this processor has, the fastest first.
     pub fn available() -> Vec<Self> {
-        let mut all = Vec::with_capacity(3);
+        let mut all = Vec::with_capacity(5);
         #[cfg(target_arch = "x86_64")]
         {
             let wide = avx512::Avx512::detect();
             all.extend(wide.and_then(|simd| amx::Amx::detect(simd).map(|amx| Level::Amx(simd, amx))));
+            all.extend(wide.and_then(|simd| avx512::Avx512::detect_dots(simd).map(|dots| Level::Dots(simd, dots))));
             all.extend(wide.map(Level::Avx512));
             all.extend(avx2::Avx2::detect().map(Level::Avx2));
         }
@@ -160,6 +174,8 @@ impl Isa {
             Level::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Dots(..) => "avx512_bf16",
             #[cfg(target_arch = "x86_64")]
             Level::Amx(..) => "amx",
         }
@@ -181,7 +197,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => avx2::Avx2::PANEL,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(_) | Level::Amx(..) => avx512::Avx512::PANEL,
+            Level::Avx512(_) | Level::Dots(..) | Level::Amx(..) => avx512::Avx512::<false>::PANEL,
         }
     }
 
@@ -192,7 +208,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => avx2::Avx2::ROWS,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(_) | Level::Amx(..) => avx512::Avx512::ROWS,
+            Level::Avx512(_) | Level::Dots(..) | Level::Amx(..) => avx512::Avx512::<false>::ROWS,
         }
     }
 
@@ -205,7 +221,17 @@ impl Isa {
             Level::Avx2(simd) => unsafe { avx2::enter(simd, kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(simd) | Level::Amx(simd, _) => unsafe { avx512::enter(simd, kernel) },
+            Level::Avx512(simd) | Level::Dots(simd, _) | Level::Amx(simd, _) => unsafe { avx512::enter(simd, kernel) },
+        }
+    }
+
+    /// Runs a kernel of half floats.
+    pub(crate) fn run_halves<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            // SAFETY: the value proves the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Level::Dots(_, simd) => unsafe { avx512::enter_dots(simd, kernel) },
+            _ => self.run(kernel),
         }
     }
 }
@@ -245,6 +271,9 @@ mod tests {
             check(s.with_sign(s.abs(b), a), &|a, b| b.abs().copysign(a));
             check(s.round(a), &|a, _| a.round_ties_even());
             check(s.exp2(s.round(a)), &|a, _| a.round_ties_even().exp2());
+            let halves = |x: f32| [x.to_bits() << 16, x.to_bits() & 0xFFFF_0000].map(f32::from_bits);
+            check(s.low_halves(a), &|a, _| halves(a)[0]);
+            check(s.high_halves(a), &|a, _| halves(a)[1]);
             assert!((s.sum(a) - self.0[..S::LANES].iter().sum::<f32>()).abs() < 1e-4);
             assert_eq!(s.largest(a), self.0[..S::LANES].iter().copied().fold(f32::MIN, f32::max));
             for n in 1..S::LANES {

@@ -105,6 +105,14 @@ impl Simd for Portable {
         each(|i| f32::from_bits(((a[i] as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
+    fn low_halves(self, a: V) -> V {
+        each(|i| f32::from_bits(a[i].to_bits() << 16))
+    }
+    #[inline(always)]
+    fn high_halves(self, a: V) -> V {
+        each(|i| f32::from_bits(a[i].to_bits() & 0xFFFF_0000))
+    }
+    #[inline(always)]
     fn sum(self, a: V) -> f32 {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }

@@ -208,15 +208,26 @@ fn weights_1d<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; 6] {
     [g0, s.sub(e1, o1), s.add(e1, o1), s.add(e2, o2), s.sub(e2, o2), g2]
 }
 
-/// Transforms `from..to` of the channels of one panel of weights `[9][channels][PANEL]` to `[36][to - from][PANEL]`.
+/// Transforms `from..to` of the channels of one panel of weights `[9][channels][PANEL]` to `[36][to - from][PANEL]`. With `HALVES` the weights are half
+/// floats, pairs of rows that follow each other side by side.
 #[inline(always)]
-unsafe fn panel_weights<S: Simd>(s: S, panel: *const f32, channels: usize, from: usize, to: usize, out: *mut f32) {
+unsafe fn panel_weights<S: Simd, const HALVES: bool>(s: S, panel: *const f32, channels: usize, from: usize, to: usize, out: *mut f32) {
     for channel in from..to {
         for half in 0..2 {
             // SAFETY: the channel lies within the panel, and the output has room for it.
             unsafe {
-                let p = panel.add(channel * S::PANEL + half * S::LANES);
-                let tap = |i: usize| s.load(p.add(i * channels * S::PANEL));
+                let tap = |i: usize| {
+                    let row = i * channels + channel;
+                    if !HALVES {
+                        return s.load(panel.add(row * S::PANEL + half * S::LANES));
+                    }
+                    let pair = s.load(panel.add(row / 2 * S::PANEL + half * S::LANES));
+                    if row.is_multiple_of(2) {
+                        s.low_halves(pair)
+                    } else {
+                        s.high_halves(pair)
+                    }
+                };
                 let mut t = [s.zero(); 18];
                 for j in 0..3 {
                     let column = weights_1d(s, [tap(j), tap(3 + j), tap(6 + j)]);
@@ -234,6 +245,12 @@ unsafe fn panel_weights<S: Simd>(s: S, panel: *const f32, channels: usize, from:
             }
         }
     }
+}
+
+/// Rows of floats, or of pairs of half floats, of a panel of weights.
+#[inline(always)]
+const fn rows_of_panel(channels: usize, halves: bool) -> usize {
+    if halves { (9 * channels).div_ceil(2) } else { 9 * channels }
 }
 
 struct Weights<'a> {
@@ -269,7 +286,7 @@ impl Kernel for Weights<'_> {
                 let to = self.channels.min(from + self.depth);
                 // SAFETY: both chunks hold one panel.
                 unsafe {
-                    panel_weights(
+                    panel_weights::<S, false>(
                         s,
                         panel.as_ptr(),
                         self.channels,
@@ -295,6 +312,8 @@ pub(crate) struct OutputTiles<'a> {
     pub(crate) depth: usize,
     /// The weights, `[panel][9][channels][PANEL]`.
     pub(crate) panels: &'a [f32],
+    /// They are half floats, two rows side by side.
+    pub(crate) halves: bool,
     /// The transformed weights, where they are kept.
     pub(crate) transformed: Option<&'a [f32]>,
     /// Which panel.
@@ -322,7 +341,7 @@ pub(crate) unsafe fn output_tiles(isa: Isa, block: OutputTiles<'_>) {
     let panels = block.outputs.div_ceil(isa.panel());
     let size = g.channels * isa.panel();
     assert!(
-        block.panel < panels && block.panels.len() >= panels * 9 * size,
+        block.panel < panels && block.panels.len() >= panels * rows_of_panel(g.channels, block.halves) * isa.panel(),
         "weights of a convolution"
     );
     assert!(
@@ -364,15 +383,32 @@ impl Kernel for OutputTiles<'_> {
                 let weights = if let Some(all) = self.transformed {
                     all.as_ptr().add((self.panel * channels + group) * POINTS * S::PANEL)
                 } else {
-                    let panel = self.panels.as_ptr().add(self.panel * 9 * channels * S::PANEL);
-                    panel_weights(s, panel, channels, group, group + width, spare.as_mut_ptr());
+                    let panel = self
+                        .panels
+                        .as_ptr()
+                        .add(self.panel * rows_of_panel(channels, self.halves) * S::PANEL);
+                    if self.halves {
+                        panel_weights::<S, true>(s, panel, channels, group, group + width, spare.as_mut_ptr());
+                    } else {
+                        panel_weights::<S, false>(s, panel, channels, group, group + width, spare.as_mut_ptr());
+                    }
                     spare.as_ptr()
                 };
                 for point in 0..POINTS {
                     let input = self.input.as_ptr().add((group * POINTS + point * width) * count);
                     let target = Target::plain(sums.as_mut_ptr().add(point * count * S::PANEL), S::PANEL, group > 0);
                     let wide = if columns <= S::LANES { S::LANES } else { S::PANEL };
-                    panel_rows(s, input, width, count, width, weights.add(point * width * S::PANEL), wide, target);
+                    panel_rows(
+                        s,
+                        input,
+                        width,
+                        count,
+                        width,
+                        weights.add(point * width * S::PANEL),
+                        wide,
+                        target,
+                        false,
+                    );
                 }
             }
             for tile in self.tiles.clone() {

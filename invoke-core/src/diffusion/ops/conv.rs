@@ -1,9 +1,9 @@
 //! Two-dimensional convolution.
 
 use candle_core::{Result, Tensor};
-use invoke_kernels::{Conv, ConvInput, Edges, Epilogue, Geometry};
+use invoke_kernels::{Conv, ConvInput, Edges, Epilogue, Geometry, Weight};
 
-use super::linear::pack;
+use super::linear::{Pack, pack};
 use super::{add, cpu, upsample_nearest_2x};
 
 /// What lies beyond an edge of the picture, for one axis.
@@ -56,10 +56,22 @@ pub struct Conv2d {
 
 #[derive(Debug, Clone)]
 enum Weights {
-    /// Single floats on the CPU, packed; shared by clones of the layer.
+    /// On the CPU, packed; shared by clones of the layer.
     Packed(std::sync::Arc<Conv>),
     /// Everything else.
     Plain(Tensor, Option<Tensor>),
+}
+
+struct Shape {
+    channels: usize,
+    geometry: Geometry,
+}
+
+impl Pack for Shape {
+    type Layer = Conv;
+    fn pack<W: Weight>(self, weight: &[W], bias: Option<&[f32]>) -> Conv {
+        Conv::new(weight, self.channels, self.geometry, bias)
+    }
 }
 
 impl Conv2d {
@@ -72,13 +84,13 @@ impl Conv2d {
         if config.stride == 0 || weight.elem_count() == 0 {
             candle_core::bail!("a convolution of {:?} with stride {}", weight.dims(), config.stride);
         }
-        let weights = if cpu::suits(&weight) {
+        let weights = if cpu::suits_weights(&weight) {
             let geometry = Geometry {
                 kernel: [height, width],
                 stride: config.stride,
                 padding: config.padding,
             };
-            Weights::Packed(pack(&weight, bias.as_ref(), |w, b| Conv::new(w, channels, geometry, b))?.into())
+            Weights::Packed(pack(&weight, bias, Shape { channels, geometry })?.into())
         } else {
             Weights::Plain(weight, bias)
         };

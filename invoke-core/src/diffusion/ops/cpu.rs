@@ -10,6 +10,25 @@ pub(super) fn suits(x: &Tensor) -> bool {
     x.dtype() == DType::F32 && x.device().is_cpu()
 }
 
+/// Whether there are kernels for a layer of such weights: single floats, or half floats, with which they take and give single floats all the same.
+pub(super) fn suits_weights(x: &Tensor) -> bool {
+    matches!(x.dtype(), DType::F32 | DType::BF16) && x.device().is_cpu()
+}
+
+/// Weights that are few, in the type of what they are applied to: on the CPU that is never half floats.
+pub(super) fn single(x: Tensor) -> Result<Tensor> {
+    if x.dtype() == DType::BF16 && x.device().is_cpu() {
+        x.to_dtype(DType::F32)
+    } else {
+        Ok(x)
+    }
+}
+
+/// The half floats of a contiguous tensor, while they are looked at.
+pub(super) fn halves(x: &Tensor) -> Result<Vec<half::bf16>> {
+    x.flatten_all()?.to_vec1()
+}
+
 /// A contiguous tensor's floats, or a wider view's (see [`rows`]), while they are looked at.
 pub(super) struct Floats<'a> {
     storage: StorageRef<'a>,

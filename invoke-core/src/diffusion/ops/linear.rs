@@ -1,7 +1,7 @@
 //! Matrix products with owned weights.
 
-use candle_core::{Device, Result, Tensor};
-use invoke_kernels::Matrix;
+use candle_core::{DType, Device, Result, Tensor};
+use invoke_kernels::{Matrix, Weight};
 
 use super::{add, cpu, geglu};
 
@@ -14,7 +14,7 @@ pub struct Linear {
 
 #[derive(Debug, Clone)]
 enum Weights {
-    /// Single floats on the CPU, packed; shared by clones of the layer.
+    /// On the CPU, packed; shared by clones of the layer.
     Packed(std::sync::Arc<Matrix>),
     /// Everything else.
     Plain(Tensor, Option<Tensor>),
@@ -25,13 +25,13 @@ impl Linear {
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         let (outputs, inputs) = weight.dims2()?;
         check_bias(bias.as_ref(), outputs)?;
-        if !cpu::suits(&weight) || inputs == 0 {
+        if !cpu::suits_weights(&weight) || inputs == 0 {
             return Ok(Self {
                 outputs,
                 weights: Weights::Plain(weight, bias),
             });
         }
-        let matrix = pack(&weight, bias.as_ref(), |w, b| Matrix::new(w, inputs, b))?;
+        let matrix = pack(&weight, bias, Plain { inputs })?;
         Ok(Self {
             outputs,
             weights: Weights::Packed(matrix.into()),
@@ -74,12 +74,12 @@ impl GatedLinear {
         if outputs % 2 != 0 {
             candle_core::bail!("a gated layer: {outputs} outputs do not divide into values and gates");
         }
-        if !cpu::suits(&weight) || inputs == 0 {
+        if !cpu::suits_weights(&weight) || inputs == 0 {
             return Ok(Self {
                 weights: Weights::Plain(weight, bias),
             });
         }
-        let matrix = pack(&weight, bias.as_ref(), |w, b| Matrix::gated(w, inputs, b))?;
+        let matrix = pack(&weight, bias, Gated { inputs })?;
         Ok(Self {
             weights: Weights::Packed(matrix.into()),
         })
@@ -101,14 +101,47 @@ fn check_bias(bias: Option<&Tensor>, outputs: usize) -> Result<()> {
     }
 }
 
-/// Packs a weight and a bias of single floats on the CPU.
-pub(super) fn pack<T>(weight: &Tensor, bias: Option<&Tensor>, with: impl FnOnce(&[f32], Option<&[f32]>) -> T) -> Result<T> {
-    let weight = weight.contiguous()?;
-    let bias = bias.map(Tensor::contiguous).transpose()?;
+/// A kind of layer that is made from packed weights.
+pub(super) trait Pack {
+    /// The layer.
+    type Layer;
+    /// Packs its weights.
+    fn pack<W: Weight>(self, weight: &[W], bias: Option<&[f32]>) -> Self::Layer;
+}
+
+struct Plain {
+    inputs: usize,
+}
+
+impl Pack for Plain {
+    type Layer = Matrix;
+    fn pack<W: Weight>(self, weight: &[W], bias: Option<&[f32]>) -> Matrix {
+        Matrix::new(weight, self.inputs, bias)
+    }
+}
+
+struct Gated {
+    inputs: usize,
+}
+
+impl Pack for Gated {
+    type Layer = Matrix;
+    fn pack<W: Weight>(self, weight: &[W], bias: Option<&[f32]>) -> Matrix {
+        Matrix::gated(weight, self.inputs, bias)
+    }
+}
+
+/// Packs a weight of single or half floats on the CPU, and its bias.
+pub(super) fn pack<P: Pack>(weight: &Tensor, bias: Option<Tensor>, layer: P) -> Result<P::Layer> {
+    let bias = bias.map(|bias| cpu::single(bias)?.contiguous()).transpose()?;
     let floats = bias.as_ref().map(cpu::floats).transpose()?;
     let bias = floats.as_ref().map(cpu::Floats::slice).transpose()?;
+    if weight.dtype() == DType::BF16 {
+        return Ok(layer.pack(&cpu::halves(weight)?, bias));
+    }
+    let weight = weight.contiguous()?;
     let weight = cpu::floats(&weight)?;
-    Ok(with(weight.slice()?, bias))
+    Ok(layer.pack(weight.slice()?, bias))
 }
 
 fn packed(matrix: &Matrix, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
@@ -163,6 +196,21 @@ mod tests {
             let want = (both.narrow(axis, 0, outputs)? * both.narrow(axis, outputs, outputs)?.contiguous()?.gelu_erf()?)?;
             close(&GatedLinear::new(w, Some(b))?.forward(&x)?, &want, 1e-5)?;
         }
+        Ok(())
+    }
+
+    #[test]
+    fn half_floats_agree_with_candle_as_far_as_they_round() -> Result<()> {
+        let (x, w, b) = (noise(&[2, 33, 40])?, noise(&[70, 40])?, noise(&[70])?);
+        let halves = w.to_dtype(DType::BF16)?;
+        let layer = Linear::new(halves.clone(), Some(b.to_dtype(DType::BF16)?))?;
+        let y = layer.forward(&x)?;
+        assert_eq!(y.dtype(), DType::F32);
+        let b = b.to_dtype(DType::BF16)?.to_dtype(DType::F32)?;
+        let want = plain(&halves.to_dtype(DType::F32)?, Some(&b), &x)?;
+        close(&y, &want, 4e-3)?;
+        // They are halves indeed, and no single floats in disguise.
+        assert!(close(&y, &plain(&w, Some(&b), &x)?, 1e-5).is_err());
         Ok(())
     }
 

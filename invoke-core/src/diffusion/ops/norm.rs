@@ -22,8 +22,8 @@ impl GroupNorm {
         }
         Ok(Self {
             groups,
-            weight: weight.contiguous()?,
-            bias: bias.contiguous()?,
+            weight: cpu::single(weight)?.contiguous()?,
+            bias: cpu::single(bias)?.contiguous()?,
             eps,
         })
     }
@@ -94,8 +94,12 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// `weight` and `bias` are `[channels]`.
-    pub fn new(weight: Tensor, bias: Tensor, eps: f64) -> Self {
-        Self { weight, bias, eps }
+    pub fn new(weight: Tensor, bias: Tensor, eps: f64) -> Result<Self> {
+        Ok(Self {
+            weight: cpu::single(weight)?,
+            bias: cpu::single(bias)?,
+            eps,
+        })
     }
 
     /// Normalise.
@@ -138,7 +142,7 @@ mod tests {
             close(&norm.forward(&x)?, &want, 1e-5)?;
             close(&norm.forward_silu(&x)?, &want.silu()?, 1e-5)?;
         }
-        let norm = LayerNorm::new(noise(&[33])?, noise(&[33])?, 1e-5);
+        let norm = LayerNorm::new(noise(&[33])?, noise(&[33])?, 1e-5)?;
         let x = noise(&[2, 5, 33])?;
         close(&norm.forward(&x)?, &norm.on_candle(&x)?, 1e-5)
     }
@@ -151,7 +155,7 @@ mod tests {
                 .forward(&noise(&[1, 9, 4])?)
                 .is_err()
         );
-        assert!(LayerNorm::new(noise(&[4])?, noise(&[4])?, 1e-5).forward(&noise(&[2, 5])?).is_err());
+        assert!(LayerNorm::new(noise(&[4])?, noise(&[4])?, 1e-5)?.forward(&noise(&[2, 5])?).is_err());
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ impl Trunk {
             down,
             mid: MidBlock::load(&weights.at("mid_block"), config, &mut cross)?,
             cross,
-            dtype: weights.dtype(),
+            dtype: weights.computes_in(),
         })
     }
 
@@ -223,7 +223,8 @@ pub struct UNet {
 }
 
 impl UNet {
-    /// Reads a folder with `config.json` and safetensors weights, in `dtype`, onto `device`.
+    /// Reads a folder with `config.json` and safetensors weights, in `dtype`, onto `device`. With `BF16` on the CPU weights are half floats, and what goes
+    /// in and comes out is single floats.
     pub fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let config = UNetConfig::read(&folder.join("config.json"))?;
         Self::load(config, &Weights::new(open_weights(folder)?, dtype, device))

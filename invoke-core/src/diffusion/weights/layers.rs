@@ -81,6 +81,6 @@ impl Weights {
             self.get("weight", &[channels])?,
             self.get("bias", &[channels])?,
             eps,
-        ))
+        )?)
     }
 }

@@ -96,6 +96,14 @@ impl Weights {
         self.dtype
     }
 
+    /// The data type of what layers of these weights take and give: on the CPU, single floats in any case.
+    pub fn computes_in(&self) -> DType {
+        match self.dtype {
+            DType::BF16 if self.device.is_cpu() => DType::F32,
+            dtype => dtype,
+        }
+    }
+
     /// The device tensors are put on.
     pub fn device(&self) -> &Device {
         &self.device

@@ -139,7 +139,7 @@ fn patched(cx: &dyn NodeCx, source: Arc<dyn Source>, loras: &[LoRAField], part: 
 /// The denoiser, with its LoRAs.
 pub(super) fn unet(cx: &dyn NodeCx, field: &UNetField) -> Result<Arc<UNet>, NodeError> {
     let bench = cx.workbench();
-    let dtype = bench.dtype();
+    let dtype = bench.denoiser_dtype();
     let place = place_of(&installed(cx, &field.unet)?, "unet");
     cached(
         cx,
@@ -207,7 +207,7 @@ pub(super) fn vae(cx: &dyn NodeCx, field: &VAEField) -> Result<Arc<Vae>, NodeErr
 /// A ControlNet.
 pub(super) fn control_net(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result<Arc<ControlNet>, NodeError> {
     let bench = cx.workbench();
-    let dtype = bench.dtype();
+    let dtype = bench.denoiser_dtype();
     let place = place_of(&installed(cx, model)?, "controlnet");
     cached(
         cx,
