@@ -65,6 +65,9 @@ const CASES: &[&str] = &[
     "half_conv 2 1280 1280 16 3 1",
     "half_conv 2 1280 1280 8 3 1",
     "half_conv 2 320 320 64 3 2",
+    "half_attention 2 4096 4096 8 40",
+    "half_attention 2 1024 1024 8 80",
+    "half_attention 2 256 256 8 160",
     // batch, channels, pixels, groups
     "group_norm_silu 2 320 4096 32",
     "group_norm_silu 2 32 1024 8",
@@ -146,7 +149,10 @@ fn layer<W: Weight>(name: &str, numbers: &[usize], weight: impl Fn(f32) -> W) ->
         }
         ("attention", &[batch, queries, keys, heads, dim]) => {
             let (q, k) = (noise(batch * queries * heads * dim), noise(batch * keys * heads * dim));
-            let shape = AttentionShape::dense(batch, queries, keys, heads, dim);
+            let shape = AttentionShape {
+                halves: size_of::<W>() == 2,
+                ..AttentionShape::dense(batch, queries, keys, heads, dim)
+            };
             best(|| attention(&q, &k, &k, shape, Mask::None))
         }
         ("group_norm_silu", &[batch, channels, pixels, groups]) => {

@@ -38,8 +38,8 @@ def conv(batch, inputs, outputs, size, kernel, stride, dtype=torch.float32):
     return lambda: F.conv2d(x, w, stride=stride, padding=kernel // 2)
 
 
-def attention(batch, queries, keys, heads, dim):
-    q, k = torch.randn(batch, queries, heads * dim), torch.randn(batch, keys, heads * dim)
+def attention(batch, queries, keys, heads, dim, dtype=torch.float32):
+    q, k = torch.randn(batch, queries, heads * dim, dtype=dtype), torch.randn(batch, keys, heads * dim, dtype=dtype)
 
     def work():
         a = q.view(batch, queries, heads, dim).transpose(1, 2)
@@ -70,7 +70,7 @@ def geglu(rows, inputs, outputs, dtype=torch.float32):
 
 
 KERNELS = {f.__name__: f for f in (linear, conv, attention, group_norm_silu, layer_norm, geglu)}
-KERNELS |= {f"half_{f.__name__}": partial(f, dtype=torch.bfloat16) for f in (linear, conv, geglu)}
+KERNELS |= {f"half_{f.__name__}": partial(f, dtype=torch.bfloat16) for f in (linear, conv, geglu, attention)}
 KEPT = {}
 
 

@@ -2,7 +2,7 @@
 
 use crate::buffer::{Shared, filled, scratch};
 use crate::parallel::run_if;
-use crate::simd::{HeadTile, Isa, attend, head_room, pack_head, packed_len};
+use crate::simd::{Form, HeadTile, Isa, attend, head_room, pack_head, packed_len};
 
 /// Fewest scores of a head that tiles are used for.
 const FEW_SCORES: usize = 16_384;
@@ -26,6 +26,8 @@ pub struct AttentionShape {
     pub dim: usize,
     /// Floats between queries, between keys and between values: `heads * dim`, or more where they are parts of wider rows.
     pub strides: [usize; 3],
+    /// Round all to half floats before it is multiplied, where the processor gains by that; sums are single floats.
+    pub halves: bool,
 }
 
 impl AttentionShape {
@@ -38,6 +40,7 @@ impl AttentionShape {
             heads,
             dim,
             strides: [heads * dim; 3],
+            halves: false,
         }
     }
 }
@@ -66,6 +69,7 @@ fn attention_for_isa(q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, mas
         heads,
         dim,
         strides: [q_stride, k_stride, v_stride],
+        halves,
     } = shape;
     let width = heads * dim;
     assert!(batch * keys * width > 0, "attention needs keys and heads");
@@ -85,14 +89,18 @@ fn attention_for_isa(q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, mas
         );
     }
     // Few scores are sooner done than put into tiles; heads beyond any model's are left to the vector kernel.
-    let isa = if dim > MOST_DIM || queries * keys < FEW_SCORES {
-        isa.without_tiles()
-    } else {
-        isa
+    let form = Form {
+        isa: if dim > MOST_DIM || queries * keys < FEW_SCORES {
+            isa.without_tiles()
+        } else {
+            isa
+        },
+        halves: halves && !isa.has_tiles(),
     };
-    let [key_len, value_len] = packed_len(isa, keys, dim);
+    let isa = form.isa;
+    let [key_len, value_len] = packed_len(form, keys, dim);
     let head_len = key_len + value_len;
-    let tiles = queries.div_ceil(crate::simd::queries(isa));
+    let tiles = queries.div_ceil(crate::simd::queries(form));
     let tile = queries.div_ceil(tiles.max(1)).max(1);
     let worth = batch * queries * keys * width > WORTH;
     scratch(batch * heads * head_len, |packed| {
@@ -106,7 +114,7 @@ fn attention_for_isa(q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, mas
                 &k[image * keys * k_stride + head * dim..],
                 &v[image * keys * v_stride + head * dim..],
             ];
-            pack_head(isa, from, [k_stride, v_stride], keys, dim, [to_keys, to_values]);
+            pack_head(form, from, [k_stride, v_stride], keys, dim, [to_keys, to_values]);
         });
         let packed = &*packed;
         // SAFETY: the tiles cover all queries of all heads, each once.
@@ -125,7 +133,7 @@ fn attention_for_isa(q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, mas
                         }
                         _ => (None, 0),
                     };
-                    scratch(head_room(isa, dim), |room| {
+                    scratch(head_room(form, dim), |room| {
                         attend(
                             isa,
                             HeadTile {
@@ -137,6 +145,7 @@ fn attention_for_isa(q: &[f32], k: &[f32], v: &[f32], shape: AttentionShape, mas
                                 values: own_values,
                                 length: keys,
                                 dim,
+                                halves: form.halves,
                                 causal: matches!(mask, Mask::Causal),
                                 bias,
                                 bias_stride,
@@ -165,6 +174,7 @@ mod tests {
             heads,
             dim,
             strides,
+            ..
         } = shape;
         let mut out = vec![0.0; batch * queries * heads * dim];
         for (b, h, i) in (0..batch).flat_map(|b| (0..heads).flat_map(move |h| (0..queries).map(move |i| (b, h, i)))) {
@@ -229,12 +239,29 @@ mod tests {
                     masks.push(Mask::Causal);
                 }
                 for mask in masks {
-                    close(
-                        &attention_for_isa(&q, &k, &v, shape, mask, isa),
-                        &naive(&q, &k, &v, shape, mask),
-                        4e-5,
-                    );
+                    let want = naive(&q, &k, &v, shape, mask);
+                    close(&attention_for_isa(&q, &k, &v, shape, mask, isa), &want, 4e-5);
+                    // Scores of up to some tens are rounded to one part in 256.
+                    let shape = AttentionShape { halves: true, ..shape };
+                    close(&attention_for_isa(&q, &k, &v, shape, mask, isa), &want, 0.15);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn half_floats() {
+        // Queries so quiet that all weights are nearly alike: what differs is the rounding of values and weights alone.
+        for isa in Isa::available() {
+            for (queries, keys, dim) in [(1, 1, 1), (50, 300, 33), (100, 77, 40), (7, 145, 64)] {
+                let shape = AttentionShape {
+                    halves: true,
+                    ..AttentionShape::dense(2, queries, keys, 2, dim)
+                };
+                let quiet: Vec<f32> = noise(4 * queries * dim, 1).iter().map(|x| x * 0.1).collect();
+                let (k, v) = (noise(4 * keys * dim, 2), noise(4 * keys * dim, 3));
+                let want = naive(&quiet, &k, &v, shape, Mask::None);
+                close(&attention_for_isa(&quiet, &k, &v, shape, Mask::None, isa), &want, 6e-3);
             }
         }
     }

@@ -76,6 +76,11 @@ impl Matrix {
         }
     }
 
+    /// Whether the weights are half floats, and are computed with as such.
+    pub fn of_halves(&self) -> bool {
+        matches!(&self.weights, Weights::Panels(panels) if panels.halves())
+    }
+
     /// Floats in a row of input.
     pub fn inputs(&self) -> usize {
         self.inputs

@@ -88,9 +88,26 @@ impl PanelWeights {
     /// # Safety
     /// `out` must have room for as many rows of `out_stride` floats, which no other thread may touch.
     pub(crate) unsafe fn multiply(&self, x: &[f32], rows: usize, joined: Joined<'_>, out: Shared, out_stride: usize) {
-        self.rounded(&x[..rows * self.inputs], |x| {
-            let plan = Plan::new(rows, self.columns, self.depth(), self.isa);
-            run_if(rows * self.columns * self.inputs > WORTH, plan.count(), |i| {
+        let x = &x[..rows * self.inputs];
+        let plan = Plan::new(rows, self.columns, self.depth(), self.isa);
+        let worth = rows * self.columns * self.inputs > WORTH;
+        if self.halves && plan.takes_all_columns() {
+            // Each block rounds its own rows, which are in its cache then.
+            run_if(worth, plan.count(), |i| {
+                let (some, _) = plan.block(i);
+                let at = some.start * out_stride;
+                let joined = Joined {
+                    residual: joined.residual.map(|r| &r[at..]),
+                    ..joined
+                };
+                let x = &x[some.start * self.inputs..some.end * self.inputs];
+                // SAFETY: the plan's blocks do not overlap.
+                unsafe { self.multiply_here(x, some.len(), joined, out.clone_at(at), out_stride) };
+            });
+            return;
+        }
+        self.rounded(x, |x| {
+            run_if(worth, plan.count(), |i| {
                 let (rows, columns) = plan.block(i);
                 // SAFETY: the plan's blocks do not overlap.
                 unsafe { self.rounded_block(x, rows, columns, joined, out, out_stride) };
@@ -193,6 +210,11 @@ impl Plan {
 
     fn row_blocks(&self) -> usize {
         self.rows.div_ceil(self.row_step.max(1))
+    }
+
+    /// Whether each block has all columns of its rows.
+    fn takes_all_columns(&self) -> bool {
+        self.column_step >= self.columns
     }
 
     /// Number of blocks.

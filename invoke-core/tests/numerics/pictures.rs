@@ -56,13 +56,14 @@ struct Model {
 }
 
 impl Model {
-    fn open() -> Self {
+    /// With the denoiser held in a data type.
+    fn open(denoiser: DType) -> Self {
         let (dtype, device) = (DType::F32, Device::Cpu);
         let config = std::fs::read_to_string(tiny("scheduler").join("scheduler_config.json")).unwrap();
         Self {
             tokenizer: Tokenizer::open(&tiny("tokenizer")).unwrap(),
             text: ClipTextModel::open(&tiny("text_encoder"), dtype, &device).unwrap(),
-            unet: UNet::open(&tiny("unet"), dtype, &device).unwrap(),
+            unet: UNet::open(&tiny("unet"), denoiser, &device).unwrap(),
             vae: Vae::open(&tiny("vae"), dtype, &device).unwrap(),
             config: SchedulerConfig::from_json(&config).unwrap(),
         }
@@ -137,19 +138,25 @@ impl Model {
     }
 }
 
-/// Holds a case to the contract's picture: 40 dB and more.
+/// Holds a case to the contract's picture: 40 dB and more, and 30 where the denoiser is of half floats.
 #[track_caller]
 fn check(name: &str, case: &Case) {
+    check_in(DType::F32, 40.0, name, case);
+    check_in(DType::BF16, 30.0, name, case);
+}
+
+#[track_caller]
+fn check_in(denoiser: DType, least: f64, name: &str, case: &Case) {
     let reference = image::open(root().join(format!("tests/contract/pictures/reference/{name}.png")))
         .unwrap()
         .to_rgb8();
-    let (width, height, pixels) = Model::open().render(case);
+    let (width, height, pixels) = Model::open(denoiser).render(case);
     assert_eq!((width as u32, height as u32), reference.dimensions());
     let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
     let error = pixels.iter().zip(reference.as_raw()).map(square).sum::<f64>() / pixels.len() as f64;
     let decibels = 10.0 * (255.0f64.powi(2) / error).log10();
-    println!("{name}: {decibels:.1} dB");
-    assert!(decibels >= 40.0, "{name}: {decibels:.1} dB");
+    println!("{name}, {denoiser:?}: {decibels:.1} dB");
+    assert!(decibels >= least, "{name}, {denoiser:?}: {decibels:.1} dB");
 }
 
 macro_rules! pictures {

@@ -38,6 +38,22 @@ fn sizes_and_timesteps() {
 }
 
 #[test]
+fn half_floats() {
+    let (single, recorded) = (unet(), Recorded::open("unet"));
+    let unet = UNet::open(&tiny("unet"), DType::BF16, &Device::Cpu).unwrap();
+    assert_eq!(unet.bytes(), single.bytes() / 2);
+    for (name, b, h, w, t) in [("square", 2, 32, 32, 999.0), ("odd", 1, 31, 33, 601.0), ("tiny", 1, 8, 8, 50.0)] {
+        let y = unet
+            .forward(&wave(&[b, 4, h, w], 0.0, 1.0), t, &context(&unet, b), &StepInputs::default())
+            .unwrap();
+        assert_eq!(y.dtype(), DType::F32);
+        let error = recorded.error(name, &y);
+        // They round indeed, and no more than that.
+        assert!((1e-4..2e-2).contains(&error), "{name}: relative error {error:.2e}");
+    }
+}
+
+#[test]
 fn additions_to_a_step() {
     let (unet, recorded) = (unet(), Recorded::open("unet"));
     let context = context(&unet, 1);

@@ -3,7 +3,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx_attention;
-use super::gemm::{Target, pack_panels, panel_rows};
+use super::gemm::{Target, pack_panels, pair_of, panel_rows};
 use super::{Isa, Kernel, Level, Simd, math};
 
 /// Queries of a tile.
@@ -11,9 +11,36 @@ const QUERIES: usize = 48;
 /// Keys of a tile.
 const KEYS: usize = 128;
 
+/// The instructions that compute, and whether with half floats: then queries, keys, values and the weights of the values are rounded to them before
+/// they are multiplied. A pair of halves takes the place of a float: two that follow each other in a query or a key; of the values, two keys as far
+/// apart as a vector is wide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    /// Instructions.
+    pub(crate) isa: Isa,
+    /// With half floats. Not for tiles, which split single floats and are fast enough.
+    pub(crate) halves: bool,
+}
+
+impl Form {
+    /// Floats, or pairs of halves, of a query or a key.
+    fn depth(self, dim: usize) -> usize {
+        if self.halves { dim.div_ceil(2) } else { dim }
+    }
+
+    /// Rows of a panel of values.
+    fn value_rows(self, keys: usize) -> usize {
+        if self.halves {
+            keys.next_multiple_of(self.isa.panel()) / 2
+        } else {
+            keys
+        }
+    }
+}
+
 /// Most queries of a tile.
-pub(crate) fn queries(isa: Isa) -> usize {
-    match isa.0 {
+pub(crate) fn queries(form: Form) -> usize {
+    match form.isa.0 {
         #[cfg(target_arch = "x86_64")]
         Level::Amx(..) => amx_attention::QUERIES,
         _ => QUERIES,
@@ -21,34 +48,38 @@ pub(crate) fn queries(isa: Isa) -> usize {
 }
 
 /// Floats that the packed keys (and values) of a head take.
-pub(crate) fn packed_len(isa: Isa, keys: usize, dim: usize) -> [usize; 2] {
-    match isa.0 {
+pub(crate) fn packed_len(form: Form, keys: usize, dim: usize) -> [usize; 2] {
+    let panel = form.isa.panel();
+    match form.isa.0 {
         #[cfg(target_arch = "x86_64")]
         Level::Amx(..) => amx_attention::packed_len(keys, dim),
-        _ => [keys.next_multiple_of(isa.panel()) * dim, dim.next_multiple_of(isa.panel()) * keys],
+        _ => [
+            keys.next_multiple_of(panel) * form.depth(dim),
+            dim.next_multiple_of(panel) * form.value_rows(keys),
+        ],
     }
 }
 
 /// Floats of room that [`attend`] needs.
-pub(crate) fn head_room(isa: Isa, dim: usize) -> usize {
-    match isa.0 {
+pub(crate) fn head_room(form: Form, dim: usize) -> usize {
+    match form.isa.0 {
         #[cfg(target_arch = "x86_64")]
         Level::Amx(..) => amx_attention::room(dim),
-        _ => QUERIES * (dim + KEYS + dim.next_multiple_of(isa.panel()) + 2),
+        _ => QUERIES * (dim + KEYS + dim.next_multiple_of(form.isa.panel()) + 2),
     }
 }
 
-/// Packs a head's keys as panels of keys `[dim][PANEL]`, and its values as panels of dimensions `[keys][PANEL]`; both are rows of `dim`
-/// floats, some distance apart.
+/// Packs a head's keys as panels of keys `[dim][PANEL]`, and its values as panels of dimensions `[keys][PANEL]` (with half floats, half as
+/// many rows of pairs); both are rows of `dim` floats, some distance apart.
 pub(crate) fn pack_head(
-    isa: Isa,
+    form: Form,
     [keys, values]: [&[f32]; 2],
     [key_stride, value_stride]: [usize; 2],
     count: usize,
     dim: usize,
     [packed_keys, packed_values]: [&mut [f32]; 2],
 ) {
-    let [key_len, value_len] = packed_len(isa, count, dim);
+    let [key_len, value_len] = packed_len(form, count, dim);
     assert!(
         packed_keys.len() >= key_len && packed_values.len() >= value_len,
         "room for packed keys and values"
@@ -58,7 +89,7 @@ pub(crate) fn pack_head(
         "keys and values"
     );
     #[cfg(target_arch = "x86_64")]
-    if let Level::Amx(simd, _) = isa.0 {
+    if let Level::Amx(simd, _) = form.isa.0 {
         // SAFETY: the value proves the instructions; the lengths were checked.
         return unsafe {
             amx_attention::pack_head(
@@ -71,13 +102,39 @@ pub(crate) fn pack_head(
             );
         };
     }
-    let width = isa.panel();
-    pack_panels(count, dim, key_stride, keys, width, packed_keys);
-    for (p, panel) in packed_values.chunks_exact_mut(count * width).enumerate() {
+    let width = form.isa.panel();
+    if !form.halves {
+        pack_panels(count, dim, key_stride, keys, width, packed_keys);
+        for (p, panel) in packed_values.chunks_exact_mut(count * width).enumerate() {
+            let used = width.min(dim - p * width);
+            for (key, row) in panel.chunks_exact_mut(width).enumerate() {
+                row[..used].copy_from_slice(&values[key * value_stride + p * width..][..used]);
+                row[used..].fill(0.0);
+            }
+        }
+        return;
+    }
+    let depth = form.depth(dim);
+    let pairs: Vec<f32> = (0..count)
+        .flat_map(|key| keys[key * key_stride..][..dim].chunks(2))
+        .map(|pair| pair_of(pair[0], pair.get(1).copied().unwrap_or(0.0)))
+        .collect();
+    pack_panels(count, depth, depth, &pairs, width, packed_keys);
+    let (rows, lanes) = (form.value_rows(count), width / 2);
+    for (p, panel) in packed_values.chunks_exact_mut(rows * width).enumerate() {
         let used = width.min(dim - p * width);
-        for (key, row) in panel.chunks_exact_mut(width).enumerate() {
-            row[..used].copy_from_slice(&values[key * value_stride + p * width..][..used]);
-            row[used..].fill(0.0);
+        let of = |key: usize| (key < count).then(|| &values[key * value_stride + p * width..][..used]);
+        for (i, row) in panel.chunks_exact_mut(width).enumerate() {
+            let key = i / lanes * width + i % lanes;
+            row.fill(0.0);
+            match (of(key), of(key + lanes)) {
+                (Some(low), Some(high)) => {
+                    let pairs = low.iter().zip(high);
+                    row.iter_mut().zip(pairs).for_each(|(to, (low, high))| *to = pair_of(*low, *high));
+                }
+                (Some(low), None) => row.iter_mut().zip(low).for_each(|(to, low)| *to = pair_of(*low, 0.0)),
+                _ => {}
+            }
         }
     }
 }
@@ -100,6 +157,8 @@ pub(crate) struct HeadTile<'a> {
     pub(crate) length: usize,
     /// Floats of a head.
     pub(crate) dim: usize,
+    /// Keys, values and their products are of half floats.
+    pub(crate) halves: bool,
     /// No query looks past its own position.
     pub(crate) causal: bool,
     /// Added to the scores: for each query a row of `length` floats, `bias_stride` apart (0: one row for all).
@@ -119,9 +178,10 @@ pub(crate) struct HeadTile<'a> {
 /// # Safety
 /// `out` must have room for `count` rows of `dim` floats, `out_stride` apart, and no other thread may touch them.
 pub(crate) unsafe fn attend(isa: Isa, head: HeadTile<'_>) {
-    let [keys, values] = packed_len(isa, head.length, head.dim);
+    let form = Form { isa, halves: head.halves };
+    let [keys, values] = packed_len(form, head.length, head.dim);
     assert!(
-        head.count > 0 && head.count <= queries(isa) && head.length > 0,
+        head.count > 0 && head.count <= queries(form) && head.length > 0,
         "queries and keys of a tile"
     );
     assert!(head.queries.len() >= (head.count - 1) * head.stride + head.dim, "queries");
@@ -131,11 +191,12 @@ pub(crate) unsafe fn attend(isa: Isa, head: HeadTile<'_>) {
             .is_none_or(|b| b.len() >= (head.count - 1) * head.bias_stride + head.length),
         "bias of the scores"
     );
-    assert!(head.room.len() >= head_room(isa, head.dim), "room to work");
+    assert!(head.room.len() >= head_room(form, head.dim), "room to work");
     match isa.0 {
         // SAFETY: the value proves the instructions; the lengths were checked, the output is the caller's word.
         #[cfg(target_arch = "x86_64")]
         Level::Amx(simd, amx) => unsafe { amx_attention::attend(simd, amx, head) },
+        _ if head.halves => isa.run_halves(head),
         _ => isa.run(head),
     }
 }
@@ -155,11 +216,24 @@ impl Kernel for HeadTile<'_> {
         sums.fill(0.0);
         // Powers of two are cheaper than of e.
         let scale = std::f32::consts::LOG2_E / (self.dim as f32).sqrt();
-        for (row, to) in queries.chunks_exact_mut(self.dim).enumerate().take(self.count) {
-            to.iter_mut()
-                .zip(&self.queries[row * self.stride..][..self.dim])
-                .for_each(|(to, x)| *to = x * scale);
+        let depth = if self.halves { self.dim.div_ceil(2) } else { self.dim };
+        for (row, to) in queries.chunks_exact_mut(depth).enumerate().take(self.count) {
+            let query = &self.queries[row * self.stride..][..self.dim];
+            if self.halves {
+                to.iter_mut()
+                    .zip(query.chunks(2))
+                    .for_each(|(to, x)| *to = pair_of(x[0] * scale, x.get(1).map_or(0.0, |x| x * scale)));
+            } else {
+                to.iter_mut().zip(query).for_each(|(to, x)| *to = x * scale);
+            }
         }
+        // Panels of values have a row for each key, or for each pair of keys.
+        let share = if self.halves { 2 } else { 1 };
+        let value_rows = if self.halves {
+            self.length.next_multiple_of(S::PANEL) / 2
+        } else {
+            self.length
+        };
         let length = if self.causal {
             self.length.min(self.first + self.count)
         } else {
@@ -167,13 +241,14 @@ impl Kernel for HeadTile<'_> {
         };
         for key in (0..length).step_by(KEYS) {
             let keys = KEYS.min(length - key);
+            let rows = if self.halves { keys.next_multiple_of(S::PANEL) / 2 } else { keys };
             // SAFETY: `attend` checked the slices; panels start within them, and `scores` has KEYS columns, a multiple of any PANEL.
             unsafe {
                 for column in (0..keys).step_by(S::PANEL) {
-                    let panel = self.keys.as_ptr().add((key + column) * self.dim);
+                    let panel = self.keys.as_ptr().add((key + column) * depth);
                     let target = Target::plain(scores.as_mut_ptr().add(column), KEYS, false);
                     let columns = if keys - column <= S::LANES { S::LANES } else { S::PANEL };
-                    panel_rows(s, queries.as_ptr(), self.dim, self.count, self.dim, panel, columns, target, false);
+                    panel_rows(s, queries.as_ptr(), depth, self.count, depth, panel, columns, target, self.halves);
                 }
                 for row in 0..self.count {
                     let scores = scores.as_mut_ptr().add(row * KEYS);
@@ -207,6 +282,13 @@ impl Kernel for HeadTile<'_> {
                         total = s.add(total, p);
                         s.store(scores.add(i), p);
                     }
+                    if self.halves {
+                        for (pair, i) in (0..keys).step_by(S::PANEL).enumerate() {
+                            let high = i + S::LANES;
+                            let high = if high < keys { s.load(scores.add(high)) } else { s.zero() };
+                            s.store(scores.add(pair * S::LANES), s.join_halves(s.load(scores.add(i)), high));
+                        }
+                    }
                     if peak > peaks[row] {
                         let factor = (peaks[row] - peak).exp2();
                         totals[row] *= factor;
@@ -220,10 +302,10 @@ impl Kernel for HeadTile<'_> {
                     totals[row] += s.sum(total);
                 }
                 for column in (0..self.dim).step_by(S::PANEL) {
-                    let panel = self.values.as_ptr().add(column * self.length + key * S::PANEL);
+                    let panel = self.values.as_ptr().add(column * value_rows + key / share * S::PANEL);
                     let target = Target::plain(sums.as_mut_ptr().add(column), wide, true);
                     let columns = if self.dim - column <= S::LANES { S::LANES } else { S::PANEL };
-                    panel_rows(s, scores.as_ptr(), KEYS, self.count, keys, panel, columns, target, false);
+                    panel_rows(s, scores.as_ptr(), KEYS, self.count, rows, panel, columns, target, self.halves);
                 }
             }
         }

@@ -119,6 +119,13 @@ impl Simd for Avx2 {
         unsafe { _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(0xFFFF_0000_u32 as i32))) }
     }
     #[inline(always)]
+    fn join_halves(self, low: __m256, high: __m256) -> __m256 {
+        unsafe {
+            let [low, high] = [low, high].map(|x| _mm256_add_epi32(_mm256_castps_si256(x), _mm256_set1_epi32(0x8000)));
+            _mm256_castsi256_ps(_mm256_blend_epi16::<0xAA>(_mm256_srli_epi32::<16>(low), high))
+        }
+    }
+    #[inline(always)]
     fn sum(self, a: __m256) -> f32 {
         unsafe {
             let x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));

@@ -150,6 +150,13 @@ impl<const DOTS: bool> Simd for Avx512<DOTS> {
         self.fma(self.low_halves(a), self.low_halves(b), high)
     }
     #[inline(always)]
+    fn join_halves(self, low: __m512, high: __m512) -> __m512 {
+        unsafe {
+            let [low, high] = [low, high].map(|x| _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000)));
+            _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xAAAA_AAAA, _mm512_srli_epi32::<16>(low), high))
+        }
+    }
+    #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
         unsafe { _mm512_reduce_add_ps(a) }
     }

@@ -376,6 +376,12 @@ fn half_bits(x: f32) -> u32 {
     if x.is_nan() { bits >> 16 | 0x40 } else { rounded }
 }
 
+/// Two numbers, rounded to half floats, as one float is stored.
+#[inline(always)]
+pub(super) fn pair_of(low: f32, high: f32) -> f32 {
+    f32::from_bits(half_bits(low) | half_bits(high) << 16)
+}
+
 struct Pairs<'a> {
     x: &'a [f32],
     len: usize,
@@ -396,10 +402,10 @@ impl Kernel for Pairs<'_> {
         for (row, to) in self.x.chunks_exact(self.len).zip(self.to.chunks_exact_mut(self.len.div_ceil(2))) {
             let (pairs, odd) = row.as_chunks::<2>();
             for (pair, to) in pairs.iter().zip(&mut *to) {
-                *to = f32::from_bits(half_bits(pair[0]) | half_bits(pair[1]) << 16);
+                *to = pair_of(pair[0], pair[1]);
             }
             if let ([x], Some(to)) = (odd, to.last_mut()) {
-                *to = f32::from_bits(half_bits(*x));
+                *to = pair_of(*x, 0.0);
             }
         }
     }

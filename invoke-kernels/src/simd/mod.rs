@@ -22,7 +22,7 @@ mod portable;
 mod tiles;
 mod winograd;
 
-pub(crate) use attention::{HeadTile, attend, head_room, pack_head, packed_len, queries};
+pub(crate) use attention::{Form, HeadTile, attend, head_room, pack_head, packed_len, queries};
 pub(crate) use elementwise::{Unary, binary_add, gated, unary};
 pub(crate) use gemm::{Gemm, gemm, pack_pairs, pack_panels};
 pub(crate) use layout::transpose;
@@ -84,6 +84,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Runs a kernel as a call of its own, so that its code exists once however many places use it.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;
 
+    /// Pairs of half floats, `low` in the lower halves of the lanes and `high` in the upper ones; both finite, and rounded to the nearest.
+    fn join_halves(self, low: Self::V, high: Self::V) -> Self::V;
     /// `c` and, lane by lane, the products of both half floats of `a` and `b`.
     #[inline(always)]
     fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -274,6 +276,13 @@ mod tests {
             let halves = |x: f32| [x.to_bits() << 16, x.to_bits() & 0xFFFF_0000].map(f32::from_bits);
             check(s.low_halves(a), &|a, _| halves(a)[0]);
             check(s.high_halves(a), &|a, _| halves(a)[1]);
+            let rounded = |x: f32| f32::from_bits(x.to_bits().wrapping_add(0x8000) & 0xFFFF_0000);
+            check(s.low_halves(s.join_halves(a, b)), &|a, _| rounded(a));
+            check(s.high_halves(s.join_halves(a, b)), &|_, b| rounded(b));
+            let pairs = s.join_halves(a, b);
+            check(s.dot_pairs(pairs, pairs, s.abs(a)), &|a, b| {
+                rounded(a) * rounded(a) + rounded(b) * rounded(b) + a.abs()
+            });
             assert!((s.sum(a) - self.0[..S::LANES].iter().sum::<f32>()).abs() < 1e-4);
             assert_eq!(s.largest(a), self.0[..S::LANES].iter().copied().fold(f32::MIN, f32::max));
             for n in 1..S::LANES {
@@ -295,6 +304,7 @@ mod tests {
         let b: Vec<f32> = (0..16).map(|i| 3.1 - i as f32 * 0.71).collect();
         for isa in Isa::available() {
             isa.run(Operations(&a, &b));
+            isa.run_halves(Operations(&a, &b));
         }
     }
 }

@@ -113,6 +113,11 @@ impl Simd for Portable {
         each(|i| f32::from_bits(a[i].to_bits() & 0xFFFF_0000))
     }
     #[inline(always)]
+    fn join_halves(self, low: V, high: V) -> V {
+        let rounded = |x: f32| x.to_bits().wrapping_add(0x8000);
+        each(|i| f32::from_bits(rounded(low[i]) >> 16 | rounded(high[i]) & 0xFFFF_0000))
+    }
+    #[inline(always)]
     fn sum(self, a: V) -> f32 {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::FeedForward;
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{AttentionMask, GroupNorm, LayerNorm, Linear, attention, pixels_as_tokens, tokens_as_pixels};
+use crate::diffusion::ops::{AttentionMask, GroupNorm, LayerNorm, Linear, attention_in, pixels_as_tokens, tokens_as_pixels};
 use crate::diffusion::unet::Context;
 use crate::diffusion::unet::hidiffusion::{Shift, cut, join};
 use crate::diffusion::weights::Weights;
@@ -191,7 +191,12 @@ impl SelfAttention {
         let joint = self.joint.forward(x)?;
         let width = joint.dim(2)? / 3;
         let part = |i: usize| joint.narrow(2, i * width, width);
-        attention(&part(0)?, &part(1)?, &part(2)?, self.heads, AttentionMask::None)
+        attention_in(
+            [&part(0)?, &part(1)?, &part(2)?],
+            self.heads,
+            AttentionMask::None,
+            self.joint.of_halves(),
+        )
     }
 }
 
@@ -204,10 +209,11 @@ impl CrossAttention {
             Some(bias) => AttentionMask::Bias(bias),
             None => AttentionMask::None,
         };
-        let mut y = attention(&q, k, v, self.heads, mask)?;
+        let halves = self.query.of_halves();
+        let mut y = attention_in([&q, k, v], self.heads, mask, halves)?;
         for (image, &scale) in context.images().iter().zip(image_scales) {
             let Some((k, v)) = image.layer(self.layer) else { continue };
-            let seen = (attention(&q, k, v, self.heads, AttentionMask::None)? * scale)?;
+            let seen = (attention_in([&q, k, v], self.heads, AttentionMask::None, halves)? * scale)?;
             y = match image.mask(queries)? {
                 Some(mask) => (y + seen.broadcast_mul(mask)?)?,
                 None => (y + seen)?,

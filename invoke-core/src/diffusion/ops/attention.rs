@@ -19,6 +19,12 @@ pub enum AttentionMask<'a> {
 /// `softmax(q kᵀ / sqrt(dim) + mask) v` for `q [b, n, heads*dim]`, `k, v [b, m, heads*dim]`; returns `[b, n, heads*dim]`. The three
 /// may be parts of one product's last axis (`narrow`); on the CPU they are read in place.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: AttentionMask<'_>) -> Result<Tensor> {
+    attention_in([q, k, v], heads, mask, false)
+}
+
+/// As [`attention`] for `[q, k, v]`; with `halves`, single floats on the CPU are rounded to half floats before they are multiplied, as layers of half
+/// floats do ([`Linear::of_halves`](super::Linear::of_halves)).
+pub fn attention_in([q, k, v]: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>, halves: bool) -> Result<Tensor> {
     let (b, n, width) = q.dims3()?;
     let m = k.dim(1)?;
     if heads == 0 || width % heads != 0 || k.dims() != [b, m, width] || v.dims() != [b, m, width] {
@@ -31,20 +37,20 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Attenti
     }
     let all = [q, k, v];
     if all.iter().all(|x| cpu::suits(x)) && b * n * m * width > 0 {
-        on_cpu(all, heads, mask)
+        on_cpu(all, heads, mask, halves)
     } else {
         on_candle(all, heads, mask)
     }
 }
 
-fn on_cpu(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Tensor> {
+fn on_cpu(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>, halves: bool) -> Result<Tensor> {
     let (b, n, width) = all[0].dims3()?;
     let m = all[1].dim(1)?;
     if let Some(uneven) = all.iter().position(|x| !matches!(cpu::rows(x), Ok(Some(_)))) {
         let whole = all[uneven].contiguous()?;
         let mut all = all;
         all[uneven] = &whole;
-        return on_cpu(all, heads, mask);
+        return on_cpu(all, heads, mask, halves);
     }
     let bias = match mask {
         AttentionMask::Bias(bias) => Some(bias.contiguous()?),
@@ -70,6 +76,7 @@ fn on_cpu(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Te
     };
     let shape = AttentionShape {
         strides: [q_stride, k_stride, v_stride],
+        halves,
         ..AttentionShape::dense(b, n, m, heads, width / heads)
     };
     Tensor::from_vec(

@@ -54,6 +54,11 @@ impl Linear {
         }
     }
 
+    /// Whether it rounds what it is given to half floats, the weights being such, and gives single floats.
+    pub fn of_halves(&self) -> bool {
+        matches!(&self.weights, Weights::Packed(matrix) if matrix.of_halves())
+    }
+
     /// Width of the output.
     pub fn outputs(&self) -> usize {
         self.outputs

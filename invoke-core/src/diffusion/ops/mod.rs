@@ -22,7 +22,7 @@ mod spatial;
 mod twin;
 
 pub use activation::{add, geglu, gelu, quick_gelu, silu};
-pub use attention::{AttentionMask, attention};
+pub use attention::{AttentionMask, attention, attention_in};
 pub use conv::{Conv2d, ConvConfig, Fused, PaddingMode};
 pub use linear::{GatedLinear, Linear};
 pub use norm::{GroupNorm, LayerNorm};
