@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conftest import administrator, newcomer
-from kit import QUEUE, Person, Server, adding, drawing, png, until
+from kit import QUEUE, TEXT_TO_IMAGE, Person, Server, adding, drawing, graph, png, text_to_image, until
 
 USERS = "/api/v1/auth/users"
 ME = "/api/v1/auth/me"
@@ -130,6 +130,31 @@ def g14_administrator_is_granted_and_revoked(people):
     assert people.alice.get(USERS).status == 200
     people.root.patch(f"{USERS}/{people.alice.user_id}", {"is_admin": False}).ok()
     refused(people.alice.get(USERS), 403, ADMINS_ONLY)
+
+
+def g14_a_job_that_runs_has_its_owners_rights_as_they_are_now(people):
+    """An administrator's job may use anybody's picture; once they are none, the job that runs already may not, nor read the server's files."""
+    alice, hers = people.alice, people.bob.image()
+
+    def pasting(steps):
+        nodes = text_to_image(alice.model(), "a red circle on a blue background", steps, 1, 64)
+        nodes["b"] = {"type": "img_paste", "image": {"image_name": hers}, "use_cache": False}
+        return {"graph": graph(nodes, *TEXT_TO_IMAGE, "i.image > b.base_image")}
+
+    def demoted_while_it_runs(batch):
+        people.root.patch(f"{USERS}/{alice.user_id}", {"is_admin": True}).ok()
+        (item,) = alice.enqueue(batch)
+        until(lambda: people.root.item(item)["status"] == "in_progress", "it runs")
+        people.root.patch(f"{USERS}/{alice.user_id}", {"is_admin": False}).ok()
+        return people.root.ended(item)
+
+    people.root.patch(f"{USERS}/{alice.user_id}", {"is_admin": True}).ok()
+    (item,) = alice.enqueue(pasting(2))
+    assert people.root.ended(item)["status"] == "completed"
+    over = demoted_while_it_runs(pasting(1000))
+    assert (over["status"], over["error_type"]) == ("failed", "PermissionError") and hers not in over["error_message"]
+    # What is the account's own goes on: losing a right ends nothing that does not need it.
+    assert demoted_while_it_runs(drawing(alice.model(), steps=1000))["status"] == "completed"
 
 
 def g19_email_and_password_log_in(people):
