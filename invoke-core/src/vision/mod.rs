@@ -12,6 +12,7 @@ pub mod normals;
 pub mod safety;
 pub mod segment;
 pub mod upscale;
+mod windows;
 
 use candle_core::{DType, Device, Result, Tensor};
 

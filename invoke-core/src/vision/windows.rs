@@ -133,6 +133,16 @@ pub(super) fn side_of_table(rows: usize) -> Option<usize> {
 impl WindowAttention {
     /// `weights` has `qkv`, `proj` and `relative_position_bias_table [(2 side - 1)², heads]`.
     pub(super) fn load(weights: &Weights, width: usize) -> Result<(Self, usize)> {
+        let (qkv, out) = (
+            weights.at("qkv").linear(width, 3 * width)?,
+            weights.at("proj").linear(width, width)?,
+        );
+        Self::new(weights, width, qkv, out)
+    }
+
+    /// From the products for queries, keys and values as one, the product for what was seen, and `relative_position_bias_table [(2 side - 1)², heads]`
+    /// in `weights`; with the side of its windows.
+    pub(super) fn new(weights: &Weights, width: usize, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
         const TABLE: &str = "relative_position_bias_table";
         let (rows, heads) = match weights.require(TABLE)?.as_slice() {
             [rows, heads] if *heads > 0 && width.is_multiple_of(*heads) => (*rows, *heads),
@@ -150,8 +160,8 @@ impl WindowAttention {
         let distances = Tensor::from_vec(distances, pixels * pixels, weights.device())?;
         let bias = weights.read(TABLE)?.index_select(&distances, 0)?;
         let attention = Self {
-            qkv: weights.at("qkv").linear(width, 3 * width)?,
-            out: weights.at("proj").linear(width, width)?,
+            qkv,
+            out,
             bias: bias.t()?.contiguous()?.reshape((heads, pixels, pixels))?,
             heads,
         };
