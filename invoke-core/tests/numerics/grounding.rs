@@ -134,6 +134,24 @@ fn damaged_models_are_refused() {
             assert!(load(&config, damaged).is_err(), "{name}: {other:?}");
         }
     }
+    // Few weights that would make much of themselves.
+    let large = [
+        (
+            "model.backbone.conv_encoder.model.encoder.layers.0.blocks.0.attention.self.relative_position_bias_table",
+            [127 * 127, 16],
+        ),
+        (
+            "model.encoder.layers.0.deformable_layer.self_attn.attention_weights.weight",
+            [1 << 13, 32],
+        ),
+        ("model.query_position_embeddings.weight", [1 << 15, 32]),
+    ];
+    for (name, shape) in large {
+        let mut damaged = source.clone();
+        damaged.0.insert(name.to_owned(), shape.to_vec());
+        let error = load(&config, damaged).unwrap_err().to_string();
+        assert!(error.contains(name.trim_end_matches(".weight")), "{error}");
+    }
     let edits = [
         (
             "/encoder_attention_heads",

@@ -8,6 +8,9 @@ use crate::diffusion::{
     weights::Weights,
 };
 
+/// The most places that a file may have a query look at, all heads together.
+const MOST_TAPS: usize = 1 << 12;
+
 /// First axis of the weight of the product `name`: how many outputs it has.
 pub(super) fn outputs(weights: &Weights, name: &str) -> Result<usize> {
     Ok(weights.at(name).require("weight")?.first().copied().unwrap_or_default())
@@ -96,7 +99,7 @@ impl Deformable {
     pub(super) fn load(weights: &Weights, norm: &Weights, width: usize, heads: usize, levels: usize, eps: f64) -> Result<Self> {
         divides(weights, width, heads)?;
         let taps = outputs(weights, "attention_weights")?;
-        if taps == 0 || taps > 1 << 16 || !taps.is_multiple_of(heads * levels) {
+        if taps == 0 || taps > MOST_TAPS || !taps.is_multiple_of(heads * levels) {
             return Err(weights.corrupt(format!(
                 "`{}.attention_weights` has {taps} outputs for {heads} heads and {levels} sizes",
                 weights.path()
