@@ -71,6 +71,7 @@ fn image_nodes_of_models_are_described_as_the_original_describes_them() {
     const NODES: &[&str] = &[
         "depth_anything_depth_estimation",
         "esrgan",
+        "grounding_dino",
         "hed_edge_detection",
         "img_nsfw",
         "infill_lama",

@@ -83,6 +83,7 @@ const MODULES: &[&[NodeEntry]] = &[
     image::channels::NODES,
     image::color::NODES,
     image::control::NODES,
+    image::detect::NODES,
     image::effects::NODES,
     image::infill::NODES,
     image::masks::NODES,

@@ -35,7 +35,7 @@ fn check(recorded: &Recorded, name: &str, found: &Tensor) {
 }
 
 /// The script's `noise`.
-fn noise(name: &str, shape: &[usize]) -> Tensor {
+pub(crate) fn noise(name: &str, shape: &[usize]) -> Tensor {
     let seed = name
         .bytes()
         .fold(2_166_136_261_u32, |h, byte| (h ^ u32::from(byte)).wrapping_mul(16_777_619));
@@ -51,7 +51,7 @@ fn noise(name: &str, shape: &[usize]) -> Tensor {
 }
 
 /// The script's `weight`.
-fn weight(name: &str, shape: &[usize]) -> Tensor {
+pub(crate) fn weight(name: &str, shape: &[usize]) -> Tensor {
     let values = noise(name, shape);
     if shape.len() >= 2 {
         let inputs: usize = shape[1..].iter().product();

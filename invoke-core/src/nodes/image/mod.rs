@@ -13,6 +13,7 @@ pub(super) mod blend;
 pub(super) mod channels;
 pub(super) mod color;
 pub(super) mod control;
+pub(super) mod detect;
 pub(super) mod effects;
 pub(super) mod infill;
 pub(super) mod masks;

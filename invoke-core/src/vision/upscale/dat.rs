@@ -5,7 +5,6 @@ use candle_core::{DType, Tensor};
 use super::{
     Network, Shape,
     swin::{Convs, Enlarge, means},
-    windows::{Cut, wide_attention},
 };
 use crate::{
     diffusion::{
@@ -16,7 +15,10 @@ use crate::{
         },
         weights::Weights,
     },
-    vision::layers::{bias, channel_means, conv, conv_norm, depthwise_norm},
+    vision::{
+        layers::{bias, channel_means, conv, conv_norm, depthwise_norm},
+        windows::{Cut, wide_attention},
+    },
 };
 
 const EPS: f64 = 1e-5;

@@ -5,7 +5,6 @@ use candle_core::{DType, Tensor};
 use super::{
     Network, Shape,
     swin::{Convs, Enlarge, Mlp, means},
-    windows::{Cut, WindowAttention, wide_attention},
 };
 use crate::{
     diffusion::{
@@ -16,7 +15,10 @@ use crate::{
         },
         weights::Weights,
     },
-    vision::layers::{channel_means, conv},
+    vision::{
+        layers::{channel_means, conv},
+        windows::{Cut, WindowAttention, wide_attention},
+    },
 };
 
 const EPS: f64 = 1e-5;

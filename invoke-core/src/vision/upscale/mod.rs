@@ -7,7 +7,6 @@ mod plksr;
 mod rrdb;
 mod span;
 mod swin;
-mod windows;
 
 use std::{path::Path, sync::Arc};
 

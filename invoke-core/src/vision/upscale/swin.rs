@@ -2,10 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{
-    Network, Shape,
-    windows::{Cut, WindowAttention},
-};
+use super::{Network, Shape};
 use crate::{
     diffusion::{
         Result,
@@ -15,7 +12,10 @@ use crate::{
         },
         weights::Weights,
     },
-    vision::layers::conv,
+    vision::{
+        layers::conv,
+        windows::{Cut, WindowAttention},
+    },
 };
 
 const EPS: f64 = 1e-5;

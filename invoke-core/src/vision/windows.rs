@@ -10,6 +10,10 @@ use crate::diffusion::{
 
 /// Windows that are computed at a time: their biases are made for each head and would not fit into memory for all.
 const AT_A_TIME: usize = 64;
+/// Biases that are made at a time, if one window has no more: so many floats.
+const BIASES_AT_A_TIME: usize = 1 << 25;
+/// The most biases that a file may have made for a window.
+const MOST_BIASES: usize = 1 << 27;
 
 /// How a picture is cut into windows.
 #[derive(Debug)]
@@ -133,6 +137,16 @@ pub(super) fn side_of_table(rows: usize) -> Option<usize> {
 impl WindowAttention {
     /// `weights` has `qkv`, `proj` and `relative_position_bias_table [(2 side - 1)², heads]`.
     pub(super) fn load(weights: &Weights, width: usize) -> Result<(Self, usize)> {
+        let (qkv, out) = (
+            weights.at("qkv").linear(width, 3 * width)?,
+            weights.at("proj").linear(width, width)?,
+        );
+        Self::new(weights, width, qkv, out)
+    }
+
+    /// From the products for queries, keys and values as one, the product for what was seen, and `relative_position_bias_table [(2 side - 1)², heads]`
+    /// in `weights`; with the side of its windows.
+    pub(super) fn new(weights: &Weights, width: usize, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
         const TABLE: &str = "relative_position_bias_table";
         let (rows, heads) = match weights.require(TABLE)?.as_slice() {
             [rows, heads] if *heads > 0 && width.is_multiple_of(*heads) => (*rows, *heads),
@@ -140,6 +154,12 @@ impl WindowAttention {
         };
         let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{}.{TABLE}` is of no square window", weights.path())))?;
         let pixels = side * side;
+        if heads.checked_mul(pixels * pixels).is_none_or(|n| n > MOST_BIASES) {
+            return Err(weights.corrupt(format!(
+                "`{}.{TABLE}` is for windows of {side} pixels and {heads} heads",
+                weights.path()
+            )));
+        }
         let distances: Vec<u32> = (0..pixels * pixels)
             .map(|i| {
                 let (a, b) = (i / pixels, i % pixels);
@@ -150,8 +170,8 @@ impl WindowAttention {
         let distances = Tensor::from_vec(distances, pixels * pixels, weights.device())?;
         let bias = weights.read(TABLE)?.index_select(&distances, 0)?;
         let attention = Self {
-            qkv: weights.at("qkv").linear(width, 3 * width)?,
-            out: weights.at("proj").linear(width, width)?,
+            qkv,
+            out,
             bias: bias.t()?.contiguous()?.reshape((heads, pixels, pixels))?,
             heads,
         };
@@ -181,9 +201,10 @@ pub(super) fn wide_attention(
 ) -> Result<Tensor> {
     let ((windows, n, width), m) = (all[0].dims3()?, all[1].dim(1)?);
     let each = width / heads;
+    let step = (BIASES_AT_A_TIME / (heads * n * m).max(1)).clamp(1, AT_A_TIME);
     let mut done = Vec::new();
-    for from in (0..windows).step_by(AT_A_TIME) {
-        let count = AT_A_TIME.min(windows - from);
+    for from in (0..windows).step_by(step) {
+        let count = step.min(windows - from);
         let split = |x: &Tensor, pixels: usize| -> Result<Tensor> {
             let part = x.narrow(0, from, count)?.contiguous()?.reshape((count, pixels, heads, each))?;
             Ok(part.permute((0, 2, 1, 3))?.contiguous()?.reshape((count * heads, pixels, each))?)

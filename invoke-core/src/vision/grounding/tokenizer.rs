@@ -1,0 +1,133 @@
+//! BERT's tokenizer, from a model's folder: words, and pieces of words that are no words of the vocabulary.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::diffusion::{ModelError, Result, config_error, read_json, read_text};
+
+/// The longest vocabulary file that is read.
+const MAX_VOCABULARY: u64 = 32 << 20;
+/// Begins every text.
+const BEGIN: &str = "[CLS]";
+/// Ends every text.
+const END: &str = "[SEP]";
+/// Stands for what cannot be put together of pieces.
+const UNKNOWN: &str = "[UNK]";
+/// What a text may spell out: these and the others that are no words.
+const SPECIAL: [&str; 5] = [UNKNOWN, END, "[PAD]", BEGIN, "[MASK]"];
+
+/// Text to numbers, begin and end included.
+#[derive(Debug, Clone)]
+pub struct WordPieces {
+    inner: tokenizers::Tokenizer,
+    begin: u32,
+    end: u32,
+}
+
+impl WordPieces {
+    /// Reads `tokenizer.json`, or `vocab.txt` and what `tokenizer_config.json` beside it says of it.
+    ///
+    /// # Errors
+    /// If neither is there, or it is no tokenizer, or lacks the tokens that begin and end a text.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let whole = folder.join("tokenizer.json");
+        let (path, inner) = if whole.is_file() {
+            let text = read_text(&whole, MAX_VOCABULARY)?;
+            let inner = text.parse::<tokenizers::Tokenizer>().map_err(|e| config_error(&whole, e))?;
+            (whole, inner)
+        } else {
+            let path = folder.join("vocab.txt");
+            if !path.is_file() {
+                return Err(config_error(folder, "it holds neither `tokenizer.json` nor `vocab.txt`"));
+            }
+            let config_path = folder.join("tokenizer_config.json");
+            let config: Value = if config_path.is_file() {
+                read_json(&config_path)?
+            } else {
+                Value::Null
+            };
+            let description = description(&read_text(&path, MAX_VOCABULARY)?, &config);
+            let inner = serde_json::from_value(description).map_err(|e| config_error(&path, e))?;
+            (path, inner)
+        };
+        Self::finish(&path, inner)
+    }
+
+    fn finish(path: &Path, mut inner: tokenizers::Tokenizer) -> Result<Self> {
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|e| config_error(path, e))?;
+        let id = |token: &str| {
+            inner
+                .token_to_id(token)
+                .ok_or_else(|| config_error(path, format!("the vocabulary lacks `{token}`")))
+        };
+        let (begin, end) = (id(BEGIN)?, id(END)?);
+        Ok(Self { inner, begin, end })
+    }
+
+    /// Tokens of `text`, however long.
+    ///
+    /// # Errors
+    /// If the text cannot be put together of tokens and the vocabulary has none for what is unknown.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        let encoded = self.inner.encode_fast(text, false);
+        let encoded = encoded.map_err(|e| ModelError::Input(format!("the prompt cannot be tokenized: {e}")))?;
+        Ok([&[self.begin], encoded.get_ids(), &[self.end]].concat())
+    }
+}
+
+/// The whole of a tokenizer, as a `tokenizer.json` describes it: of a vocabulary's lines each is a token.
+fn description(vocabulary: &str, config: &Value) -> Value {
+    let mut tokens: Map<String, Value> = Map::new();
+    for (id, token) in vocabulary.split_terminator('\n').enumerate() {
+        tokens.insert(token.strip_suffix('\r').unwrap_or(token).to_owned(), id.into());
+    }
+    let special = |token: &&str| {
+        let id = tokens.get(*token)?;
+        Some(json!({
+            "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true,
+        }))
+    };
+    let added: Vec<Value> = SPECIAL.iter().filter_map(special).collect();
+    json!({
+        "version": "1.0",
+        "added_tokens": added,
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": true,
+            "handle_chinese_chars": config["tokenize_chinese_chars"].as_bool().unwrap_or(true),
+            "strip_accents": config["strip_accents"].as_bool(),
+            "lowercase": config["do_lower_case"].as_bool().unwrap_or(true),
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": null,
+        "decoder": null,
+        "model": {
+            "type": "WordPiece", "unk_token": UNKNOWN, "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": tokens,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_tokenizer_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = || WordPieces::open(folder.path()).unwrap_err().to_string();
+        assert!(error().contains("neither `tokenizer.json` nor `vocab.txt`"), "{}", error());
+        std::fs::write(folder.path().join("vocab.txt"), "[UNK]\n[CLS]\na\n").unwrap();
+        assert!(error().contains("lacks `[SEP]`"), "{}", error());
+        std::fs::write(folder.path().join("vocab.txt"), "[UNK]\r\n[CLS]\r\na\r\n[SEP]\r\n").unwrap();
+        assert_eq!(WordPieces::open(folder.path()).unwrap().ids("A b").unwrap(), [1, 2, 0, 3]);
+        // Without a token for what is unknown.
+        std::fs::write(folder.path().join("vocab.txt"), "[CLS]\n[SEP]\n").unwrap();
+        assert!(WordPieces::open(folder.path()).unwrap().ids("b").is_err());
+        for damaged in ["", "{", "[]", r#"{"model": {"type": "WordPiece", "vocab": {"a": -1}}}"#] {
+            std::fs::write(folder.path().join("tokenizer.json"), damaged).unwrap();
+            assert!(error().contains("tokenizer.json"), "{}", error());
+        }
+    }
+}
