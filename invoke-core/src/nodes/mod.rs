@@ -84,6 +84,7 @@ const MODULES: &[&[NodeEntry]] = &[
     image::color::NODES,
     image::control::NODES,
     image::effects::NODES,
+    image::faces::NODES,
     image::infill::NODES,
     image::masks::NODES,
     image::material::NODES,

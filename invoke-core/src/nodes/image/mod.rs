@@ -14,6 +14,7 @@ pub(super) mod channels;
 pub(super) mod color;
 pub(super) mod control;
 pub(super) mod effects;
+pub(super) mod faces;
 pub(super) mod infill;
 pub(super) mod masks;
 pub(super) mod material;
