@@ -48,7 +48,7 @@ fn number(data: &[u8], at: usize, width: usize, kind: u8) -> Result<f64, Flaw> {
     }
 }
 
-impl<'a> Value<'a> {
+impl Value<'_> {
     fn target(&self) -> Result<usize, Flaw> {
         before(self.at, whole(self.data, self.at, self.own)?)
     }

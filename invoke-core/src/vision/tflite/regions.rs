@@ -56,7 +56,7 @@ impl LandmarkRegion {
             least = (least.0.min(x), least.1.min(y));
             most = (most.0.max(x), most.1.max(y));
         }
-        let (x, y) = ((least.0 + most.0) / 2.0, (least.1 + most.1) / 2.0);
+        let (x, y) = (f32::midpoint(least.0, most.0), f32::midpoint(least.1, most.1));
         let middle = (x * cos - y * sin, x * sin + y * cos);
         let across = self.scale[0] * (most.0 - least.0) / self.size[0];
         let down = self.scale[1] * (most.1 - least.1) / self.size[1];
