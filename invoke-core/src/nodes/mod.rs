@@ -85,6 +85,7 @@ const MODULES: &[&[NodeEntry]] = &[
     image::control::NODES,
     image::detect::NODES,
     image::effects::NODES,
+    image::faces::NODES,
     image::infill::NODES,
     image::masks::NODES,
     image::material::NODES,

@@ -122,3 +122,35 @@ pub struct MaskOutput {
     /// Pixels down.
     pub height: i64,
 }
+
+/// A face cut out of a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Output)]
+#[output(id = "face_off_output")]
+pub struct FaceOffOutput {
+    /// The picture of the face.
+    pub image: ImageField,
+    /// Pixels across.
+    pub width: i64,
+    /// Pixels down.
+    pub height: i64,
+    /// The mask: black on the face.
+    pub mask: ImageField,
+    /// Where the face's picture lies in the whole one: pixels to its left side.
+    pub x: i64,
+    /// Pixels to its upper side.
+    pub y: i64,
+}
+
+/// A picture and a mask of its faces.
+#[derive(Debug, Clone, PartialEq, Serialize, Output)]
+#[output(id = "face_mask_output")]
+pub struct FaceMaskOutput {
+    /// The picture.
+    pub image: ImageField,
+    /// Pixels across.
+    pub width: i64,
+    /// Pixels down.
+    pub height: i64,
+    /// The mask: black on faces.
+    pub mask: ImageField,
+}

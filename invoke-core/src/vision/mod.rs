@@ -1,10 +1,11 @@
-//! Models of pictures that are not diffusion: upscalers, fillers of holes, detectors of edges, depth and named things.
+//! Models of pictures that are not diffusion: upscalers, fillers of holes, detectors of edges, depth, faces and named things.
 //!
 //! One file an architecture. Each reads its weights under the names that the published files have, takes its shapes from them, and computes with
 //! [`ops`](crate::diffusion::ops). Pictures are `[1, c, h, w]`; which values they hold is said where a model takes them.
 
 pub mod depth;
 pub mod edges;
+pub mod face;
 pub mod grounding;
 pub mod lama;
 mod layers;
@@ -12,6 +13,7 @@ pub mod lines;
 pub mod normals;
 pub mod safety;
 pub mod segment;
+pub mod tflite;
 pub mod upscale;
 mod windows;
 

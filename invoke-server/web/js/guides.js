@@ -13,7 +13,7 @@ const KINDS = {
 /** Nodes that make of a picture what a model wants to see. */
 const PREPARATIONS = [
   ["canny_edge_detection", "Edges"], ["lineart_edge_detection", "Lines"], ["hed_edge_detection", "Soft edges"], ["pidi_edge_detection", "Sketch"], ["mlsd_detection", "Straight lines"],
-  ["depth_anything_depth_estimation", "Depth"], ["normal_map", "Surfaces"], ["dw_openpose_detection", "Pose"], ["content_shuffle", "Shuffled"],
+  ["depth_anything_depth_estimation", "Depth"], ["normal_map", "Surfaces"], ["dw_openpose_detection", "Pose"], ["mediapipe_face_detection", "Faces"], ["content_shuffle", "Shuffled"],
 ];
 
 /** The guides that can be used: with a model of the right base, and a picture. */

@@ -15,6 +15,7 @@ pub(super) mod color;
 pub(super) mod control;
 pub(super) mod detect;
 pub(super) mod effects;
+pub(super) mod faces;
 pub(super) mod infill;
 pub(super) mod masks;
 pub(super) mod material;
