@@ -29,4 +29,4 @@ mod web;
 
 pub use server::{Options, Server};
 pub use tls::Tls;
-pub use web::{router, serve};
+pub use web::{Peer, router, serve};

@@ -29,9 +29,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// What is sent back, whichever side answers.
 type AnyBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The address of the client's end of a connection.
+/// The address of the client's end of a connection, which [`serve`] puts into each request's extensions; a program that serves [`router`] itself does so too.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub struct Peer(pub SocketAddr);
 
 /// The whole HTTP interface as one filter. It matches everything: a path without a route has an answer as well.
 pub fn router(server: Arc<Server>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {

@@ -108,6 +108,26 @@ async fn without_accounts_everybody_is_the_administrator_except_of_accounts() {
     }
 }
 
+/// A browser sends a cookie that is `Secure` over TLS alone. Whether it speaks TLS is the server's to know, or its proxy's to say.
+#[tokio::test]
+async fn the_media_cookie_is_secure_where_the_browser_speaks_tls() {
+    let app = TestApp::with_accounts_and(|settings| settings.forwarded_allow_ips = "10.0.0.0/8".into());
+    let (proxy, stranger) = ([10, 0, 0, 1].into(), [192, 0, 2, 1].into());
+    for (peer, said, secure) in [
+        (proxy, Some("https"), true),
+        (proxy, Some("http"), false),
+        (proxy, None, false),
+        (stranger, Some("https"), false),
+    ] {
+        let said: Vec<(&str, &str)> = said.map(|said| ("x-forwarded-proto", said)).into_iter().collect();
+        let answer = app
+            .send_from(Some(peer), "alice", ("POST", "/api/v1/auth/media-cookie"), &said, b"")
+            .await;
+        let cookie = answer.header("set-cookie").unwrap();
+        assert_eq!(cookie.ends_with("; Secure"), secure, "{peer} {said:?}: {cookie}");
+    }
+}
+
 #[tokio::test]
 async fn the_media_cookie_opens_pictures_and_nothing_else() {
     let app = TestApp::with_accounts();

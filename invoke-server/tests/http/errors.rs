@@ -93,10 +93,16 @@ async fn g21_a_changed_password_ends_the_old_token_and_brings_a_new_one() {
 #[tokio::test]
 async fn bodies_that_are_too_large_are_refused_unread() {
     let app = TestApp::with_accounts();
-    let declared = app
-        .send("alice", "POST", "/api/v1/system_prompts/", &[("content-length", "999999999")], b"x")
-        .await;
-    assert_eq!(declared.status, 413);
+    let upload = "/api/v1/images/upload?image_category=user&is_intermediate=false";
+    for (path, kind) in [
+        ("/api/v1/system_prompts/", "application/json"),
+        (upload, "multipart/form-data; boundary=b"),
+    ] {
+        let headers = [("content-length", "999999999"), ("content-type", kind)];
+        let declared = app.send("alice", "POST", path, &headers, b"x").await;
+        assert_eq!(declared.status, 413, "{path}");
+        assert!(declared.detail().contains("MiB at most"), "{path}: {}", declared.detail());
+    }
 }
 
 #[tokio::test]

@@ -246,7 +246,7 @@ async fn leak_9018_recalled_parameters_name_no_foreign_picture() {
 }
 
 #[tokio::test]
-async fn leak_9087_the_queue_tells_others_numbers_and_no_names() {
+async fn leak_9087_and_9262_the_queue_tells_ones_own_numbers_and_everybodys_and_no_names() {
     let app = TestApp::with_accounts();
     app.ask("root", "PUT", "/api/v1/queue/default/processor/pause").await;
     let item = enqueue(&app, "alice", add()).await;

@@ -1,6 +1,10 @@
 //! A server on a fresh root with an administrator and two users, and requests to it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use invoke_core::{
     Core,
@@ -10,7 +14,7 @@ use invoke_core::{
     env::Env,
     service::auth::{Credentials, Door, NewAccount, Setup},
 };
-use invoke_server::{Options, Server, router};
+use invoke_server::{Options, Peer, Server, router};
 use serde_json::Value;
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
@@ -211,7 +215,22 @@ impl TestApp {
 
     /// Asks with any headers and body.
     pub(crate) async fn send(&self, who: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.send_from(None, who, (method, path), headers, body).await
+    }
+
+    /// The same, from an address.
+    pub(crate) async fn send_from(
+        &self,
+        peer: Option<IpAddr>,
+        who: &str,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut request = warp::test::request().method(method).path(path).body(body);
+        if let Some(peer) = peer {
+            request = request.extension(Peer(SocketAddr::new(peer, 5000)));
+        }
         if who != "anonymous" {
             request = request.header("authorization", format!("Bearer {}", self.token(who)));
         }
