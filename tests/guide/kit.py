@@ -176,6 +176,12 @@ class Person:
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary.decode()}"}
         return self.ask("POST", "/api/v1/images/upload", form, kind, **query)
 
+    def preset(self, name):
+        """A style preset of one's own; gives its identifier."""
+        data = json.dumps({"name": name, "positive_prompt": name, "negative_prompt": "", "type": "user", "is_public": False}).encode()
+        form = b'--b\r\nContent-Disposition: form-data; name="data"\r\n\r\n' + data + b"\r\n--b--\r\n"
+        return self.ask("POST", "/api/v1/style_presets/", form, {"Content-Type": "multipart/form-data; boundary=b"}).ok()["id"]
+
     def image(self, **more):
         return self.upload(**more).ok()["image_name"]
 

@@ -167,7 +167,8 @@ def g51_every_kind_of_thing_finds_its_owner_again_through_three_changes_of_the_m
         prompt = person.post("/api/v1/system_prompts/", {"name": name, "content": name}).ok()["id"]
         (item,) = person.enqueue({"graph": {"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2}}, "edges": []}})
         person.ended(item)
-        return {"board": person.board(name=name), "image": person.image(), "workflow": person.workflow(name), "prompt": prompt, "item": item}
+        return {"board": person.board(name=name), "image": person.image(), "workflow": person.workflow(name), "prompt": prompt,
+                "preset": person.preset(name), "item": item}
 
     def seen(person):
         """What somebody sees of each kind, besides what ships with the program."""
@@ -175,12 +176,13 @@ def g51_every_kind_of_thing_finds_its_owner_again_through_three_changes_of_the_m
             "board": set(person.boards()), "image": set(person.images()),
             "workflow": {*person.workflows(), *person.workflows(is_public="true")},
             "prompt": {prompt["id"] for prompt in person.get("/api/v1/system_prompts/").ok()},
+            "preset": {preset["id"] for preset in person.get("/api/v1/style_presets/").ok()},
         }
 
     def holds(seen, things):
         return {kind: things[kind] in found for kind, found in seen.items()}
 
-    everything = dict.fromkeys(("board", "image", "workflow", "prompt"), True)
+    everything = dict.fromkeys(("board", "image", "workflow", "prompt", "preset"), True)
     with Server(tmp_path / "root", ()) as server:
         before = things(Person(server), "before")
         server.configure("multiuser: true")
@@ -189,7 +191,7 @@ def g51_every_kind_of_thing_finds_its_owner_again_through_three_changes_of_the_m
         alice, bob = newcomer(root, "alice"), newcomer(root, "bob")
         # What was made by everybody is nobody's in particular: administrators see it all, workflows and prompts are shared.
         assert holds(seen(root), before) == everything
-        assert holds(seen(alice), before) == {"board": False, "image": False, "workflow": True, "prompt": True}
+        assert holds(seen(alice), before) == {"board": False, "image": False, "workflow": True, "prompt": True, "preset": False}
         own = {person: things(person, person.name) for person in (alice, bob)}
         server.configure("multiuser: false")
         server.restart()
@@ -206,7 +208,7 @@ def g51_every_kind_of_thing_finds_its_owner_again_through_three_changes_of_the_m
             other = own[bob if person is alice else alice]
             assert holds(seen(person), made) == everything
             assert holds(seen(person), other) == dict.fromkeys(everything, False)
-            assert holds(seen(person), between) == {"board": False, "image": False, "workflow": True, "prompt": True}
+            assert holds(seen(person), between) == {"board": False, "image": False, "workflow": True, "prompt": True, "preset": False}
             assert person.item(made["item"])["session"]["results"]
             assert person.item(other["item"])["user_id"] == person.item(between["item"])["user_id"] == "redacted"
             assert person.get("/api/v1/client_state/default/get_by_key", key="k").ok() == person.name
