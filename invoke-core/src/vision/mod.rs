@@ -8,6 +8,7 @@ pub mod edges;
 pub mod lama;
 mod layers;
 pub mod lines;
+pub mod network;
 pub mod normals;
 pub mod safety;
 pub mod segment;
