@@ -23,8 +23,8 @@ pub mod weights;
 
 pub use blocks::Seamless;
 pub use convert::{convert_checkpoint, tokenizers_of};
-pub(crate) use error::read_json;
 pub use error::{ModelError, Result};
+pub(crate) use error::{read_json, short};
 pub use known::Base;
 pub use open::{
     Opened, has_text_encoder, has_vae, open_checkpoint, open_control_net, open_scheduler, open_text_encoder, open_tokenizer, open_unet,

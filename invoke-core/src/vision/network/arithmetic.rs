@@ -187,9 +187,9 @@ pub(super) fn clip(x: &Tensor, min: Option<f32>, max: Option<f32>) -> Result<Ten
     }
     need_floats(x)?;
     match (min, max) {
-        (Some(min), Some(max)) if min == 0.0 && max == 6.0 => ops::relu6(x),
+        (Some(0.0), Some(6.0)) => ops::relu6(x),
         (Some(min), Some(max)) => x.maximum(min)?.minimum(max),
-        (Some(min), None) if min == 0.0 => ops::relu(x),
+        (Some(0.0), None) => ops::relu(x),
         (Some(min), None) => x.maximum(min),
         (None, Some(max)) => x.minimum(max),
         (None, None) => Ok(x.clone()),

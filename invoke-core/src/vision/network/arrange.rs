@@ -315,10 +315,10 @@ pub(super) fn gather(x: &Tensor, indices: &Tensor, along: i64) -> Result<Tensor>
     let side = x.dims()[along] as i64;
     let place = |i: i64| {
         let counted = if i < 0 { i.saturating_add(side) } else { i };
-        match (0..side).contains(&counted) {
-            true => Ok(counted as usize),
-            false => candle_core::bail!("there is no place {i} of {side}"),
+        if !(0..side).contains(&counted) {
+            candle_core::bail!("there is no place {i} of {side}");
         }
+        Ok(counted as usize)
     };
     let places = integers(indices)?.into_iter().map(place).collect::<Result<Vec<_>>>()?;
     let shape = [&x.dims()[..along], indices.dims(), &x.dims()[along + 1..]].concat();

@@ -10,6 +10,7 @@
 mod arithmetic;
 mod arrange;
 mod layers;
+pub mod onnx;
 mod pool;
 mod resize;
 mod run;

@@ -60,7 +60,7 @@ impl Window {
         let room = side + before + after - reach;
         let mut places = room / stride + 1;
         // A window may begin within the picture or what is added before it, not behind.
-        if self.round_up && room % stride != 0 && places * stride < side + before {
+        if self.round_up && !room.is_multiple_of(stride) && places * stride < side + before {
             places += 1;
         }
         Ok(Along {
