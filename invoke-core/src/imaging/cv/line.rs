@@ -3,7 +3,7 @@
 use crate::imaging::Picture;
 
 /// The part of a line that lies within `0..=right` and `0..=bottom`, cut as OpenCV cuts; `None` if there is none.
-fn clipped([mut x1, mut y1, mut x2, mut y2]: [i64; 4], right: i64, bottom: i64) -> Option<[i64; 4]> {
+pub(super) fn clipped([mut x1, mut y1, mut x2, mut y2]: [i64; 4], right: i64, bottom: i64) -> Option<[i64; 4]> {
     let beside = |x: i64| {
         if x < 0 {
             1
