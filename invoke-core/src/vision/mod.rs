@@ -10,6 +10,7 @@ mod layers;
 pub mod lines;
 pub mod network;
 pub mod normals;
+pub mod pose;
 pub mod safety;
 pub mod segment;
 pub mod upscale;
