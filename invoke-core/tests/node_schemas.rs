@@ -70,6 +70,7 @@ fn plain(value: &Value) -> Value {
 fn image_nodes_of_models_are_described_as_the_original_describes_them() {
     const NODES: &[&str] = &[
         "depth_anything_depth_estimation",
+        "dw_openpose_detection",
         "esrgan",
         "face_mask_detection",
         "face_off",

@@ -24,7 +24,7 @@ pub mod weights;
 pub use blocks::Seamless;
 pub use convert::{convert_checkpoint, tokenizers_of};
 pub use error::{ModelError, Result};
-pub(crate) use error::{config_error, read_json, read_text};
+pub(crate) use error::{config_error, read_json, read_text, short};
 pub use known::Base;
 pub use open::{
     Opened, has_text_encoder, has_vae, open_checkpoint, open_control_net, open_scheduler, open_text_encoder, open_tokenizer, open_unet,

@@ -90,6 +90,7 @@ const MODULES: &[&[NodeEntry]] = &[
     image::masks::NODES,
     image::material::NODES,
     image::panels::NODES,
+    image::pose::NODES,
     image::preprocess::NODES,
     image::safety::NODES,
     image::save::NODES,

@@ -16,6 +16,8 @@ mod cpu;
 mod deformable;
 mod linear;
 mod norm;
+mod pairs;
+mod pool;
 mod rectify;
 mod resample;
 mod spatial;
@@ -28,6 +30,8 @@ pub use conv::{Conv2d, ConvConfig, Fused, PaddingMode};
 pub use deformable::sample_places;
 pub use linear::{GatedLinear, Linear};
 pub use norm::{GroupNorm, LayerNorm};
+pub use pairs::pairwise;
+pub use pool::{Pool, pool};
 pub use rectify::{leaky_relu, leaky_relu_owned, mish, prelu, relu, relu6, scale_channels, scaled, sigmoid, tanh};
 pub use resample::{cat_channels, channels_first, every_second, halve, pixels_as_tokens, tokens_as_pixels, upsample_nearest_2x};
 pub use spatial::{

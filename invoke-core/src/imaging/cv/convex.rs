@@ -83,7 +83,7 @@ pub fn draw_broad_line(picture: &mut Picture, start: (i32, i32), end: (i32, i32)
 }
 
 /// Fills the pixels of a row from `left` to `right`, as far as they lie within the picture.
-fn fill_row(picture: &mut Picture, y: i64, left: i64, right: i64, color: &[u8]) {
+pub(super) fn fill_row(picture: &mut Picture, y: i64, left: i64, right: i64, color: &[u8]) {
     let ((width, height), n) = (picture.size(), picture.bands());
     let (left, right) = (left.max(0), right.min(width as i64 - 1));
     if !(0..height as i64).contains(&y) || left > right {

@@ -20,6 +20,7 @@ pub(super) mod infill;
 pub(super) mod masks;
 pub(super) mod material;
 pub(super) mod panels;
+pub(super) mod pose;
 pub(super) mod preprocess;
 pub(super) mod safety;
 pub(super) mod save;
