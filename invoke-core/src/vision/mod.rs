@@ -1,4 +1,4 @@
-//! Models of pictures that are not diffusion: upscalers, fillers of holes, detectors of edges, depth, faces and named things.
+//! Models of pictures that are not diffusion: upscalers, fillers of holes, detectors of edges, depth, faces, poses and named things.
 //!
 //! One file an architecture. Each reads its weights under the names that the published files have, takes its shapes from them, and computes with
 //! [`ops`](crate::diffusion::ops). Pictures are `[1, c, h, w]`; which values they hold is said where a model takes them.
