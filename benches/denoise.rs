@@ -98,13 +98,13 @@ fn main() {
     );
 }
 
-/// Measures both sides in turn and prints the best of each, their ratio and the difference of the results.
 /// A tensor as torch's side writes it.
 fn bytes(x: &Tensor) -> Vec<u8> {
     let values: Vec<f32> = x.flatten_all().and_then(|x| x.to_vec1()).expect("single floats");
     values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
+/// Measures both sides in turn and prints the best of each, their ratio and the difference of the results.
 fn compare(
     name: &str,
     rounds: usize,
@@ -185,6 +185,7 @@ fn together(rounds: usize, tiny: &Tiny) {
         seamless: Seamless::default(),
         free_u: None,
         hidiffusion: None,
+        sequential: false,
     };
     let plan = Plan {
         scheduler: SchedulerName::Ddim,

@@ -13,7 +13,7 @@ use crate::{
     events::{Bus, Event, Subscription},
     files::{DiskStore, ImageStore, MemoryStore, StoreError},
     graph::Registry,
-    nodes::{self, cache::NodeCache, workbench::Precision},
+    nodes::{self, cache::NodeCache, workbench::Options},
     queue::{Ledger, Processor},
     repo::{images as images_repo, queue as queue_repo},
     service::{
@@ -160,7 +160,7 @@ impl Core {
         let engine = |device| {
             let (registry, results) = (Arc::clone(&registry), Arc::clone(&results));
             let engine = LocalEngine::on(device, registry, env.clone(), model_bytes(&config), results);
-            Arc::new(engine.with_precision(Precision::named(&settings.precision)))
+            Arc::new(engine.with_options(Options::of(&settings)))
         };
         let engines: Arc<[Arc<LocalEngine>]> = devices::chosen(&settings).into_iter().map(engine).collect();
         let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new(Arc::clone(&shared))));

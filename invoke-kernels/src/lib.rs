@@ -56,4 +56,4 @@ pub use matrix::Matrix;
 pub use norm::{group_norm, layer_norm};
 pub use parallel::threads;
 pub use simd::Isa;
-pub use weight::Weight;
+pub use weight::{Weight, holds_halves};

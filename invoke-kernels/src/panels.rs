@@ -106,7 +106,7 @@ impl PanelWeights {
             });
             return;
         }
-        self.rounded(x, |x| {
+        self.rounded(x, true, |x| {
             run_if(worth, plan.count(), |i| {
                 let (rows, columns) = plan.block(i);
                 // SAFETY: the plan's blocks do not overlap.
@@ -120,14 +120,14 @@ impl PanelWeights {
     /// # Safety
     /// As for [`multiply`](Self::multiply).
     pub(crate) unsafe fn multiply_here(&self, x: &[f32], rows: usize, joined: Joined<'_>, out: Shared, out_stride: usize) {
-        self.rounded(&x[..rows * self.inputs], |x| {
+        self.rounded(&x[..rows * self.inputs], false, |x| {
             // SAFETY: passed on.
             unsafe { self.rounded_block(x, 0..rows, 0..self.columns, joined, out, out_stride) };
         });
     }
 
-    /// Lends rows of activations as the weights want them.
-    fn rounded<R>(&self, x: &[f32], work: impl FnOnce(&[f32]) -> R) -> R {
+    /// Lends rows of activations as the weights want them; rounded by several threads if they are `many`.
+    fn rounded<R>(&self, x: &[f32], many: bool, work: impl FnOnce(&[f32]) -> R) -> R {
         if !self.halves {
             return work(x);
         }
@@ -135,7 +135,7 @@ impl PanelWeights {
         scratch(rows * depth, |pairs| {
             let shared = Shared::new(pairs);
             let (parts, range) = split(rows, 1, 2);
-            run_if(x.len() > WORTH_ROUNDING, parts, |i| {
+            run_if(many && x.len() > WORTH_ROUNDING, parts, |i| {
                 let some = range(i);
                 // SAFETY: each task has its own rows.
                 let to = unsafe { std::slice::from_raw_parts_mut(shared.at(some.start * depth), some.len() * depth) };

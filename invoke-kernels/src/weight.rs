@@ -11,8 +11,8 @@ mod sealed {
     impl Sealed for half::bf16 {}
 }
 
-/// A number of a matrix of weights: `f32`, which is computed with as it is, or `bf16`, half as large in memory, with which activations are rounded to
-/// half floats before each product. Sums are single floats either way.
+/// A number of a matrix of weights: `f32`, which is computed with as it is, or `bf16` (bfloat16), half as large in memory, with which activations are
+/// rounded to bfloat16 before each product. Sums are single floats either way.
 pub trait Weight: sealed::Sealed + Copy + Default + 'static {
     /// As a single float.
     fn single(self) -> f32;
@@ -41,4 +41,10 @@ impl Weight for bf16 {
     fn pack(isa: Isa, weight: &[Self], inputs: usize) -> Packed {
         Packed(PanelWeights::of_halves(isa, weight, inputs))
     }
+}
+
+/// Whether layers of `bf16` weights are smaller here than those of `f32`, and computed with as such. With tiles they are not: those split single floats, and
+/// would store the halves of what is half a float already.
+pub fn holds_halves() -> bool {
+    !Isa::best().has_tiles()
 }

@@ -133,7 +133,7 @@ def g14_administrator_is_granted_and_revoked(people):
 
 
 def g14_a_job_that_runs_has_its_owners_rights_as_they_are_now(people):
-    """An administrator's job may use anybody's picture; once they are none, the job that runs already may not, nor read the server's files."""
+    """An administrator's job may use anybody's picture; once they are none, the job that runs already may not."""
     alice, hers = people.alice, people.bob.image()
 
     def pasting(steps):

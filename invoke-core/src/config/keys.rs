@@ -227,7 +227,7 @@ settings! {
     @live generation_devices: Devices = Devices::Auto;
     /// Whether text encoders run on idle devices.
     offload_text_encoders_to_idle_gpus: bool = true;
-    /// Number format of models: auto, float16, bfloat16 or float32. On the CPU they compute in float32, but for denoisers with bfloat16.
+    /// Number format of models: auto, float16, bfloat16 or float32. On the CPU they compute in float32, but for denoisers and ControlNets with bfloat16.
     precision: String as [Shape::Enum(PRECISIONS)] = "auto".into(),
         Limit(|p| PRECISIONS.contains(&p.as_str()), "one of auto, float16, bfloat16, float32");
     /// Whether both halves of guidance run one after the other, in less memory.

@@ -3,9 +3,10 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock, mpsc},
+    time::Duration,
 };
 
-use candle_core::Device as ComputeDevice;
+use candle_core::{DType, Device as ComputeDevice, Tensor};
 use image::DynamicImage;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -32,7 +33,7 @@ use crate::{
         cache::{CacheKey, NodeCache},
         company::{self, Cancelled},
         store::ObjectStore,
-        workbench::{Precision, Workbench},
+        workbench::{Options, Precision, Workbench},
     },
 };
 
@@ -71,7 +72,7 @@ impl LocalEngine {
             env,
             workbench: Workbench {
                 device: compute,
-                precision: Precision::Auto,
+                options: Options::default(),
                 cache: ModelCache::new(model_bytes),
                 store: ObjectStore::new(STORE_BYTES),
                 free_memory,
@@ -81,10 +82,18 @@ impl LocalEngine {
         }
     }
 
-    /// The same, with its models in other numbers.
+    /// The same, its models computing as they are told, as far as the device can.
     #[must_use]
-    pub fn with_precision(mut self, precision: Precision) -> Self {
-        self.workbench.precision = precision;
+    pub fn with_options(mut self, mut options: Options) -> Self {
+        let device = &self.workbench.device;
+        if options.precision == Precision::Bfloat16
+            && !device.is_cpu()
+            && let Err(error) = Tensor::ones((2, 2), DType::BF16, device).and_then(|x| x.matmul(&x))
+        {
+            tracing::warn!("{} cannot compute bfloat16, and computes float16: {error}", self.device.id);
+            options.precision = Precision::Float16;
+        }
+        self.workbench.options = options;
         self
     }
 
@@ -118,6 +127,17 @@ fn failure(error_type: &str, message: &str) -> Failure {
 impl Engine for LocalEngine {
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn rests_after(&self) -> Option<Duration> {
+        self.workbench.options.keep_alive
+    }
+
+    fn rest(&self) {
+        let bytes = self.workbench.cache.drop_idle();
+        if bytes > 0 {
+            tracing::info!(bytes, "models that nobody used for a while were dropped");
+        }
     }
 
     fn is_healthy(&self) -> bool {

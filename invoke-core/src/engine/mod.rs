@@ -16,6 +16,7 @@ pub use local::LocalEngine;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -69,6 +70,14 @@ pub trait Engine: Send + Sync {
     fn loaded_models(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// After how long without work it is to [`rest`](Self::rest); `None` if never.
+    fn rests_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Lets go of what it holds for work that may come: there has been none for [that long](Self::rests_after).
+    fn rest(&self) {}
 
     /// Whether it can take a job.
     fn is_healthy(&self) -> bool;

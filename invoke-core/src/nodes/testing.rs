@@ -138,7 +138,7 @@ impl Default for TestBench {
     fn default() -> Self {
         Self(Workbench {
             device: candle_core::Device::Cpu,
-            precision: super::workbench::Precision::Auto,
+            options: super::workbench::Options::default(),
             cache: ModelCache::new(1 << 30),
             store: ObjectStore::new(1 << 30),
             free_memory: || None,

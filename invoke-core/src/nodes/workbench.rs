@@ -1,19 +1,21 @@
 //! What the nodes of one engine share: the device, the models in memory, the tensors that pass between nodes.
 
+use std::time::Duration;
+
 use candle_core::{DType, Device, Tensor};
 
 use super::{NodeCx, NodeError, store::ObjectStore};
-use crate::models::ModelCache;
+use crate::{config::Settings, models::ModelCache};
 
 /// The numbers that models are held in and computed with, as the configuration names them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Half floats on accelerators, single floats on the CPU.
+    /// float16 on accelerators, single floats on the CPU.
     #[default]
     Auto,
-    /// Half floats where an accelerator computes.
+    /// float16 where an accelerator computes.
     Float16,
-    /// Brain floats: on accelerators, and for denoisers on the CPU.
+    /// bfloat16 on accelerators, and for denoisers and ControlNets on the CPU.
     Bfloat16,
     /// Single floats everywhere.
     Float32,
@@ -31,12 +33,38 @@ impl Precision {
     }
 }
 
+/// What the configuration says of how models compute.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// In which numbers.
+    pub precision: Precision,
+    /// Pictures are encoded and decoded in tiles, whatever the node says.
+    pub tiled: bool,
+    /// The denoiser sees one row at a time, in less memory: what is wanted and what is not do not share a batch.
+    pub sequential: bool,
+    /// How long models stay in memory after the last session; `None` keeps them.
+    pub keep_alive: Option<Duration>,
+}
+
+impl Options {
+    /// Of a configuration.
+    pub fn of(settings: &Settings) -> Self {
+        let minutes = settings.model_cache_keep_alive_min;
+        Self {
+            precision: Precision::named(&settings.precision),
+            tiled: settings.force_tiled_decode,
+            sequential: settings.sequential_guidance,
+            keep_alive: (minutes > 0.0).then(|| Duration::try_from_secs_f64(minutes * 60.0).ok()).flatten(),
+        }
+    }
+}
+
 /// What the nodes of one engine share.
 pub struct Workbench {
     /// Where the models compute.
     pub device: Device,
-    /// In which numbers.
-    pub precision: Precision,
+    /// How they compute.
+    pub options: Options,
     /// Models in memory.
     pub cache: ModelCache,
     /// Tensors and encoded prompts by name.
@@ -48,7 +76,7 @@ pub struct Workbench {
 impl Workbench {
     /// The data type in which models compute here, but for those that always need single floats.
     pub fn dtype(&self) -> DType {
-        match self.precision {
+        match self.options.precision {
             _ if self.device.is_cpu() => DType::F32,
             Precision::Auto | Precision::Float16 => DType::F16,
             Precision::Bfloat16 => DType::BF16,
@@ -56,11 +84,11 @@ impl Workbench {
         }
     }
 
-    /// The data type that denoisers and their ControlNets are held in. On the CPU, half floats take half the memory and, where the processor multiplies
-    /// them, less time; there, layers take and give single floats all the same.
+    /// The data type that denoisers and their ControlNets are held in. On the CPU, bfloat16 takes half the memory and, where the processor multiplies such
+    /// numbers, less time; there, layers take and give single floats all the same. A processor that gains nothing by it is spared the rounding.
     pub fn denoiser_dtype(&self) -> DType {
-        match self.precision {
-            Precision::Bfloat16 => DType::BF16,
+        match self.options.precision {
+            Precision::Bfloat16 if !self.device.is_cpu() || invoke_kernels::holds_halves() => DType::BF16,
             _ => self.dtype(),
         }
     }
@@ -158,9 +186,12 @@ mod tests {
 
     #[test]
     fn half_floats_hold_denoisers_where_the_configuration_says_so() {
-        let of = |name| {
+        let of = |name: &str| {
             let bench = Workbench {
-                precision: Precision::named(name),
+                options: Options::of(&Settings {
+                    precision: name.to_owned(),
+                    ..Settings::default()
+                }),
                 ..TestBench::default().0
             };
             [bench.dtype(), bench.denoiser_dtype()]
@@ -168,6 +199,7 @@ mod tests {
         assert_eq!(of("auto"), [DType::F32; 2]);
         assert_eq!(of("float16"), [DType::F32; 2]);
         assert_eq!(of("float32"), [DType::F32; 2]);
-        assert_eq!(of("bfloat16"), [DType::F32, DType::BF16]);
+        let held = if invoke_kernels::holds_halves() { DType::BF16 } else { DType::F32 };
+        assert_eq!(of("bfloat16"), [DType::F32, held]);
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
     domain::{
@@ -202,9 +202,7 @@ fn supervise(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
 fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
     loop {
         let mut state = shared.state.lock();
-        while state.paused && !state.stopping {
-            shared.changed.wait(&mut state);
-        }
+        shared.idle(engine, &mut state, |state| state.paused);
         if state.stopping {
             return;
         }
@@ -222,10 +220,7 @@ fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
             Claim::Work(work) => run(shared, engine, ledger, work),
             Claim::Skipped => {}
             Claim::Nothing => {
-                let mut state = shared.state.lock();
-                while state.calls == calls && !state.stopping {
-                    shared.changed.wait(&mut state);
-                }
+                shared.idle(engine, &mut shared.state.lock(), |state| state.calls == calls);
             }
             Claim::Later => {
                 let mut state = shared.state.lock();
@@ -238,6 +233,23 @@ fn work(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger) {
 }
 
 impl Shared {
+    /// Waits while there is nothing to do, and lets the engine rest when that has been long enough.
+    fn idle(&self, engine: &dyn Engine, state: &mut MutexGuard<'_, State>, is_idle: impl Fn(&State) -> bool) {
+        let mut rests_after = engine.rests_after();
+        while is_idle(state) && !state.stopping {
+            match rests_after {
+                None => self.changed.wait(state),
+                // A call that changes nothing for this worker begins the wait anew, which costs nobody anything.
+                Some(time) => {
+                    if self.changed.wait_for(state, time).timed_out() {
+                        MutexGuard::unlocked(state, || engine.rest());
+                        rests_after = None;
+                    }
+                }
+            }
+        }
+    }
+
     /// Whether a worker may take more than one item: not if another is about to be free for it, or nothing is to begin.
     fn may_take_several(&self) -> bool {
         let state = self.state.lock();
@@ -306,7 +318,10 @@ fn run(shared: &Shared, engine: &dyn Engine, ledger: &dyn Ledger, work: Vec<Work
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
 
     use super::*;
     use crate::{
@@ -478,6 +493,53 @@ mod tests {
         let claims = book.claims.load(Ordering::SeqCst);
         processor.stop();
         assert!(book.claims.load(Ordering::SeqCst) <= claims + 1);
+    }
+
+    /// Completes everything, and tells of its rests.
+    struct Restful(Device, Mutex<mpsc::Sender<()>>);
+    impl Engine for Restful {
+        fn device(&self) -> &Device {
+            &self.0
+        }
+        fn run(&self, job: Job, _: Arc<dyn Host>) -> Finished {
+            Finished {
+                outcome: Outcome::Ended(Ending::Completed),
+                session: job.session,
+            }
+        }
+        fn is_healthy(&self) -> bool {
+            true
+        }
+        fn rests_after(&self) -> Option<Duration> {
+            Some(Duration::from_millis(20))
+        }
+        fn rest(&self) {
+            self.1.lock().send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_engine_without_work_rests_once_whether_paused_or_idle() {
+        let device = Device {
+            id: "cpu".into(),
+            name: "CPU".into(),
+        };
+        let (tell, rests) = mpsc::channel();
+        let rested = || rests.recv_timeout(Duration::from_mins(1)).expect("it rests");
+        let engine: Arc<dyn Engine> = Arc::new(Restful(device, Mutex::new(tell)));
+        let book = Arc::new(Book::default());
+        let (processor, ledger) = (Processor::new(), Arc::clone(&book) as Arc<dyn Ledger>);
+        processor.pause();
+        processor.start(&[engine], &ledger).unwrap();
+        rested();
+        // Once rested it waits for work, and not for another rest.
+        assert!(rests.recv_timeout(Duration::from_millis(100)).is_err());
+        book.waiting.lock().push(8);
+        processor.resume();
+        assert_eq!(book.wait_for(1), [(8, Ending::Completed)]);
+        rested();
+        processor.stop();
+        assert!(rests.recv_timeout(Duration::from_mins(1)).is_err(), "it rests no more");
     }
 
     #[test]

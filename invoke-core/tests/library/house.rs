@@ -73,8 +73,13 @@ pub(crate) fn adding(a: i64, b: i64) -> Value {
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// One with more lines in its `invokeai.yaml`.
+    pub(crate) fn with(lines: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let settings = "schema_version: 4.0.3\nmultiuser: true\nstrict_password_checking: true\n";
+        let settings = format!("schema_version: 4.0.3\nmultiuser: true\nstrict_password_checking: true\n{lines}");
         std::fs::write(root.path().join("invokeai.yaml"), settings).unwrap();
         let core = Core::open_root(root.path()).unwrap();
         let setup = Setup {

@@ -32,6 +32,39 @@ fn g30_users_do_not_change_models() {
     assert!(models.get(&house.alice, &ModelKey::new(key)).is_ok());
 }
 
+/// Bytes of the denoiser in memory, after a picture.
+fn denoiser_bytes(house: &House) -> u64 {
+    house
+        .core
+        .text_to_image(&house.alice, &House::request("a red circle", 1), |_, _| {})
+        .unwrap();
+    let stats = house.core.app.model_cache_stats(&house.admin).unwrap();
+    let sizes = stats["loaded_model_sizes"].as_object().unwrap();
+    sizes.iter().find(|(name, _)| name.ends_with(":unet")).unwrap().1.as_u64().unwrap()
+}
+
+#[test]
+fn the_configuration_says_in_which_numbers_a_denoiser_is_held() {
+    let (single, half) = (House::with("precision: float32\n"), House::with("precision: bfloat16\n"));
+    let share = if invoke_kernels::holds_halves() { 2 } else { 1 };
+    assert_eq!(denoiser_bytes(&half) * share, denoiser_bytes(&single));
+}
+
+#[test]
+fn models_leave_the_memory_when_nobody_has_used_them_for_a_while() {
+    let house = House::with("model_cache_keep_alive_min: 0.001\n");
+    house
+        .core
+        .text_to_image(&house.alice, &House::request("a red circle", 1), |_, _| {})
+        .unwrap();
+    let (_silent, clock) = mpsc::channel::<()>();
+    let are_gone = (0..6000).any(|_| {
+        assert_eq!(clock.recv_timeout(Duration::from_millis(10)), Err(RecvTimeoutError::Timeout));
+        house.core.app.model_cache_stats(&house.admin).unwrap()["in_cache"] == 0
+    });
+    assert!(are_gone);
+}
+
 #[test]
 fn g38_administrators_install_change_and_delete_models() {
     let house = House::new();

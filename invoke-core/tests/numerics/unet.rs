@@ -41,6 +41,7 @@ fn sizes_and_timesteps() {
 fn half_floats() {
     let (single, recorded) = (unet(), Recorded::open("unet"));
     let unet = UNet::open(&tiny("unet"), DType::BF16, &Device::Cpu).unwrap();
+    // By what the file would take; `Workbench::denoiser_dtype` asks for halves only where they are packed as such.
     assert_eq!(unet.bytes(), single.bytes() / 2);
     for (name, b, h, w, t) in [("square", 2, 32, 32, 999.0), ("odd", 1, 31, 33, 601.0), ("tiny", 1, 8, 8, 50.0)] {
         let y = unet

@@ -265,12 +265,23 @@ mod tests {
         close(&got, &want, 6e-6);
         let bare = Conv::for_isa(&weight, c, geometry, None, isa).forward(input, Epilogue::default());
         close(&bare, &plain, 6e-6);
-        // Half floats: against the weights as they were rounded. Activations are rounded too, but for Winograd's transform.
-        let halves: Vec<bf16> = weight.iter().copied().map(bf16::from_f32).collect();
-        let rounded: Vec<f32> = halves.iter().map(|x| x.to_f32()).collect();
-        let (want, _) = twin::conv(&scaled, dims, &rounded, geometry.kernel, geometry.stride, geometry.padding, wrap);
+        // Half floats: of what is rounded already, so that only the order of the sums differs.
+        let rounded = |x: &[f32]| -> Vec<bf16> { x.iter().copied().map(bf16::from_f32).collect() };
+        let wide = |x: &[bf16]| -> Vec<f32> { x.iter().map(|x| x.to_f32()).collect() };
+        let (halves, pixels) = (rounded(&weight), wide(&rounded(&x)));
+        let scaled = if doubled { upsample_2x(&pixels, h, w, c) } else { pixels.clone() };
+        let (want, _) = twin::conv(
+            &scaled,
+            dims,
+            &wide(&halves),
+            geometry.kernel,
+            geometry.stride,
+            geometry.padding,
+            wrap,
+        );
+        let input = ConvInput { pixels: &pixels, ..input };
         let got = Conv::for_isa(&halves, c, geometry, None, isa).forward(input, Epilogue::default());
-        close(&got, &want, 4e-3);
+        close(&got, &want, 6e-6);
     }
 
     #[test]
@@ -287,6 +298,7 @@ mod tests {
             ([2, 9, 6, 5], 7, same),
             ([1, 8, 8, 16], 32, same),
             ([2, 13, 18, 40], 50, same),
+            ([2, 9, 8, 9], 40, same),
             ([1, 33, 31, 200], 16, same),
             ([2, 4, 4, 160], 70, same),
             ([1, 40, 24, 9], 3, square(3, 1, [0, 2, 1, 0])),

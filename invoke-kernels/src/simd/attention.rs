@@ -25,17 +25,25 @@ pub(crate) struct Form {
 impl Form {
     /// Floats, or pairs of halves, of a query or a key.
     fn depth(self, dim: usize) -> usize {
-        if self.halves { dim.div_ceil(2) } else { dim }
+        depth(self.halves, dim)
     }
 
     /// Rows of a panel of values.
     fn value_rows(self, keys: usize) -> usize {
-        if self.halves {
-            keys.next_multiple_of(self.isa.panel()) / 2
-        } else {
-            keys
-        }
+        value_rows(self.halves, keys, self.isa.panel())
     }
+}
+
+/// Floats, or pairs of halves, of a query or a key.
+#[inline(always)]
+fn depth(halves: bool, dim: usize) -> usize {
+    if halves { dim.div_ceil(2) } else { dim }
+}
+
+/// Rows of a panel of values, or of the values of some of its keys.
+#[inline(always)]
+fn value_rows(halves: bool, keys: usize, panel: usize) -> usize {
+    if halves { keys.next_multiple_of(panel) / 2 } else { keys }
 }
 
 /// Most queries of a tile.
@@ -216,7 +224,7 @@ impl Kernel for HeadTile<'_> {
         sums.fill(0.0);
         // Powers of two are cheaper than of e.
         let scale = std::f32::consts::LOG2_E / (self.dim as f32).sqrt();
-        let depth = if self.halves { self.dim.div_ceil(2) } else { self.dim };
+        let depth = depth(self.halves, self.dim);
         for (row, to) in queries.chunks_exact_mut(depth).enumerate().take(self.count) {
             let query = &self.queries[row * self.stride..][..self.dim];
             if self.halves {
@@ -229,11 +237,7 @@ impl Kernel for HeadTile<'_> {
         }
         // Panels of values have a row for each key, or for each pair of keys.
         let share = if self.halves { 2 } else { 1 };
-        let value_rows = if self.halves {
-            self.length.next_multiple_of(S::PANEL) / 2
-        } else {
-            self.length
-        };
+        let value_rows = value_rows(self.halves, self.length, S::PANEL);
         let length = if self.causal {
             self.length.min(self.first + self.count)
         } else {
@@ -241,7 +245,7 @@ impl Kernel for HeadTile<'_> {
         };
         for key in (0..length).step_by(KEYS) {
             let keys = KEYS.min(length - key);
-            let rows = if self.halves { keys.next_multiple_of(S::PANEL) / 2 } else { keys };
+            let rows = self::value_rows(self.halves, keys, S::PANEL);
             // SAFETY: `attend` checked the slices; panels start within them, and `scores` has KEYS columns, a multiple of any PANEL.
             unsafe {
                 for column in (0..keys).step_by(S::PANEL) {

@@ -97,14 +97,16 @@ impl ClipVisionModel {
         };
         let layer = |i| ClipLayer::load(&inner.at(format_args!("encoder.layers.{i}")), shape);
         Ok(Self {
-            class: inner.get("embeddings.class_embedding", &[width])?,
+            class: inner.get("embeddings.class_embedding", &[width])?.to_dtype(weights.computes_in())?,
             patches: inner.at("embeddings.patch_embedding").conv(3, width, config.patch_size, patch)?,
-            positions: inner.get("embeddings.position_embedding.weight", &[side * side + 1, width])?,
+            positions: inner
+                .get("embeddings.position_embedding.weight", &[side * side + 1, width])?
+                .to_dtype(weights.computes_in())?,
             norm_in: inner.at("pre_layrnorm").layer_norm(width, config.layer_norm_eps)?,
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?,
             norm_out: inner.at("post_layernorm").layer_norm(width, config.layer_norm_eps)?,
             projection: weights.at("visual_projection").linear(width, config.projection_dim)?,
-            dtype: weights.dtype(),
+            dtype: weights.computes_in(),
             bytes: weights.bytes_loaded(),
             config,
         })

@@ -72,7 +72,7 @@ impl Resampler {
             });
         }
         Ok(Self {
-            queries: weights.get("latents", &[1, queries, width])?,
+            queries: weights.get("latents", &[1, queries, width])?.to_dtype(weights.computes_in())?,
             enter: weights.at("proj_in").linear(features, width)?,
             layers,
             leave: weights.at("proj_out").linear(width, outputs)?,

@@ -103,7 +103,7 @@ impl T2iAdapter {
         Ok(Self {
             enter,
             blocks,
-            dtype: weights.dtype(),
+            dtype: weights.computes_in(),
             bytes: weights.bytes_loaded() - before,
             config,
         })

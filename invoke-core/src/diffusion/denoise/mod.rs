@@ -31,7 +31,7 @@ pub use tiled::{Tile, denoise_tiled, tiles_with_overlap};
 
 use super::Seamless;
 use super::error::Result;
-use super::unet::{Added, Context, FreeU, HiDiffusion, ImagePrompt, StepInputs, UNet};
+use super::unet::{Added, Context, FreeU, HiDiffusion, ImagePrompt, StepInputs, UNet, row_of};
 
 /// What the loop needs of a model: [`UNetDenoiser`] in earnest, small functions in tests.
 pub trait Denoiser {
@@ -59,6 +59,8 @@ pub struct UNetDenoiser<'a> {
     pub free_u: Option<FreeU>,
     /// HiDiffusion. A run that has it serves one job.
     pub hidiffusion: Option<&'a HiDiffusion>,
+    /// One row of a batch at a time: slower, in less memory.
+    pub sequential: bool,
 }
 
 impl Denoiser for UNetDenoiser<'_> {
@@ -84,6 +86,24 @@ impl Denoiser for UNetDenoiser<'_> {
             hi: hi.as_ref(),
             ..inputs
         };
-        self.unet.forward(sample, timestep, context, &inputs)
+        let rows = sample.dim(0)?;
+        if !self.sequential || rows == 1 {
+            return self.unet.forward(sample, timestep, context, &inputs);
+        }
+        let row = |i: usize| {
+            let control = inputs.control.map(|control| control.row(i)).transpose()?;
+            let adapter: Vec<Tensor> = inputs
+                .adapter
+                .iter()
+                .map(|state| row_of(state, i))
+                .collect::<candle_core::Result<_>>()?;
+            let inputs = StepInputs {
+                control: control.as_ref(),
+                adapter: &adapter,
+                ..inputs
+            };
+            self.unet.forward(&row_of(sample, i)?, timestep, &context.row(i)?, &inputs)
+        };
+        Ok(Tensor::cat(&(0..rows).map(row).collect::<Result<Vec<_>>>()?, 0)?)
     }
 }

@@ -1,6 +1,6 @@
 //! Scaled dot-product attention over many heads.
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 use invoke_kernels::{AttentionShape, Mask};
 
 use super::cpu;
@@ -86,33 +86,66 @@ fn on_cpu(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>, halves: bool
     )
 }
 
+/// Products in the type of what comes, scores and their weights in single floats: a bias is one, and sums of exponentials say little in bfloat16.
 fn on_candle([q, k, v]: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Tensor> {
     let (b, n, width) = q.dims3()?;
     let m = k.dim(1)?;
     let dim = width / heads;
     let split = |t: &Tensor, len: usize| t.reshape((b, len, heads, dim))?.transpose(1, 2)?.contiguous();
     let (q, k, v) = (split(q, n)?, split(k, m)?, split(v, m)?);
-    let mut scores = (q.matmul(&k.transpose(2, 3)?)? * (1.0 / (dim as f64).sqrt()))?;
+    let scores = q.matmul(&k.transpose(2, 3)?)?.to_dtype(DType::F32)?;
+    let mut scores = (scores * (1.0 / (dim as f64).sqrt()))?;
     match mask {
         AttentionMask::None => {}
         AttentionMask::Causal => {
             let bias: Vec<f32> = (0..n)
                 .flat_map(|i| (0..m).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 }))
                 .collect();
-            scores = scores.broadcast_add(&Tensor::from_vec(bias, (1, 1, n, m), scores.device())?.to_dtype(scores.dtype())?)?;
+            scores = scores.broadcast_add(&Tensor::from_vec(bias, (1, 1, n, m), scores.device())?)?;
         }
-        AttentionMask::Bias(bias) => scores = scores.broadcast_add(&bias.unsqueeze(1)?)?,
+        AttentionMask::Bias(bias) => scores = scores.broadcast_add(&bias.to_dtype(DType::F32)?.unsqueeze(1)?)?,
     }
     let peak = scores.max_keepdim(D::Minus1)?;
     let weights = scores.broadcast_sub(&peak)?.exp()?;
     let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-    weights.matmul(&v)?.transpose(1, 2)?.reshape((b, n, width))
+    weights.to_dtype(v.dtype())?.matmul(&v)?.transpose(1, 2)?.reshape((b, n, width))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::twin::{close, noise};
     use super::*;
+
+    /// As on an accelerator: what comes is of few bits, and a bias of single floats.
+    #[test]
+    fn few_bits_with_a_bias_of_single_floats() -> Result<()> {
+        let (q, k, v, bias) = (
+            noise(&[2, 30, 80])?,
+            noise(&[2, 77, 80])?,
+            noise(&[2, 77, 80])?,
+            noise(&[2, 30, 77])?,
+        );
+        let want = attention(&q, &k, &v, 2, AttentionMask::Bias(&bias))?;
+        for (dtype, tolerance) in [(DType::F16, 2e-3), (DType::BF16, 1e-2)] {
+            let [q, k, v] = [&q, &k, &v].map(|x| x.to_dtype(dtype));
+            let y = attention(&q?, &k?, &v?, 2, AttentionMask::Bias(&bias))?;
+            assert_eq!(y.dtype(), dtype);
+            close(&y.to_dtype(DType::F32)?, &want, tolerance)?;
+        }
+        Ok(())
+    }
+
+    /// With half floats something is rounded, where the processor has use for them.
+    #[test]
+    fn half_floats_round() -> Result<()> {
+        let (q, k, v) = (noise(&[1, 300, 64])?, noise(&[1, 150, 64])?, noise(&[1, 150, 64])?);
+        let exact = attention(&q, &k, &v, 1, AttentionMask::None)?;
+        let rounded = attention_in([&q, &k, &v], 1, AttentionMask::None, true)?;
+        close(&rounded, &exact, 1e-2)?;
+        let apart = (rounded - exact)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert_eq!(apart > 1e-5, invoke_kernels::holds_halves(), "{apart}");
+        Ok(())
+    }
 
     #[test]
     fn kernels_agree_with_candle() -> Result<()> {

@@ -10,12 +10,12 @@ pub(super) fn suits(x: &Tensor) -> bool {
     x.dtype() == DType::F32 && x.device().is_cpu()
 }
 
-/// Whether there are kernels for a layer of such weights: single floats, or half floats, with which they take and give single floats all the same.
+/// Whether there are kernels for a layer of such weights: single floats, or bfloat16, with which they take and give single floats all the same.
 pub(super) fn suits_weights(x: &Tensor) -> bool {
     matches!(x.dtype(), DType::F32 | DType::BF16) && x.device().is_cpu()
 }
 
-/// Weights that are few, in the type of what they are applied to: on the CPU that is never half floats.
+/// Weights that are few, in the type of what they are applied to: on the CPU that is never bfloat16.
 pub(super) fn single(x: Tensor) -> Result<Tensor> {
     if x.dtype() == DType::BF16 && x.device().is_cpu() {
         x.to_dtype(DType::F32)
@@ -24,7 +24,7 @@ pub(super) fn single(x: Tensor) -> Result<Tensor> {
     }
 }
 
-/// The half floats of a contiguous tensor, while they are looked at.
+/// A tensor's bfloat16 numbers, copied.
 pub(super) fn halves(x: &Tensor) -> Result<Vec<half::bf16>> {
     x.flatten_all()?.to_vec1()
 }

@@ -1,6 +1,6 @@
 //! Normalisation layers.
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::cpu;
 
@@ -68,7 +68,10 @@ impl GroupNorm {
         }
     }
 
+    /// In single floats, whatever comes and goes: the squares of a large group overflow float16, and sums of them say little in bfloat16.
     fn on_candle(&self, x: &Tensor) -> Result<Tensor> {
+        let dtype = x.dtype();
+        let x = &x.to_dtype(DType::F32)?;
         let dims = x.dims();
         let (b, c) = (dims[0], dims[1]);
         let grouped = x.reshape((b, self.groups, ()))?;
@@ -79,8 +82,9 @@ impl GroupNorm {
         let mut shape = vec![1; dims.len()];
         shape[1] = c;
         normed
-            .broadcast_mul(&self.weight.reshape(shape.clone())?)?
-            .broadcast_add(&self.bias.reshape(shape)?)
+            .broadcast_mul(&self.weight.to_dtype(DType::F32)?.reshape(shape.clone())?)?
+            .broadcast_add(&self.bias.to_dtype(DType::F32)?.reshape(shape)?)?
+            .to_dtype(dtype)
     }
 }
 
@@ -116,14 +120,18 @@ impl LayerNorm {
         Tensor::from_vec(y, x.shape(), &Device::Cpu)
     }
 
+    /// In single floats, as [`GroupNorm`] is.
     fn on_candle(&self, x: &Tensor) -> Result<Tensor> {
+        let dtype = x.dtype();
+        let x = x.to_dtype(DType::F32)?;
         let mean = x.mean_keepdim(D::Minus1)?;
         let centred = x.broadcast_sub(&mean)?;
         let var = centred.sqr()?.mean_keepdim(D::Minus1)?;
         centred
             .broadcast_div(&(var + self.eps)?.sqrt()?)?
-            .broadcast_mul(&self.weight)?
-            .broadcast_add(&self.bias)
+            .broadcast_mul(&self.weight.to_dtype(DType::F32)?)?
+            .broadcast_add(&self.bias.to_dtype(DType::F32)?)?
+            .to_dtype(dtype)
     }
 }
 
@@ -131,6 +139,25 @@ impl LayerNorm {
 mod tests {
     use super::super::twin::{close, noise, pictures};
     use super::*;
+
+    /// As on an accelerator: groups whose sums of squares are beyond float16.
+    #[test]
+    fn few_bits_and_large_groups() -> Result<()> {
+        let x = (noise(&[1, 4, 160, 160])? * 4.0)?;
+        let (weight, bias) = (noise(&[4])?, noise(&[4])?);
+        let want = GroupNorm::new(1, weight.clone(), bias.clone(), 1e-5)?.forward(&x)?;
+        for (dtype, tolerance) in [(DType::F16, 2e-3), (DType::BF16, 2e-2)] {
+            // As the device would have them; on the CPU a layer keeps its own in single floats.
+            let norm = GroupNorm {
+                weight: weight.to_dtype(dtype)?,
+                bias: bias.to_dtype(dtype)?,
+                groups: 1,
+                eps: 1e-5,
+            };
+            close(&norm.forward(&x.to_dtype(dtype)?)?.to_dtype(DType::F32)?, &want, tolerance)?;
+        }
+        Ok(())
+    }
 
     #[test]
     fn kernels_agree_with_candle() -> Result<()> {

@@ -17,6 +17,15 @@ pub enum CrossBias {
     Pixels(HashMap<usize, Tensor>),
 }
 
+/// A row of a batch, or the one that all rows share.
+pub(crate) fn row_of(batch: &Tensor, i: usize) -> Result<Tensor> {
+    if batch.dim(0)? == 1 {
+        Ok(batch.clone())
+    } else {
+        batch.narrow(0, i, 1)
+    }
+}
+
 /// A context after every cross-attention layer's key and value products. Made by [`UNet::prepare`](super::UNet::prepare) or a
 /// ControlNet's, valid for that model alone.
 #[derive(Debug, Clone)]
@@ -41,6 +50,30 @@ impl Context {
     pub fn with_image(mut self, image: ImagePrompt) -> Self {
         self.images.push(image);
         self
+    }
+
+    /// What one row of the batch sees.
+    pub(crate) fn row(&self, i: usize) -> Result<Self> {
+        let pair = |(k, v): &(Tensor, Tensor)| Ok((row_of(k, i)?, row_of(v, i)?));
+        let image = |image: &ImagePrompt| {
+            let layers = image.layers.iter().map(|layer| layer.as_ref().map(pair).transpose());
+            Ok(ImagePrompt::new(layers.collect::<Result<_>>()?, image.masks.clone()))
+        };
+        Ok(Self {
+            text: self.text.iter().map(pair).collect::<Result<_>>()?,
+            bias: match &self.bias {
+                CrossBias::None => CrossBias::None,
+                CrossBias::Tokens(bias) => CrossBias::Tokens(row_of(bias, i)?),
+                CrossBias::Pixels(by_size) => CrossBias::Pixels(
+                    by_size
+                        .iter()
+                        .map(|(pixels, bias)| Ok((*pixels, row_of(bias, i)?)))
+                        .collect::<Result<_>>()?,
+                ),
+            },
+            images: self.images.iter().map(image).collect::<Result<_>>()?,
+            added: self.added.as_ref().map(|added| row_of(added, i)).transpose()?,
+        })
     }
 
     pub(crate) fn text(&self, layer: usize) -> (&Tensor, &Tensor) {

@@ -19,6 +19,7 @@ use candle_core::{DType, Device, Tensor};
 
 pub(crate) use blocks::{DownBlock, MidBlock, Step};
 pub use config::{AttentionConfig, BlockConfig, PerBlock, UNetConfig};
+pub(crate) use context::row_of;
 pub use context::{Context, CrossBias, ImagePrompt};
 pub use free_u::FreeU;
 pub use hidiffusion::{HiDiffusion, HiDiffusionSettings, HiStep};
@@ -47,6 +48,16 @@ pub struct ControlResiduals {
     pub down: Vec<Tensor>,
     /// For the middle, `[b, c, h, w]`.
     pub mid: Tensor,
+}
+
+impl ControlResiduals {
+    /// Those of one row of the batch.
+    pub(crate) fn row(&self, i: usize) -> candle_core::Result<Self> {
+        Ok(Self {
+            down: self.down.iter().map(|x| row_of(x, i)).collect::<candle_core::Result<_>>()?,
+            mid: row_of(&self.mid, i)?,
+        })
+    }
 }
 
 /// What may vary from step to step besides latents and timestep.
@@ -223,7 +234,7 @@ pub struct UNet {
 }
 
 impl UNet {
-    /// Reads a folder with `config.json` and safetensors weights, in `dtype`, onto `device`. With `BF16` on the CPU weights are half floats, and what goes
+    /// Reads a folder with `config.json` and safetensors weights, in `dtype`, onto `device`. With `BF16` on the CPU weights alone are such, and what goes
     /// in and comes out is single floats.
     pub fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         let config = UNetConfig::read(&folder.join("config.json"))?;
@@ -312,10 +323,12 @@ impl UNet {
             hi: inputs.hi,
         };
         let x = self.trunk.enter(sample, inputs.seamless, None)?;
-        let (mut skips, x) = self.trunk.descend(x, step, inputs.adapter)?;
+        let adapter = inputs.adapter.iter().map(|state| state.to_dtype(self.trunk.dtype()));
+        let adapter = adapter.collect::<candle_core::Result<Vec<_>>>()?;
+        let (mut skips, x) = self.trunk.descend(x, step, &adapter)?;
         let mut x = self.trunk.middle(&x, step)?;
         // SDXL's adapters have one state more than the denoiser has blocks; it goes to the middle.
-        if let Some(state) = inputs.adapter.get(blocks)
+        if let Some(state) = adapter.get(blocks)
             && state.dims() == x.dims()
         {
             x = add(&x, state)?;

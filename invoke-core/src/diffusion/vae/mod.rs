@@ -80,7 +80,7 @@ impl Vae {
             decoder: Decoder::load(&weights.at("decoder"), &config)?,
             quant,
             post_quant,
-            dtype: weights.dtype(),
+            dtype: weights.computes_in(),
             bytes: weights.bytes_loaded() - before,
             config,
         })

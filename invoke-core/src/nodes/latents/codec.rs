@@ -67,6 +67,9 @@ fn vae_bytes(vae: &Vae, h: usize, w: usize) -> u64 {
     (h as u64).saturating_mul(w as u64).saturating_mul(4 * 3 * widest as u64)
 }
 
+/// Pixels of a side of the tiles where memory is short even for a model's own.
+const SMALL_TILE: usize = 512;
+
 /// The tiles to work in: those asked for, or, where memory does not do for the whole of `h` by `w` pixels, the model's own. An error if not even a
 /// tile fits.
 fn tiles_that_fit(cx: &dyn NodeCx, vae: &Vae, (h, w): (usize, usize), asked: Option<usize>) -> Result<Option<usize>, NodeError> {
@@ -77,9 +80,11 @@ fn tiles_that_fit(cx: &dyn NodeCx, vae: &Vae, (h, w): (usize, usize), asked: Opt
         Some(size) => make_room(cx, one(size), &what).map(|()| asked),
         None if make_room(cx, vae_bytes(vae, h, w), &what).is_ok() => Ok(None),
         None => {
-            make_room(cx, one(0), &what)?;
+            // A model's own tile may be as large as the picture.
+            let size = if make_room(cx, one(0), &what).is_ok() { 0 } else { SMALL_TILE };
+            make_room(cx, one(size), &what)?;
             tracing::warn!("there is too little memory for {what} at once: it is worked on in tiles");
-            Ok(Some(0))
+            Ok(Some(size))
         }
     }
 }
@@ -140,7 +145,12 @@ impl Invoke for ImageToLatents {
             let signed = ((pixels * 2.0)? - 1.0)?;
             pixels = ((((signed * 1.015)? - 0.002)? + 1.0)? / 2.0)?;
         }
-        let latents = encode(cx, &vae, &pixels, tiles(self.tiled, self.tile_size)?)?;
+        let latents = encode(
+            cx,
+            &vae,
+            &pixels,
+            tiles(self.tiled || cx.workbench().options.tiled, self.tile_size)?,
+        )?;
         latents_output(cx, latents, None)
     }
 }
@@ -170,7 +180,7 @@ impl Invoke for LatentsToImage {
         cx.progress("Running VAE decoder", None, None);
         let (count, _, h, w) = latents.dims4()?;
         let size = (h.saturating_mul(vae.config().scale()), w.saturating_mul(vae.config().scale()));
-        let tiling = tiles_that_fit(cx, &vae, size, tiles(self.tiled, self.tile_size)?)?;
+        let tiling = tiles_that_fit(cx, &vae, size, tiles(self.tiled || cx.workbench().options.tiled, self.tile_size)?)?;
         let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
         let latents = latents.to_device(&cx.workbench().device)?;
         // Each of several pictures is kept; the first one is what the node returns.

@@ -325,6 +325,7 @@ fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
             seamless: codec::seamless(&inputs.unet.seamless_axes),
             free_u: inputs.unet.freeu_config.as_ref().and_then(|f| FreeU::new(f.b1, f.b2, f.s1, f.s2)),
             hidiffusion: hidiffusion.as_ref(),
+            sequential: cx.workbench().options.sequential,
         },
         plan: Plan {
             scheduler: sampler(&inputs.scheduler),

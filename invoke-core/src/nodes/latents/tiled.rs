@@ -91,6 +91,7 @@ impl Invoke for TiledMultiDiffusion {
             seamless: Seamless::default(),
             free_u: None,
             hidiffusion: None,
+            sequential: cx.workbench().options.sequential,
         };
         denoise::finish(cx, Some(denoise_tiled(&denoiser, &plan, &job, &tiles)?))
     }

@@ -98,13 +98,12 @@ fn t2i_adapters_steer_as_in_invokeai() {
     let inputs =
         json!({"t2i_adapter_model": a, "image": {"image_name": "gradient 256x256"}, "weight": 0.7, "resize_mode": "just_resize_simple"});
     let field = run_in(&cx, "t2i_adapter", inputs).unwrap();
-    check(
-        &cx,
-        "sd-1",
-        "sd-1 T2I-Adapter",
-        PROMPTS,
-        json!({"t2i_adapter": field["t2i_adapter"]}),
-    );
+    let mut cx = cx;
+    for sequential in [false, true] {
+        cx.workbench.0.options.sequential = sequential;
+        let more = json!({"t2i_adapter": field["t2i_adapter"]});
+        check(&cx, "sd-1", "sd-1 T2I-Adapter", PROMPTS, more);
+    }
 }
 
 #[test]
@@ -164,13 +163,12 @@ fn pictures_are_prompts_as_in_invokeai() {
         })),
         ip(json!({"ip_adapter_model": plain, "image": {"image_name": "gradient 128x192"}, "weight": 0.5})),
     ];
-    check(
-        &cx,
-        "sd-1",
-        "sd-1 IP-Adapter plus, mask, style",
-        PROMPTS,
-        json!({"ip_adapter": several}),
-    );
+    let mut cx = cx;
+    for sequential in [false, true] {
+        cx.workbench.0.options.sequential = sequential;
+        let more = json!({"ip_adapter": several});
+        check(&cx, "sd-1", "sd-1 IP-Adapter plus, mask, style", PROMPTS, more);
+    }
 }
 
 #[test]
@@ -186,7 +184,11 @@ fn control_nets_may_be_single_files() {
         "control_model": net, "image": {"image_name": "drawing 200x150"}, "control_weight": 0.5, "control_mode": "more_prompt", "resize_mode": "crop_resize",
     });
     let field = run_in(&cx, "controlnet", inputs).unwrap();
-    check(&cx, "sd-1", "sd-1 ControlNet", PROMPTS, json!({"control": field["control"]}));
+    let mut cx = cx;
+    for sequential in [false, true] {
+        cx.workbench.0.options.sequential = sequential;
+        check(&cx, "sd-1", "sd-1 ControlNet", PROMPTS, json!({"control": field["control"]}));
+    }
 }
 
 #[test]
@@ -310,6 +312,11 @@ fn a_picture_too_large_for_the_memory_is_decoded_in_tiles() {
             .to_rgb8()
     };
     let tiled = decode(&cx, true);
+    // The configuration may ask for tiles whatever the node says.
+    cx.workbench.0.options.tiled = true;
+    assert_eq!(decode(&cx, false).as_raw(), tiled.as_raw());
+    cx.workbench.0.options.tiled = false;
+    assert_ne!(decode(&cx, false).as_raw(), tiled.as_raw());
     // The whole takes 768 × 1024 × 384 bytes, 300 million; a tile of 512 × 512 a third of that.
     with_free(&mut cx, || Some(200_000_000));
     assert_eq!(decode(&cx, false).as_raw(), tiled.as_raw());
