@@ -13,7 +13,7 @@ const AT_A_TIME: usize = 64;
 /// Biases that are made at a time, if one window has no more: so many floats.
 const BIASES_AT_A_TIME: usize = 1 << 25;
 /// The most biases that a file may have made for a window.
-const MOST_BIASES: usize = 1 << 27;
+const MOST_BIASES: usize = 1 << 22;
 
 /// How a picture is cut into windows.
 #[derive(Debug)]

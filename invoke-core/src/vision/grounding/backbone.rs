@@ -107,8 +107,9 @@ impl Stage {
         })
     }
 
-    fn blocks(&self, mut x: Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+    fn blocks<E: From<ModelError>>(&self, mut x: Tensor, [h, w]: [usize; 2], between: &dyn Fn() -> Result<(), E>) -> Result<Tensor, E> {
         for (i, (block, side)) in self.blocks.iter().enumerate() {
+            between()?;
             let framed = [h.next_multiple_of(*side), w.next_multiple_of(*side)];
             let shift = if i % 2 == 0 { 0 } else { side / 2 };
             let cut = Cut::new(framed[0], framed[1], *side, shift, x.device())?;
@@ -178,13 +179,12 @@ impl Backbone {
             .collect()
     }
 
-    /// Features `[1, c, h, w]` of `x [1, 3, h, w]`, the largest first. `between` is asked after each stage whether to go on.
+    /// Features `[1, c, h, w]` of `x [1, 3, h, w]`, the largest first. `between` is asked before each block whether to go on.
     pub(super) fn forward<E: From<ModelError>>(&self, x: &Tensor, between: &dyn Fn() -> Result<(), E>) -> Result<Vec<Tensor>, E> {
         let (mut x, mut size) = self.begin(x)?;
         let mut features = Vec::new();
         for stage in &self.stages {
-            between()?;
-            x = stage.blocks(x, size)?;
+            x = stage.blocks(x, size, between)?;
             features.extend(Self::feature(stage, &x, size)?);
             if let Some(merge) = &stage.merge {
                 x = merge.forward(&x, size)?;

@@ -8,6 +8,8 @@ use crate::diffusion::{ModelError, Result, config_error, read_json, read_text};
 
 /// The longest vocabulary file that is read.
 const MAX_VOCABULARY: u64 = 32 << 20;
+/// The longest text that is cut into tokens, of which a model takes a few hundred.
+const LONGEST: usize = 64 << 10;
 /// Begins every text.
 const BEGIN: &str = "[CLS]";
 /// Ends every text.
@@ -33,8 +35,21 @@ impl WordPieces {
     pub fn open(folder: &Path) -> Result<Self> {
         let whole = folder.join("tokenizer.json");
         let (path, inner) = if whole.is_file() {
-            let text = read_text(&whole, MAX_VOCABULARY)?;
-            let inner = text.parse::<tokenizers::Tokenizer>().map_err(|e| config_error(&whole, e))?;
+            let mut told: Value = serde_json::from_str(&read_text(&whole, MAX_VOCABULARY)?).map_err(|e| config_error(&whole, e))?;
+            for (part, known) in [
+                ("model", "WordPiece"),
+                ("normalizer", "BertNormalizer"),
+                ("pre_tokenizer", "BertPreTokenizer"),
+            ] {
+                // Others may make much of little; such models have these.
+                if told[part]["type"] != known {
+                    let reason = format!("its `{part}` is {}, expected a {known}", told[part]["type"]);
+                    return Err(config_error(&whole, reason));
+                }
+            }
+            // Begin and end are put around the text here.
+            told["post_processor"] = Value::Null;
+            let inner = serde_json::from_value(told).map_err(|e| config_error(&whole, e))?;
             (whole, inner)
         } else {
             let path = folder.join("vocab.txt");
@@ -66,11 +81,17 @@ impl WordPieces {
         Ok(Self { inner, begin, end })
     }
 
-    /// Tokens of `text`, however long.
+    /// Tokens of `text`.
     ///
     /// # Errors
-    /// If the text cannot be put together of tokens and the vocabulary has none for what is unknown.
+    /// If the text is longer than 64 KiB, or cannot be put together of tokens and the vocabulary has none for what is unknown.
     pub fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        if text.len() > LONGEST {
+            return Err(ModelError::Input(format!(
+                "the prompt has {} bytes, expected at most {LONGEST}",
+                text.len()
+            )));
+        }
         let encoded = self.inner.encode_fast(text, false);
         let encoded = encoded.map_err(|e| ModelError::Input(format!("the prompt cannot be tokenized: {e}")))?;
         Ok([&[self.begin], encoded.get_ids(), &[self.end]].concat())
@@ -125,6 +146,31 @@ mod tests {
         // Without a token for what is unknown.
         std::fs::write(folder.path().join("vocab.txt"), "[CLS]\n[SEP]\n").unwrap();
         assert!(WordPieces::open(folder.path()).unwrap().ids("b").is_err());
+        let long = WordPieces::open(folder.path())
+            .unwrap()
+            .ids(&"b".repeat(LONGEST + 1))
+            .unwrap_err()
+            .to_string();
+        assert!(long.contains("the prompt has 65537 bytes, expected at most 65536"), "{long}");
+        // Tokenizers that do more than cut words.
+        let told = description("[CLS]\n[SEP]\n[UNK]\n", &Value::Null);
+        for (part, other) in [
+            (
+                "normalizer",
+                json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaa"}),
+            ),
+            (
+                "model",
+                json!({"type": "WordLevel", "vocab": {"[CLS]": 0, "[SEP]": 1}, "unk_token": "[CLS]"}),
+            ),
+        ] {
+            let mut told = told.clone();
+            told[part] = other;
+            std::fs::write(folder.path().join("tokenizer.json"), told.to_string()).unwrap();
+            assert!(error().contains(&format!("its `{part}` is")), "{}", error());
+        }
+        std::fs::write(folder.path().join("tokenizer.json"), told.to_string()).unwrap();
+        assert_eq!(WordPieces::open(folder.path()).unwrap().ids("").unwrap(), [0, 1]);
         for damaged in ["", "{", "[]", r#"{"model": {"type": "WordPiece", "vocab": {"a": -1}}}"#] {
             std::fs::write(folder.path().join("tokenizer.json"), damaged).unwrap();
             assert!(error().contains("tokenizer.json"), "{}", error());

@@ -2,7 +2,10 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Window, elements, window::Along};
+use super::{
+    Window, elements,
+    window::{Along, MOST},
+};
 use crate::diffusion::ops::{Border, Conv2d, ConvConfig, Depthwise, Linear, pad, pick};
 
 /// A convolution over pictures.
@@ -10,8 +13,11 @@ use crate::diffusion::ops::{Border, Conv2d, ConvConfig, Depthwise, Linear, pad, 
 pub(super) struct Convolution {
     window: Window,
     kernel: [usize; 2],
-    /// Channels that come in.
+    /// Channels that come in, and that go out.
     inputs: usize,
+    outputs: usize,
+    /// Numbers of its kernels, with those between pixels that are apart.
+    weights: usize,
     parts: Parts,
 }
 
@@ -23,6 +29,10 @@ enum Parts {
     Channels(Depthwise, usize),
 }
 
+/// The largest side of a kernel of one channel that is made square; a longer one goes the general way.
+const MOST_SQUARE: usize = 31;
+/// The most products that a convolution may be made of: minutes of a processor's work.
+const MOST_PRODUCTS: u64 = 1 << 40;
 /// Most elements that a kernel may have once zeros stand where dilation skips pixels.
 const MOST_WEIGHTS: usize = 1 << 27;
 
@@ -40,13 +50,23 @@ impl Convolution {
                 window.kernel
             );
         }
-        let parts = if share == 1 && groups == outputs && groups > 1 && window.dilations[0] == window.dilations[1] {
+        if window.dilations.iter().chain(&window.strides).any(|n| *n > MOST) {
+            candle_core::bail!(
+                "pixels {:?} apart, and windows {:?}, are too far apart",
+                window.dilations,
+                window.strides
+            );
+        }
+        let mut weights = weight.elem_count();
+        let is_square = window.dilations[0] == window.dilations[1] && h.max(w) <= MOST_SQUARE;
+        let parts = if share == 1 && groups == outputs && groups > 1 && is_square {
             let side = h.max(w) | 1;
             let square = weight.pad_with_zeros(2, 0, side - h)?.pad_with_zeros(3, 0, side - w)?;
             let dilation = window.dilations[0];
             Parts::Channels(Depthwise::new(&square, bias.cloned(), dilation)?, side / 2 * dilation)
         } else {
             let weight = spread(&spread(weight, 2, window.dilations[0])?, 3, window.dilations[1])?;
+            weights = weight.elem_count();
             let stride = if window.strides[0] == window.strides[1] {
                 window.strides[0]
             } else {
@@ -67,8 +87,15 @@ impl Convolution {
             window: window.clone(),
             kernel: [h, w],
             inputs,
+            outputs,
+            weights,
             parts,
         })
+    }
+
+    /// Numbers of its kernels.
+    pub(super) fn weights(&self) -> usize {
+        self.weights
     }
 
     /// Convolve `x [b, in, h, w]`.
@@ -79,12 +106,23 @@ impl Convolution {
         }
         let [down, across] = self.window.over(self.kernel, [h, w])?;
         elements(&[b, c, h + down.before + down.after, w + across.before + across.after])?;
+        let places = elements(&[b, self.outputs, down.places, across.places])? as u64;
+        let each = (self.weights / self.outputs.max(1)) as u64;
+        if places.checked_mul(each).is_none_or(|products| products > MOST_PRODUCTS) {
+            candle_core::bail!(
+                "a convolution of {:?} would be made of more than {MOST_PRODUCTS} products",
+                x.dims()
+            );
+        }
         match &self.parts {
             Parts::Groups(layers, stride) => {
                 let x = padded(x, [down.before, down.after, across.before, across.after])?;
                 let share = self.inputs / layers.len();
-                let outputs: usize = layers.iter().map(Conv2d::out_channels).sum();
-                elements(&[b, outputs, down.places, across.places])?;
+                if down.stride != *stride || across.stride != *stride {
+                    // Every place is computed, and some are picked.
+                    let all = |along: Along, side: usize| along.before + side + along.after - along.reach() + 1;
+                    elements(&[b, self.outputs, all(down, h), all(across, w)])?;
+                }
                 let y = if let [layer] = layers.as_slice() {
                     layer.forward(&x)?
                 } else {
@@ -107,6 +145,7 @@ impl Convolution {
                 if same(down, h) && same(across, w) {
                     return layer.forward(x);
                 }
+                elements(&[b, c, down.before + h + bottom, across.before + w + right])?;
                 let y = layer.forward(&padded(x, [down.before, bottom, across.before, right])?)?;
                 pick(&y, &every(down, *center), &every(across, *center))
             }
@@ -193,6 +232,9 @@ impl Affine {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if x.dims().get(1) != Some(&self.scale.elem_count()) {
+            candle_core::bail!("a normalisation of {} channels got {:?}", self.scale.elem_count(), x.dims());
+        }
         if x.rank() == 4 {
             return self.layer.forward(x);
         }
@@ -200,5 +242,54 @@ impl Affine {
         shape[1] = self.scale.elem_count();
         x.broadcast_mul(&self.scale.reshape(shape.as_slice())?)?
             .broadcast_add(&self.shift.reshape(shape.as_slice())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::vision::network::Padding;
+
+    fn zeros(shape: &[usize]) -> Tensor {
+        Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap()
+    }
+
+    fn convolve(x: &[usize], weight: &[usize], window: &Window, groups: usize) -> Result<Tensor> {
+        Convolution::new(&zeros(weight), None, window, groups)?.forward(&zeros(x))
+    }
+
+    #[test]
+    fn small_files_cannot_ask_for_much_memory() {
+        let plain = Window::default();
+        // One long row a channel is not made a square of its length.
+        assert_eq!(
+            convolve(&[1, 2, 1, 100_000], &[2, 1, 1, 99_999], &plain, 2).unwrap().dims(),
+            [1, 2, 1, 2]
+        );
+        let apart = Window {
+            dilations: [1 << 22; 2],
+            padding: Padding::Explicit([0, 1 << 23, 0, 1 << 23]),
+            ..Window::default()
+        };
+        assert!(convolve(&[1, 2, 1, 64], &[2, 1, 1, 3], &apart, 2).is_err());
+        let uneven = Window {
+            strides: [64, 32],
+            ..Window::default()
+        };
+        assert!(convolve(&[1, 1, 2048, 2048], &[512, 1, 1, 1], &uneven, 1).is_err());
+        let far = Window {
+            dilations: [usize::MAX / 4; 2],
+            ..Window::default()
+        };
+        assert!(convolve(&[1, 2, 8, 8], &[2, 1, 7, 7], &far, 2).is_err());
+    }
+
+    #[test]
+    fn a_normalisation_takes_its_channels() {
+        let c = |n: usize| zeros(&[n]);
+        let affine = Affine::new([&c(3), &c(3), &c(3), &c(3)], 1e-5).unwrap();
+        assert!(affine.forward(&zeros(&[2, 3])).is_ok() && affine.forward(&zeros(&[2, 1])).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Networks that come as data: a list of steps over named values, as exported files hold them, and what runs such a list.
 //!
-//! A reader of files makes a [`Network`]; a [`Runner`] prepares it for a device and computes it. Operations mean what they mean in ONNX (opsets 9 to 17):
+//! A reader of files makes a [`Network`]; a [`Runner`] prepares it for a device and computes it. Operations mean what they mean in ONNX (opsets 9 to 18):
 //! pictures are `[b, c, h, w]`, and what an operation may take either as an attribute or as an input is an `Option` here: the attribute, or `None` if
 //! the input of that place has it. Floats of any width are computed in single floats; whole numbers are `i64` and truth values bytes, and both stay on
 //! the CPU, as they are shapes and places and not pictures.
@@ -362,12 +362,16 @@ pub enum Nearest {
     Ceil,
 }
 
+/// The most axes that a value may have.
+const MOST_AXES: usize = 16;
+
 /// How many elements a shape has, if that is a number to work with.
 fn elements(shape: &[usize]) -> candle_core::Result<usize> {
-    let count = shape.iter().try_fold(1_usize, |n, side| n.checked_mul(*side));
-    match count {
-        Some(count) if count <= MOST_ELEMENTS => Ok(count),
-        _ => candle_core::bail!("a value of shape {shape:?} would have more than {MOST_ELEMENTS} elements"),
+    // A side of 0 hides none of the others, each of which something may be made for.
+    let most = shape.iter().try_fold(1_usize, |n, side| n.checked_mul((*side).max(1)));
+    match most {
+        Some(most) if most <= MOST_ELEMENTS && shape.len() <= MOST_AXES => Ok(shape.iter().product()),
+        _ => candle_core::bail!("a value of shape {shape:?} would have more than {MOST_ELEMENTS} elements, or {MOST_AXES} axes"),
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) fn forward(x: &Tensor, window: &Window, kind: Kind) -> Result<Tensor>
     };
     let [down, across] = window.over(kernel, [h, w])?;
     elements(&[b, c, down.places, across.places])?;
+    elements(&[b, c, down.places, w])?;
     if x.elem_count() == 0 {
         candle_core::bail!("a pool of {:?}", x.dims());
     }

@@ -52,9 +52,25 @@ struct Values {
     numbers: HashMap<String, usize>,
     there: Vec<bool>,
     constants: HashMap<usize, Tensor>,
+    /// Numbers that were made of the file's, by arranging them or by putting zeros between.
+    made: usize,
 }
 
+/// The most numbers that the values of a run may have together, and those that are made of a file's before it.
+const MOST_ALIVE: usize = 1 << 30;
+
 impl Values {
+    /// Counts numbers that were made.
+    fn make(&mut self, count: usize) -> Result<(), String> {
+        self.made = self.made.saturating_add(count);
+        if self.made > MOST_ALIVE {
+            return Err(format!(
+                "brings what is made of the file's constants to more than {MOST_ALIVE} numbers"
+            ));
+        }
+        Ok(())
+    }
+
     /// A value that was not there before.
     fn add(&mut self, name: &str) -> Result<usize, String> {
         let next = self.numbers.len();
@@ -109,6 +125,7 @@ impl Runner {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| wrong(format!("the end {error}")))?;
         let later = forget(&mut steps, &wanted, values.there.len());
+        bytes += 4 * values.made as u64;
         let mut kept = vec![None; values.there.len()];
         for (number, tensor) in values.constants.into_iter().filter(|(number, _)| later[*number]) {
             kept[number] = Some(tensor);
@@ -155,6 +172,7 @@ impl Runner {
                 tensor
             });
         }
+        let mut alive: usize = values.iter().flatten().map(Tensor::elem_count).sum();
         for step in &self.steps {
             between()?;
             let wrong = |error: String| ModelError::Config {
@@ -174,10 +192,16 @@ impl Runner {
             let made = made.map_err(|error| wrong(format!("cannot be computed: {error}")))?;
             for (number, tensor) in step.writes.iter().zip(made) {
                 if let Some(number) = number {
+                    alive += tensor.elem_count();
                     values[*number] = Some(tensor);
                 }
             }
-            step.forget.iter().for_each(|number| values[*number] = None);
+            if alive > MOST_ALIVE {
+                return Err(wrong(format!("brings the values to more than {MOST_ALIVE} numbers")).into());
+            }
+            for number in &step.forget {
+                alive -= values[*number].take().map_or(0, |tensor| tensor.elem_count());
+            }
         }
         let output = |number: &usize| {
             values[*number].clone().ok_or_else(|| ModelError::Config {
@@ -232,12 +256,16 @@ fn prepare(step: Step, values: &mut Values, device: &Device) -> Result<Option<Pr
     {
         let made = compute(&step.op, &fixed, 1, device).map_err(|error| format!("cannot be computed: {error}"))?;
         if let ([name], [tensor]) = (step.outputs.as_slice(), made.as_slice()) {
+            values.make(tensor.elem_count())?;
             let number = values.add(name)?;
             values.constants.insert(number, tensor.clone());
             return Ok(None);
         }
     }
     let work = work(step.op, &fixed).map_err(|error| format!("has weights that do not fit: {error}"))?;
+    if let (Work::Convolution(layer), Some(Some(weight))) = (&work, fixed.get(1)) {
+        values.make(layer.weights() - weight.elem_count())?;
+    }
     if !matches!(work, Work::Op(_)) {
         // The layer has the rest.
         reads.truncate(1);

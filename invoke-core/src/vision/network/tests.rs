@@ -214,3 +214,9 @@ fn what_does_not_fit_is_refused_and_named() {
     shaped.inputs[0].shape = vec![None, Some(4)];
     assert!(run(shaped, &x).unwrap_err().to_string().contains("expected [None, Some(4)]"));
 }
+
+#[test]
+fn a_side_of_nothing_hides_no_other() {
+    assert_eq!(super::elements(&[3, 0, 5]).unwrap(), 0);
+    assert!(super::elements(&[0, 1 << 40]).is_err() && super::elements(&[1; 17]).is_err());
+}

@@ -25,7 +25,7 @@ impl Along {
 }
 
 /// Largest side, stride or padding that is worked with; a bound that keeps sums and products from overflowing.
-const MOST: usize = 1 << 24;
+pub(super) const MOST: usize = 1 << 24;
 
 impl Window {
     /// Both axes of a picture of `size`, under a kernel.
@@ -63,6 +63,10 @@ impl Window {
         if self.round_up && !room.is_multiple_of(stride) && places * stride < side + before {
             places += 1;
         }
+        // A pool lists the pixels of every window.
+        if places.checked_mul(kernel).is_none_or(|all| all > MOST) {
+            candle_core::bail!("{places} windows of {kernel} pixels along one axis are too many");
+        }
         Ok(Along {
             kernel,
             stride,
@@ -96,6 +100,7 @@ mod tests {
         assert!(row(&window(Padding::Explicit([0; 4]), 1, false), 3, 2).is_err());
         assert!(row(&window(Padding::Explicit([usize::MAX; 4]), 1, false), 3, 2).is_err());
         assert!(row(&window(Padding::Explicit([0; 4]), 0, false), 3, 5).is_err());
+        assert!(row(&window(Padding::Explicit([0; 4]), 1, false), 1 << 15, 1 << 16).is_err());
         Ok(())
     }
 }

@@ -17,8 +17,8 @@ use crate::diffusion::{ModelError, Result, short};
 
 /// Versions of the operators that are known.
 const OPSETS: std::ops::RangeInclusive<u64> = 9..=18;
-/// The largest message that protocol buffers can hold.
-const LARGEST: u64 = (1 << 31) - 1;
+/// The largest file that is read, which is read as a whole: those of poses have up to 220 MB.
+const LARGEST: u64 = 1 << 29;
 
 /// Opens an ONNX file.
 ///
@@ -27,7 +27,7 @@ const LARGEST: u64 = (1 << 31) - 1;
 pub fn open(path: &Path) -> Result<Network> {
     let io = |source| ModelError::Io { file: short(path), source };
     if std::fs::metadata(path).map_err(io)?.len() > LARGEST {
-        return Err(corrupt(short(path), "is larger than such files can be"));
+        return Err(corrupt(short(path), "is larger than 512 MiB, the most that is read"));
     }
     read(&std::fs::read(path).map_err(io)?, &short(path))
 }

@@ -201,7 +201,8 @@ fn resize(node: &Node<'_>, opset: u64) -> Result<Resize, String> {
         });
     }
     let refused = |name: &str| node.int(name).is_some_and(|n| n != 0);
-    if refused("antialias") || refused("exclude_outside") || node.ints("axes").is_some() {
+    let keeps_aspect = node.text("keep_aspect_ratio_policy").is_some_and(|policy| policy != "stretch");
+    if refused("antialias") || refused("exclude_outside") || node.ints("axes").is_some() || keeps_aspect {
         return Err("resizes in a way that is not supported".into());
     }
     Ok(Resize {
