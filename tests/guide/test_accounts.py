@@ -154,7 +154,7 @@ def g14_a_job_that_runs_has_its_owners_rights_as_they_are_now(people):
     over = demoted_while_it_runs(pasting(1000))
     assert (over["status"], over["error_type"]) == ("failed", "PermissionError") and hers not in over["error_message"]
     # What is the account's own goes on: losing a right ends nothing that does not need it.
-    assert demoted_while_it_runs(drawing(alice.model(), steps=1000))["status"] == "completed"
+    assert demoted_while_it_runs(drawing(alice.model(), steps=1000, seed=2))["status"] == "completed"
 
 
 def g19_email_and_password_log_in(people):
