@@ -188,7 +188,8 @@ impl Layer {
                 for (axis, (from, to)) in ranges.iter().enumerate() {
                     y = y.narrow(axis, *from, *to - *from)?;
                 }
-                channels_second(&y.contiguous()?)?
+                // Copied, so that a small part does not keep a large tensor.
+                channels_second(&y.force_contiguous()?)?
             }
             Self::Region(region) => region.matrix(x)?,
             Self::Sample(size) => sample(x, &inputs[1], *size)?,
