@@ -116,6 +116,9 @@ fn fill_between(picture: &mut Picture, corners: &[(i64, i64)], color: &[u8]) {
         return;
     }
     let bottom = (0..n).map(row).max().unwrap_or_default().min(picture.height() as i64 - 1);
+    if bottom < 0 {
+        return;
+    }
     let first = row(top);
     let side = |step| Side {
         corner: top,
@@ -225,6 +228,10 @@ mod tests {
         fill_convex(&mut picture, &[(2, -1_000_000_000), (1_000_000_000, 1), (2, 1_000_000_000)], &[9]);
         assert_eq!(rows(&picture), ["..##", "..##", "..##"]);
         fill_convex(&mut picture, &[], &[9]);
+        let (far, above) = (2_000_000_000, -2_000_000_000);
+        let mut picture = Picture::new(Mode::L, 4, 3);
+        fill_convex(&mut picture, &[(-far, above), (far, above + 1), (0, above + 1)], &[9]);
+        assert_eq!(rows(&picture), ["...."; 3]);
     }
 
     #[test]

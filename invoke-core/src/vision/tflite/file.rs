@@ -4,14 +4,16 @@ use candle_core::{DType, Device, Tensor};
 
 use super::flat::{Flaw, Table};
 
-/// Most tensors and operators of a network.
+/// Most tensors of a network.
 const MOST: usize = 1 << 14;
+/// Most operators: MediaPipe's have 712 at most.
+const MOST_OPERATORS: usize = 1 << 11;
 /// Most tensors that an operator takes, and that a network gives.
 const MOST_INPUTS: usize = 32;
 /// Most dimensions of a tensor.
 const MOST_DIMENSIONS: usize = 6;
-/// Most numbers of a tensor, and of all that a file holds.
-pub(super) const MOST_NUMBERS: usize = 1 << 24;
+/// Most numbers of a tensor, and of all that a file holds: MediaPipe's tensors have 1.2 million at most.
+pub(super) const MOST_NUMBERS: usize = 1 << 22;
 
 /// A tensor.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl<'a> File<'a> {
             })
         };
         Ok(Self {
-            operators: graph.tables(3, MOST)?.iter().map(operator).collect::<Result<_, _>>()?,
+            operators: graph.tables(3, MOST_OPERATORS)?.iter().map(operator).collect::<Result<_, _>>()?,
             inputs: all(graph.ints(1, MOST_INPUTS)?)?,
             outputs: all(graph.ints(2, MOST_INPUTS)?)?,
             tensors,

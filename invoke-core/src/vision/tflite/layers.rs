@@ -107,13 +107,14 @@ impl Layer {
                 stride,
                 after,
             } => {
-                let (_, _, h, w) = x.dims4()?;
+                let (b, c, h, w) = x.dims4()?;
                 let around = |n, kernel| if *same { surround(n, kernel, *stride) } else { [0; 2] };
                 let ([top, bottom], [left, right]) = (around(h, kernel[0]), around(w, kernel[1]));
                 if top + h + bottom < kernel[0] || left + w + right < kernel[1] {
                     bail!("a picture of {w}x{h} is smaller than a kernel of {kernel:?}");
                 }
-                fits(&[conv.out_channels(), h, w])?;
+                fits(&[b, c, top + h + bottom, left + w + right])?;
+                fits(&[b, conv.out_channels(), h, w])?;
                 after.apply(conv.forward(&pad(x, [top, bottom, left, right], Border::Zeros)?)?)?
             }
             Self::Depthwise {
@@ -123,7 +124,8 @@ impl Layer {
                 stride,
                 after,
             } => {
-                let (_, _, h, w) = x.dims4()?;
+                let (b, c, h, w) = x.dims4()?;
+                fits(&[b, c, h + kernel, w + kernel])?;
                 let y = conv.forward(x)?;
                 // Where the kernels' centres lie: all of them were computed.
                 let places = |n: usize| -> Vec<usize> {
@@ -169,8 +171,8 @@ impl Layer {
             }
             Self::Reshape(shape) => channels_second(&reshaped(&pixels_first(x)?, shape)?)?,
             Self::Join(axis, after) => {
+                fits(&[inputs.iter().map(Tensor::elem_count).sum()])?;
                 let parts = inputs.iter().map(pixels_first).collect::<Result<Vec<_>>>()?;
-                fits(&[parts.iter().map(Tensor::elem_count).sum()])?;
                 let rank = x.rank() as i32;
                 let axis = if *axis < 0 { axis + rank } else { *axis };
                 if !(0..rank).contains(&axis) {
@@ -186,7 +188,8 @@ impl Layer {
                 for (axis, (from, to)) in ranges.iter().enumerate() {
                     y = y.narrow(axis, *from, *to - *from)?;
                 }
-                channels_second(&y.contiguous()?)?
+                // Copied, so that a small part does not keep a large tensor.
+                channels_second(&y.force_contiguous()?)?
             }
             Self::Region(region) => region.matrix(x)?,
             Self::Sample(size) => sample(x, &inputs[1], *size)?,

@@ -12,7 +12,7 @@ mod regions;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use candle_core::Tensor;
 
@@ -23,6 +23,8 @@ use layers::{Layer, pixels_first};
 
 /// Largest file: MediaPipe's are of a few megabytes.
 const MOST_BYTES: u64 = 1 << 28;
+/// Most numbers of all tensors that are kept at a time while a network is computed.
+const MOST_KEPT: usize = 1 << 26;
 
 /// A layer, the tensors it takes, and the one it gives.
 #[derive(Debug)]
@@ -30,6 +32,17 @@ struct Step {
     layer: Layer,
     inputs: Vec<usize>,
     output: usize,
+    /// Tensors that nothing needs after it.
+    done: Vec<usize>,
+}
+
+/// Finds which tensors are needed no more after each step.
+fn find_done(steps: &mut [Step], outputs: &[usize]) {
+    let mut needed: HashSet<usize> = outputs.iter().copied().collect();
+    for step in steps.iter_mut().rev() {
+        let used = step.inputs.iter().chain([&step.output]).copied();
+        step.done = used.filter(|i| needed.insert(*i)).collect();
+    }
 }
 
 /// A network.
@@ -110,12 +123,18 @@ impl Network {
                 layer,
                 inputs,
                 output: operator.output,
+                done: Vec::new(),
             });
         }
+        find_done(&mut steps, &file.outputs);
+        let taken: HashSet<usize> = steps.iter().flat_map(|s| &s.inputs).chain(&file.outputs).copied().collect();
         let constants = tensors
             .into_iter()
-            .map(|t| match t.numbers {
-                Some(Numbers::Floats(numbers)) => channels_second(&numbers).map(Some).map_err(|error| error.to_string()),
+            .enumerate()
+            .map(|(i, t)| match t.numbers {
+                Some(Numbers::Floats(numbers)) if taken.contains(&i) => {
+                    channels_second(&numbers).map(Some).map_err(|error| error.to_string())
+                }
                 _ => Ok(None),
             })
             .collect::<std::result::Result<Vec<_>, Flaw>>()?;
@@ -184,6 +203,7 @@ impl Network {
         let input = Tensor::from_slice(samples, self.input_shape.as_slice(), &candle_core::Device::Cpu)?;
         let mut values = self.constants.clone();
         values[self.input] = Some(channels_second(&input)?);
+        let mut kept: usize = values.iter().flatten().map(Tensor::elem_count).sum();
         let value = |values: &[Option<Tensor>], i: usize| {
             values[i]
                 .clone()
@@ -191,7 +211,15 @@ impl Network {
         };
         for step in &self.steps {
             let inputs = step.inputs.iter().map(|i| value(&values, *i)).collect::<Result<Vec<_>>>()?;
-            values[step.output] = Some(step.layer.forward(&inputs).map_err(|error| wrong(&error))?);
+            let given = step.layer.forward(&inputs).map_err(|error| wrong(&error))?;
+            drop(inputs);
+            kept += given.elem_count();
+            let before = values[step.output].replace(given);
+            let dropped = step.done.iter().filter_map(|i| values[*i].take());
+            kept -= before.into_iter().chain(dropped).map(|x| x.elem_count()).sum::<usize>();
+            if kept > MOST_KEPT {
+                return Err(wrong(&format_args!("its tensors take more than {MOST_KEPT} numbers at a time")));
+            }
         }
         self.outputs
             .iter()

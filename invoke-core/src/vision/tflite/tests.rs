@@ -109,3 +109,57 @@ fn a_file_that_is_not_there_is_named() {
     let error = Network::open(Path::new("/nowhere/face.tflite")).unwrap_err().to_string();
     assert!(error.contains("face.tflite"), "{error}");
 }
+
+#[test]
+fn what_needs_too_much_memory_is_refused_before_it_is_taken() {
+    use crate::diffusion::ops::{Conv2d, ConvConfig, Depthwise};
+    let zeros = |shape: [usize; 4]| Tensor::zeros(&shape, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let after = layers::After::Nothing;
+    // A pixel of many channels, and kernels far larger than it.
+    let config = ConvConfig {
+        stride: 1,
+        padding: [0; 4],
+    };
+    let conv = Layer::Conv {
+        same: true,
+        conv: Conv2d::new(zeros([1, 1, 32, 32]), None, config).unwrap(),
+        kernel: [32, 32],
+        stride: 1,
+        after,
+    };
+    let depthwise = Layer::Depthwise {
+        same: true,
+        conv: Depthwise::new(&zeros([1, 1, 31, 31]), None, 1).unwrap(),
+        kernel: 31,
+        stride: 1,
+        after,
+    };
+    for layer in [conv, depthwise] {
+        let error = layer.forward(&[zeros([1, 1 << 13, 1, 1])]).unwrap_err().to_string();
+        assert!(error.contains("more than 4194304 numbers"), "{error}");
+    }
+    // Tensors that are all kept, and such of which only the last is.
+    let run = |outputs: &[usize]| {
+        let step = |i| Step {
+            layer: Layer::Activation(after),
+            inputs: vec![i],
+            output: i + 1,
+            done: Vec::new(),
+        };
+        let mut steps: Vec<Step> = (0..17).map(step).collect();
+        find_done(&mut steps, outputs);
+        let network = Network {
+            steps,
+            constants: vec![None; 18],
+            input: 0,
+            input_shape: vec![1, 2048, 2048, 1],
+            outputs: outputs.to_vec(),
+            file: "large.tflite".to_owned(),
+            bytes: 0,
+        };
+        network.run(&vec![0.0; 1 << 22])
+    };
+    assert_eq!(run(&[17]).unwrap()[0].len(), 1 << 22);
+    let error = run(&(1..18).collect::<Vec<_>>()).unwrap_err().to_string();
+    assert!(error.contains("large.tflite") && error.contains("numbers at a time"), "{error}");
+}

@@ -2,10 +2,9 @@
 
 use crate::{
     imaging::{
-        ImagingError, Mode, Picture,
-        chops::invert,
+        Mode, Picture,
         cv::{convex_hull, fill_convex},
-        gaussian_blur, paste,
+        gaussian_blur,
     },
     vision::face::Points,
 };
@@ -24,11 +23,23 @@ const SOFT: f32 = 2.0;
 /// Beyond this lies no picture.
 const FAR: i64 = 1 << 32;
 
+/// A face's outline in a part of a picture.
+#[derive(Debug, Clone, PartialEq)]
+struct Outline {
+    /// The corners of a convex shape, in pixels of the part; what lies outside the part is left away.
+    corners: Vec<(i32, i32)>,
+    /// Where the part's upper left corner lies, and its size.
+    at: (usize, usize),
+    size: (usize, usize),
+}
+
 /// A face.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Face {
-    /// Black on the face and white elsewhere, from the picture's upper left corner on as far as was looked at.
-    pub(super) mask: Picture,
+    /// What its mask covers, which is drawn only where it is needed: there may be thousands of faces.
+    outlines: Vec<Outline>,
+    /// The mask's width and height: from the picture's upper left corner on as far as was looked at.
+    extent: (usize, usize),
     /// The middle of its points, in pixels of the picture.
     pub(super) middle: (f64, f64),
     /// Pixels from its leftmost to its rightmost point, and from the highest to the lowest.
@@ -62,12 +73,13 @@ impl Face {
             .zip(&ys)
             .map(|(px, py)| (moved(*px, x, shape.wider), moved(*py, y, shape.higher)))
             .collect();
-        let mut part = Picture::filled(Mode::L, size.0, size.1, &[255]);
-        fill_convex(&mut part, &convex_hull(&outline), &[0]);
-        let mut mask = Picture::filled(Mode::L, size.0 + corner.0, size.1 + corner.1, &[255]);
-        mask.copy_from(&part, corner.0 as i64, corner.1 as i64);
         Self {
-            mask,
+            outlines: vec![Outline {
+                corners: convex_hull(&outline),
+                at: corner,
+                size,
+            }],
+            extent: (size.0 + corner.0, size.1 + corner.1),
             middle: (x + corner.0 as f64, y + corner.1 as f64),
             size: (width, height),
         }
@@ -79,24 +91,41 @@ impl Face {
         share(self.middle.0, other.middle.0, self.size.0) + share(self.middle.1, other.middle.1, self.size.1) < 1.0
     }
 
-    /// The same face seen twice.
-    fn with(&self, other: &Self) -> Result<Self, ImagingError> {
-        let most = |of: fn(&Picture) -> usize| of(&self.mask).max(of(&other.mask));
-        let mut mask = Picture::filled(Mode::L, most(Picture::width), most(Picture::height), &[255]);
-        for face in [self, other] {
-            let black = Picture::new(Mode::L, face.mask.width(), face.mask.height());
-            paste(&mut mask, &black, 0, 0, Some(&invert(&face.mask)))?;
+    /// The same face seen once more.
+    fn add(&mut self, other: Self) {
+        self.outlines.extend(other.outlines);
+        self.extent = (self.extent.0.max(other.extent.0), self.extent.1.max(other.extent.1));
+        self.middle = (self.middle.0.max(other.middle.0), self.middle.1.max(other.middle.1));
+        self.size = (self.size.0.max(other.size.0), self.size.1.max(other.size.1));
+    }
+
+    /// A part of its mask: black on the face and outside the mask, and white elsewhere.
+    fn mask(&self, [left, top, right, bottom]: [i64; 4]) -> Picture {
+        let mut mask = Picture::new(Mode::L, (right - left).max(0) as usize, (bottom - top).max(0) as usize);
+        let inside = |from: i64, to: i64, n: usize| (to.min(n as i64) - from.max(0)).max(0) as usize;
+        let white = Picture::filled(
+            Mode::L,
+            inside(left, right, self.extent.0),
+            inside(top, bottom, self.extent.1),
+            &[255],
+        );
+        mask.copy_from(&white, left.min(0).abs(), top.min(0).abs());
+        for outline in &self.outlines {
+            // Lines are cut off at the part's borders before they are drawn, so all of it is drawn.
+            let mut part = Picture::new(Mode::L, outline.size.0, outline.size.1);
+            fill_convex(&mut part, &outline.corners, &[255]);
+            let (x, y) = (outline.at.0 as i64, outline.at.1 as i64);
+            let face = part.crop(left - x, top - y, right - x, bottom - y);
+            for (to, drawn) in mask.data_mut().iter_mut().zip(face.data()) {
+                *to &= !drawn;
+            }
         }
-        Ok(Self {
-            mask,
-            middle: (self.middle.0.max(other.middle.0), self.middle.1.max(other.middle.1)),
-            size: (self.size.0.max(other.size.0), self.size.1.max(other.size.1)),
-        })
+        mask
     }
 
     /// The square around it, `padding` pixels larger.
     pub(super) fn cut(&self, padding: i64) -> Cut {
-        let (width, height) = (self.mask.width() as i64, self.mask.height() as i64);
+        let (width, height) = (self.extent.0 as i64, self.extent.1 as i64);
         let more = AROUND.saturating_add(padding.clamp(-FAR, FAR));
         let wanted = self.size.0.max(self.size.1).saturating_add(more).max(AROUND);
         let side = match wanted.min(width).min(height) {
@@ -105,9 +134,10 @@ impl Face {
         };
         let (left, right) = within(self.middle.0, side, width);
         let (top, bottom) = within(self.middle.1, side, height);
+        let sides = [left, top, right, bottom];
         Cut {
-            sides: [left, top, right, bottom],
-            mask: gaussian_blur(&self.mask.crop(left, top, right, bottom), SOFT),
+            sides,
+            mask: gaussian_blur(&self.mask(sides), SOFT),
         }
     }
 }
@@ -129,34 +159,30 @@ fn within(middle: f64, side: i64, n: i64) -> (i64, i64) {
     (from - before, to + missing - before)
 }
 
-/// Faces that were found more than once, once; from left to right.
-pub(super) fn by_place(found: Vec<Face>) -> Result<Vec<Face>, ImagingError> {
-    let mut faces: Vec<Face> = Vec::new();
-    for face in found {
-        match faces.iter_mut().find(|known| known.holds(&face)) {
-            Some(known) => *known = known.with(&face)?,
-            None => faces.push(face),
-        }
+/// Adds a face to those that are known; one that was found before stays one.
+pub(super) fn add(faces: &mut Vec<Face>, face: Face) {
+    match faces.iter_mut().find(|known| known.holds(&face)) {
+        Some(known) => known.add(face),
+        None => faces.push(face),
     }
+}
+
+/// Puts faces in order from left to right.
+pub(super) fn sort(faces: &mut [Face]) {
     faces.sort_by(|a, b| a.middle.0.total_cmp(&b.middle.0).then(a.middle.1.total_cmp(&b.middle.1)));
-    Ok(faces)
 }
 
 /// The upper left corners of the squares, half of each over the next, that a picture is looked at in; a square picture has none.
-pub(super) fn chunks(width: usize, height: usize) -> Vec<(usize, usize)> {
+pub(super) fn chunks(width: usize, height: usize) -> impl Iterator<Item = (usize, usize)> {
     let (long, short) = (width.max(height), width.min(height));
-    if long == short || short == 0 {
-        return Vec::new();
-    }
-    let steps = (long as f64 * 2.0 / short as f64) as usize + 1;
+    let first = (long != short && short != 0).then_some(0.0);
+    let steps = (long as f64 * 2.0 / short.max(1) as f64) as usize + 1;
     let last = (long - short) as f64;
     let step = last / (steps - 1) as f64;
-    let mut places = Vec::new();
-    let mut at = 0.0;
-    while at <= last {
-        let place = at as usize;
-        places.push(if width > height { (place, 0) } else { (0, place) });
-        at += step;
-    }
-    places
+    std::iter::successors(first, move |at| Some(at + step))
+        .take_while(move |at| *at <= last)
+        .map(move |at| {
+            let place = at as usize;
+            if width > height { (place, 0) } else { (0, place) }
+        })
 }

@@ -21,7 +21,7 @@ use crate::{
     },
     vision::face::{Detector, Mesh, Points, Region, sketch},
 };
-use crop::{Face, Shape, by_place, chunks};
+use crop::{Face, Shape, add, chunks, sort};
 
 pub(in crate::nodes) const NODES: &[NodeEntry] = &[entry::<FaceOff>(), entry::<FaceMask>(), entry::<MediaPipeFaceDetection>()];
 
@@ -99,23 +99,27 @@ impl Search {
             image.convert(Mode::Rgb)
         };
         let confidence = self.confidence as f32;
-        let look = |picture: &Picture, corner: (usize, usize)| -> Result<Vec<Face>, NodeError> {
-            let found = finder.find(cx, picture, MOST_FACES, confidence, confidence)?;
-            Ok(found
-                .iter()
-                .map(|points| Face::new(points, picture.size(), corner, &self.shape))
-                .collect())
+        let mut faces = Vec::new();
+        let look = |faces: &mut Vec<Face>, picture: &Picture, corner: (usize, usize)| -> Result<(), NodeError> {
+            for points in finder.find(cx, picture, MOST_FACES, confidence, confidence)? {
+                cx.check_canceled()?;
+                add(faces, Face::new(&points, picture.size(), corner, &self.shape));
+            }
+            Ok(())
         };
-        let mut faces = if self.chunk { Vec::new() } else { look(&picture, (0, 0))? };
+        if !self.chunk {
+            look(&mut faces, &picture, (0, 0))?;
+        }
         if faces.is_empty() {
             let side = picture.width().min(picture.height());
             for (x, y) in chunks(picture.width(), picture.height()) {
                 let (left, top) = (x as i64, y as i64);
                 let part = picture.crop(left, top, left + side as i64, top + side as i64);
-                faces.extend(look(&part, (x, y))?);
+                look(&mut faces, &part, (x, y))?;
             }
         }
-        Ok(by_place(faces)?)
+        sort(&mut faces);
+        Ok(faces)
     }
 }
 
@@ -247,6 +251,7 @@ impl Invoke for FaceMask {
         let picture = match self.chosen(faces.len()) {
             Some(chosen) => {
                 for i in chosen {
+                    cx.check_canceled()?;
                     let cut = faces[i].cut(0);
                     let [left, top, ..] = cut.sides;
                     let black = Picture::new(Mode::L, cut.mask.width(), cut.mask.height());

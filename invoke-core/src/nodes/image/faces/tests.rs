@@ -60,15 +60,11 @@ fn stored(cx: &TestCx, field: &Value) -> Picture {
 
 /// Holds a picture to the script's. Points that lie on the border of two pixels may be rounded to either.
 #[track_caller]
-fn check(found: &Picture, name: &str) {
+fn check(found: &Picture, name: &str, most: usize) {
     let want = from_dynamic(&image::open(fixture("out").join(format!("{name}.png"))).unwrap());
     assert_eq!((found.mode(), found.size()), (want.mode(), want.size()), "{name}");
     let other = found.data().iter().zip(want.data()).filter(|(a, b)| a != b).count();
-    assert!(
-        other * 1000 <= want.data().len(),
-        "{name}: {other} of {} samples differ",
-        want.data().len()
-    );
+    assert!(other <= most, "{name}: {other} of {} samples differ", want.data().len());
 }
 
 fn recorded() -> std::collections::HashMap<String, Tensor> {
@@ -104,7 +100,7 @@ fn faces_are_drawn_as_the_original_draws_them() {
             let cx = context(picture(width, height));
             let output = run(&cx, "mediapipe_face_detection", json!({"max_faces": most}));
             assert_eq!((&output["width"], &output["height"]), (&json!(width), &json!(height)));
-            check(&stored(&cx, &output["image"]), &format!("{width}x{height}.drawn{most}"));
+            check(&stored(&cx, &output["image"]), &format!("{width}x{height}.drawn{most}"), 30);
         }
     }
     // Of a face that is surer than asked for nothing remains.
@@ -142,7 +138,7 @@ fn faces_are_cut_out_as_the_original_cuts_them() {
             };
             assert_eq!(place, (left, top), "{name}");
             assert_eq!(cut, whole.crop(left, top, right, bottom).convert(Mode::Rgba), "{name}");
-            check(&mask, &name);
+            check(&mask, &name, mask.data().len() / 1000);
         }
     }
 }
@@ -158,7 +154,11 @@ fn faces_are_masked_as_the_original_masks_them() {
             let cx = context(picture(width, height));
             let output = run(&cx, "face_mask_detection", inputs);
             assert_eq!(stored(&cx, &output["image"]), picture(width, height).convert(Mode::Rgba));
-            check(&stored(&cx, &output["mask"]), &format!("{width}x{height}.{case}"));
+            check(
+                &stored(&cx, &output["mask"]),
+                &format!("{width}x{height}.{case}"),
+                width * height / 1000,
+            );
         }
         // Faces that are not there: the picture goes on as it is.
         let cx = context(picture(width, height));
@@ -222,8 +222,10 @@ fn what_cannot_be_done_is_said() {
 
 #[test]
 fn squares_overlap_by_half() {
+    let chunks = |width, height| chunks(width, height).collect::<Vec<_>>();
     assert_eq!(chunks(100, 100), []);
     assert_eq!(chunks(200, 100), [(0, 0), (25, 0), (50, 0), (75, 0), (100, 0)]);
     assert_eq!(chunks(100, 150), [(0, 0), (0, 16), (0, 33), (0, 50)]);
     assert_eq!(chunks(0, 5), []);
+    assert_eq!(super::chunks(usize::MAX / 4, 1).next(), Some((0, 0)));
 }
