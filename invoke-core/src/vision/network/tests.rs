@@ -217,6 +217,6 @@ fn what_does_not_fit_is_refused_and_named() {
 
 #[test]
 fn a_side_of_nothing_hides_no_other() {
-    assert_eq!(super::elements(&[3, 0, 5]).unwrap(), 0);
-    assert!(super::elements(&[0, 1 << 40]).is_err() && super::elements(&[1; 17]).is_err());
+    assert_eq!(elements(&[3, 0, 5]).unwrap(), 0);
+    assert!(elements(&[0, 1 << 40]).is_err() && elements(&[1; 17]).is_err());
 }
