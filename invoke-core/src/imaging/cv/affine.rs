@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::warp::blend;
 use crate::imaging::Picture;
 
 /// OpenCV rounds what is added along an axis to 1024ths of a pixel, and the sum to 32nds.
@@ -30,19 +31,8 @@ pub fn warp_affine(picture: &Picture, matrix: [[f64; 3]; 2], width: usize, heigh
     out.data_mut().par_chunks_mut(width * n).enumerate().for_each(|(row, pixels)| {
         let start = [0, 1].map(|axis| fine(down[axis] * row as f64 + first[axis]) + 16);
         for (column, pixel) in pixels.chunks_exact_mut(n).enumerate() {
-            let [x, y] = [0, 1].map(|axis| (start[axis] + fine(across[axis] * column as f64)) >> 5);
-            let (fx, fy) = ((x & 31) as u32, (y & 31) as u32);
-            let (x, y) = (x >> 5, y >> 5);
-            let corners = [
-                (at(x, y), (32 - fx) * (32 - fy)),
-                (at(x + 1, y), fx * (32 - fy)),
-                (at(x, y + 1), (32 - fx) * fy),
-                (at(x + 1, y + 1), fx * fy),
-            ];
-            for (k, v) in pixel.iter_mut().enumerate() {
-                let part = |(corner, weight): &(Option<&[u8]>, u32)| corner.map_or(0, |pixel| u32::from(pixel[k]) * weight);
-                *v = ((corners.iter().map(part).sum::<u32>() + 512) >> 10) as u8;
-            }
+            let place = [0, 1].map(|axis| (start[axis] + fine(across[axis] * column as f64)) >> 5);
+            blend(pixel, place, &at);
         }
     });
     out

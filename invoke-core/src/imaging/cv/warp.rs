@@ -54,24 +54,29 @@ pub fn warp_linear(picture: &Picture, from: &Parallelogram, width: usize, height
                 |corner: f64, across: f64, down: f64| ((corner + x * across + y * down).clamp(-1e9, 1e9) * STEPS).round_ties_even() as i64;
             let x = place(from.corner.0, across.0, down.0);
             let y = place(from.corner.1, across.1, down.1);
-            let (fx, fy) = ((x & 31) as u32, (y & 31) as u32);
-            let (x, y) = (x >> 5, y >> 5);
-            let corners = [
-                (at(x, y), (32 - fx) * (32 - fy)),
-                (at(x + 1, y), fx * (32 - fy)),
-                (at(x, y + 1), (32 - fx) * fy),
-                (at(x + 1, y + 1), fx * fy),
-            ];
-            for (k, v) in pixel.iter_mut().enumerate() {
-                let sum: u32 = corners
-                    .iter()
-                    .map(|(corner, weight)| corner.map_or(0, |pixel| u32::from(pixel[k]) * weight))
-                    .sum();
-                *v = ((sum + 512) >> 10) as u8;
-            }
+            blend(pixel, [x, y], &at);
         }
     });
     out
+}
+
+/// The pixel at a place in 1/32 of pixels, of the four around it, as `at` has them; those that it has not are zero.
+pub(super) fn blend<'a>(pixel: &mut [u8], [x, y]: [i64; 2], at: &impl Fn(i64, i64) -> Option<&'a [u8]>) {
+    let (fx, fy) = ((x & 31) as u32, (y & 31) as u32);
+    let (x, y) = (x >> 5, y >> 5);
+    let corners = [
+        (at(x, y), (32 - fx) * (32 - fy)),
+        (at(x + 1, y), fx * (32 - fy)),
+        (at(x, y + 1), (32 - fx) * fy),
+        (at(x + 1, y + 1), fx * fy),
+    ];
+    for (k, v) in pixel.iter_mut().enumerate() {
+        let sum: u32 = corners
+            .iter()
+            .map(|(corner, weight)| corner.map_or(0, |pixel| u32::from(pixel[k]) * weight))
+            .sum();
+        *v = ((sum + 512) >> 10) as u8;
+    }
 }
 
 #[cfg(test)]

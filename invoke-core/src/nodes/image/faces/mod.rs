@@ -90,6 +90,15 @@ struct Search {
 }
 
 impl Search {
+    /// From the fields that the nodes of faces have in common.
+    fn of(confidence: f64, [wider, higher]: [f64; 2], chunk: bool) -> Self {
+        Self {
+            confidence,
+            shape: Shape { wider, higher },
+            chunk,
+        }
+    }
+
     /// The faces of a picture, those further left first. If none is found, or `chunk` asks for it, squares are looked at that lie side by side in it.
     fn faces(&self, cx: &dyn NodeCx, image: &Picture) -> Result<Vec<Face>, NodeError> {
         let finder = Finder::open(cx, false)?;
@@ -155,14 +164,7 @@ struct FaceOff {
 impl Invoke for FaceOff {
     fn invoke(self, cx: &dyn NodeCx) -> Result<FaceOffOutput, NodeError> {
         let image = load(cx, &self.image)?;
-        let search = Search {
-            confidence: self.minimum_confidence,
-            shape: Shape {
-                wider: self.x_offset,
-                higher: self.y_offset,
-            },
-            chunk: self.chunk,
-        };
+        let search = Search::of(self.minimum_confidence, [self.x_offset, self.y_offset], self.chunk);
         let faces = search.faces(cx, &image)?;
         let face = usize::try_from(self.face_id).ok().and_then(|i| faces.get(i));
         let (picture, face_mask, x, y) = match face {
@@ -238,14 +240,7 @@ impl FaceMask {
 impl Invoke for FaceMask {
     fn invoke(self, cx: &dyn NodeCx) -> Result<FaceMaskOutput, NodeError> {
         let image = load(cx, &self.image)?;
-        let search = Search {
-            confidence: self.minimum_confidence,
-            shape: Shape {
-                wider: self.x_offset,
-                higher: self.y_offset,
-            },
-            chunk: self.chunk,
-        };
+        let search = Search::of(self.minimum_confidence, [self.x_offset, self.y_offset], self.chunk);
         let faces = search.faces(cx, &image)?;
         let mut all = white(&image);
         let picture = match self.chosen(faces.len()) {
