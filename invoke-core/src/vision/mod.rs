@@ -15,6 +15,8 @@ pub mod normals;
 pub mod pose;
 pub mod safety;
 pub mod segment;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tflite;
 pub mod upscale;
 mod windows;

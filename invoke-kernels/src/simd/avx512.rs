@@ -3,7 +3,7 @@
 #[cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "intrinsics"))]
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::{Kernel, Simd, dot_widened};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VL (and, with them, FMA); with `DOTS`, also BF16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,8 +146,7 @@ impl<const DOTS: bool> Simd for Avx512<DOTS> {
                 return _mm512_dpbf16_ps(c, a, b);
             }
         }
-        let high = self.fma(self.high_halves(a), self.high_halves(b), c);
-        self.fma(self.low_halves(a), self.low_halves(b), high)
+        dot_widened(self, a, b, c)
     }
     #[inline(always)]
     fn join_halves(self, low: __m512, high: __m512) -> __m512 {

@@ -89,8 +89,7 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `c` and, lane by lane, the products of both half floats of `a` and `b`.
     #[inline(always)]
     fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        let high = self.fma(self.high_halves(a), self.high_halves(b), c);
-        self.fma(self.low_halves(a), self.low_halves(b), high)
+        dot_widened(self, a, b, c)
     }
     #[inline(always)]
     fn zero(self) -> Self::V {
@@ -118,6 +117,13 @@ pub(crate) trait Simd: Copy + Send + Sync {
             }
         }
     }
+}
+
+/// [`Simd::dot_pairs`] without an instruction for it: halves are widened and multiplied as single floats.
+#[inline(always)]
+fn dot_widened<S: Simd>(s: S, a: S::V, b: S::V, c: S::V) -> S::V {
+    let high = s.fma(s.high_halves(a), s.high_halves(b), c);
+    s.fma(s.low_halves(a), s.low_halves(b), high)
 }
 
 /// Something computed with vectors.

@@ -88,22 +88,8 @@ mod tests {
             image::into_dynamic,
             testing::{TestCx, run_in},
         },
+        vision::testing::noise,
     };
-
-    /// The recorder's `noise`.
-    fn noise(name: &str, count: usize) -> Vec<f32> {
-        let seed = name
-            .bytes()
-            .fold(2_166_136_261_u32, |h, byte| (h ^ u32::from(byte)).wrapping_mul(16_777_619));
-        let number = |i: usize| {
-            let mut h = seed.wrapping_add(i as u32);
-            h = (h ^ (h >> 16)).wrapping_mul(0x7feb_352d);
-            h = (h ^ (h >> 15)).wrapping_mul(0x846c_a68b);
-            h ^= h >> 16;
-            (h >> 8) as f32 / 8_388_608.0 - 1.0
-        };
-        (0..count).map(number).collect()
-    }
 
     /// The recorder's weights.
     fn weight(name: &str, shape: &[usize]) -> Tensor {

@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::PathBuf};
 use candle_core::{DType, Device, Tensor};
 
 use super::{detector::*, places::*, *};
+use crate::vision::testing::noise;
 use crate::{
     diffusion::ModelError,
     imaging::{Mode, Picture, cv},
@@ -34,21 +35,6 @@ impl Recorded {
         let rgb = image::load_from_memory(&self.0[name].to_vec1::<u8>().unwrap()).unwrap().into_rgb8();
         Picture::from_samples(Mode::Rgb, rgb.width() as usize, rgb.height() as usize, rgb.into_raw()).unwrap()
     }
-}
-
-/// The script's `noise`.
-fn noise(name: &str, count: usize) -> Vec<f32> {
-    let seed = name
-        .bytes()
-        .fold(2_166_136_261_u32, |h, byte| (h ^ u32::from(byte)).wrapping_mul(16_777_619));
-    let number = |i: usize| {
-        let mut h = seed.wrapping_add(i as u32);
-        h = (h ^ (h >> 16)).wrapping_mul(0x7feb_352d);
-        h = (h ^ (h >> 15)).wrapping_mul(0x846c_a68b);
-        h ^= h >> 16;
-        (h >> 8) as f32 / 8_388_608.0 - 1.0
-    };
-    (0..count).map(number).collect()
 }
 
 /// The script's `thin`.
