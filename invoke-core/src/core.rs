@@ -13,7 +13,12 @@ use crate::{
     events::{Bus, Event, Subscription},
     files::{DiskStore, ImageStore, MemoryStore, StoreError},
     graph::Registry,
-    nodes::{self, cache::NodeCache, workbench::Options},
+    models::Footprint,
+    nodes::{
+        self,
+        cache::NodeCache,
+        workbench::{Options, gigabytes},
+    },
     queue::{Ledger, Processor},
     repo::{images as images_repo, queue as queue_repo},
     service::{
@@ -159,7 +164,7 @@ impl Core {
         let results = Arc::new(NodeCache::new(usize::try_from(settings.node_cache_size).unwrap_or(0)));
         let engine = |device| {
             let (registry, results) = (Arc::clone(&registry), Arc::clone(&results));
-            let engine = LocalEngine::on(device, registry, env.clone(), model_bytes(&config), results);
+            let engine = LocalEngine::on(device, registry, env.clone(), model_budget(&config), results);
             Arc::new(engine.with_options(Options::of(&settings)))
         };
         let engines: Arc<[Arc<LocalEngine>]> = devices::chosen(&settings).into_iter().map(engine).collect();
@@ -338,12 +343,16 @@ impl std::fmt::Debug for Core {
     }
 }
 
-/// How many bytes models may take in memory: what the configuration says, else half of the machine's.
-fn model_bytes(config: &Config) -> u64 {
+/// How many bytes models may take: what the configuration says, else half of the machine's memory, and of an accelerator's as much as is free.
+fn model_budget(config: &Config) -> Footprint {
     const WITHOUT_KNOWLEDGE: u64 = 8 << 30;
-    match config.settings().max_cache_ram_gb {
-        Some(gb) if gb > 0.0 => (gb * f64::from(1 << 30)) as u64,
-        _ => crate::env::memory::total().map_or(WITHOUT_KNOWLEDGE, |bytes| bytes / 2),
+    let settings = config.settings();
+    Footprint {
+        device: settings.max_cache_vram_gb.map_or(u64::MAX, gigabytes),
+        main: match settings.max_cache_ram_gb {
+            Some(gb) if gb > 0.0 => gigabytes(gb),
+            _ => crate::env::memory::total().map_or(WITHOUT_KNOWLEDGE, |bytes| bytes / 2),
+        },
     }
 }
 

@@ -1,9 +1,15 @@
 //! The devices that sessions run on: those that the configuration names, as far as this machine and this build have them.
 
+use std::sync::Arc;
+
 use candle_core::Device as ComputeDevice;
 
 use super::Device;
-use crate::config::{Devices, Settings};
+use crate::{
+    config::{Devices, Settings},
+    env::memory,
+    nodes::workbench::Memory,
+};
 
 /// The most devices of a kind that are looked for.
 const MOST: usize = 16;
@@ -11,7 +17,8 @@ const MOST: usize = 16;
 /// A device and the means to compute on it.
 pub type Opened = (Device, ComputeDevice);
 
-fn cpu() -> Opened {
+/// The CPU, which is always there.
+pub fn cpu() -> Opened {
     let device = Device {
         id: "cpu".into(),
         name: "CPU".into(),
@@ -61,6 +68,33 @@ pub fn chosen(settings: &Settings) -> Vec<Opened> {
         found.push(cpu());
     }
     found
+}
+
+/// Where a device computes. Metal shares the machine's memory, of which nothing is known there.
+pub fn memory_of(device: &ComputeDevice) -> Memory {
+    match device {
+        #[cfg(feature = "cuda")]
+        ComputeDevice::Cuda(device) => {
+            let stream = device.cuda_stream();
+            let free = move || {
+                // What was let go of is free once all that used it has run.
+                stream.synchronize().ok()?;
+                stream.context().mem_get_info().ok().map(|(free, _)| free as u64)
+            };
+            Memory {
+                is_own: true,
+                free: Arc::new(free),
+            }
+        }
+        ComputeDevice::Cpu => Memory {
+            is_own: false,
+            free: Arc::new(memory::available),
+        },
+        _ => Memory {
+            is_own: false,
+            free: Arc::new(|| None),
+        },
+    }
 }
 
 #[cfg(test)]

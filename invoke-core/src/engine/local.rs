@@ -6,13 +6,15 @@ use std::{
     time::Duration,
 };
 
-use candle_core::{DType, Device as ComputeDevice, Tensor};
+use candle_core::{DType, Tensor};
 use image::DynamicImage;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{
-    Device, DownloadWatch, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome, devices::Opened, gains::Gains,
+    Device, DownloadWatch, Engine, Finished, Host, HostError, ImageToSave, Job, NodeEvent, NodeRef, Outcome,
+    devices::{self, Opened},
+    gains::Gains,
     guarded,
 };
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
         Registry, Session,
         session::{Prepared, missing_input},
     },
-    models::ModelCache,
+    models::{Footprint, ModelCache},
     nodes::{
         self, DenoiseSeat, Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage,
         cache::{CacheKey, NodeCache},
@@ -55,17 +57,12 @@ pub struct LocalEngine {
 impl LocalEngine {
     /// An engine on the CPU whose models take at most so many bytes. `results` may be shared by several engines.
     pub fn on_cpu(registry: Arc<Registry>, env: Env, model_bytes: u64, results: Arc<NodeCache>) -> Self {
-        let device = Device {
-            id: "cpu".into(),
-            name: "CPU".into(),
-        };
-        Self::on((device, ComputeDevice::Cpu), registry, env, model_bytes, results)
+        Self::on(devices::cpu(), registry, env, Footprint::of_main(model_bytes), results)
     }
 
     /// The same on any device.
-    pub fn on((device, compute): Opened, registry: Arc<Registry>, env: Env, model_bytes: u64, results: Arc<NodeCache>) -> Self {
-        // How much memory an accelerator has free is not known: it says so itself when there is too little.
-        let free_memory = if compute.is_cpu() { crate::env::memory::available } else { || None };
+    pub fn on((device, compute): Opened, registry: Arc<Registry>, env: Env, models: Footprint, results: Arc<NodeCache>) -> Self {
+        let memory = devices::memory_of(&compute);
         Self {
             device,
             registry,
@@ -73,9 +70,10 @@ impl LocalEngine {
             workbench: Workbench {
                 device: compute,
                 options: Options::default(),
-                cache: ModelCache::new(model_bytes),
+                cache: ModelCache::new(models),
                 store: ObjectStore::new(STORE_BYTES),
-                free_memory,
+                memory,
+                cramped: false.into(),
             },
             results,
             gains: Gains::default(),
@@ -345,7 +343,8 @@ fn run_node(prepared: &Prepared, cx: &Cx<'_>) -> Result<Value, NodeError> {
     {
         return Ok(output);
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| (entry.run)(prepared.node.clone(), cx))).unwrap_or_else(|panic| {
+    let run = || cx.engine.workbench.with_second_try(|| (entry.run)(prepared.node.clone(), cx));
+    let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = crate::domain::panic_text(&*panic);
         tracing::error!(node = prepared.meta.id, "a node panicked: {text}");
         Err(NodeError::runtime(text))

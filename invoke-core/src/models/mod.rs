@@ -17,7 +17,7 @@ mod starters;
 mod tests;
 pub mod torch_file;
 
-pub use cache::{CacheStats, ModelCache, PartKey};
+pub use cache::{CacheStats, Footprint, ModelCache, PartKey};
 pub use hash::{HashError, hash_path};
 pub use probe::{Identified, ProbeError, identify};
 pub use record::{ModelRecord, Origin};

@@ -7,11 +7,14 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{
-    Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage, cx::Preview, store::ObjectStore, workbench::Workbench,
+    Frame, ModelOnDisk, ModelQuery, NodeCx, NodeError, Picture, SavedImage,
+    cx::Preview,
+    store::ObjectStore,
+    workbench::{Memory, Workbench},
 };
 use crate::{
     domain::{UserId, shape::Shape},
-    models::ModelCache,
+    models::{Footprint, ModelCache},
 };
 
 /// Answers from what the test put in; keeps what the node stored.
@@ -139,9 +142,13 @@ impl Default for TestBench {
         Self(Workbench {
             device: candle_core::Device::Cpu,
             options: super::workbench::Options::default(),
-            cache: ModelCache::new(1 << 30),
+            cache: ModelCache::new(Footprint::of_main(1 << 30)),
             store: ObjectStore::new(1 << 30),
-            free_memory: || None,
+            memory: Memory {
+                is_own: false,
+                free: Arc::new(|| None),
+            },
+            cramped: false.into(),
         })
     }
 }

@@ -1,11 +1,20 @@
 //! What the nodes of one engine share: the device, the models in memory, the tensors that pass between nodes.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use candle_core::{DType, Device, Tensor};
 
 use super::{NodeCx, NodeError, store::ObjectStore};
-use crate::{config::Settings, models::ModelCache};
+use crate::{
+    config::Settings,
+    models::{Footprint, ModelCache},
+};
 
 /// The numbers that models are held in and computed with, as the configuration names them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +53,10 @@ pub struct Options {
     pub sequential: bool,
     /// How long models stay in memory after the last session; `None` keeps them.
     pub keep_alive: Option<Duration>,
+    /// Bytes of an accelerator's memory that models leave to the work itself.
+    pub working_bytes: u64,
+    /// Whether a model that an accelerator has no room for may lie there in part.
+    pub partial: bool,
 }
 
 impl Options {
@@ -55,8 +68,24 @@ impl Options {
             tiled: settings.force_tiled_decode,
             sequential: settings.sequential_guidance,
             keep_alive: (minutes > 0.0).then(|| Duration::try_from_secs_f64(minutes * 60.0).ok()).flatten(),
+            working_bytes: gigabytes(settings.device_working_mem_gb),
+            partial: settings.enable_partial_loading,
         }
     }
+}
+
+/// GiB as the configuration has them, in bytes.
+pub fn gigabytes(gb: f64) -> u64 {
+    (gb * f64::from(1 << 30)) as u64
+}
+
+/// The memory that a device computes in.
+#[derive(Clone)]
+pub struct Memory {
+    /// Whether the device has it for itself, beside the machine's.
+    pub is_own: bool,
+    /// Tells how many bytes of it are free at this moment; `None` where nobody knows.
+    pub free: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
 }
 
 /// What the nodes of one engine share.
@@ -69,8 +98,10 @@ pub struct Workbench {
     pub cache: ModelCache,
     /// Tensors and encoded prompts by name.
     pub store: ObjectStore,
-    /// Bytes of memory that are free on the device now; `None` where nobody knows.
-    pub free_memory: fn() -> Option<u64>,
+    /// Where tensors on the device lie.
+    pub memory: Memory,
+    /// Set while work is tried again that found too little memory: models then take half of what they could.
+    pub cramped: AtomicBool,
 }
 
 impl Workbench {
@@ -90,6 +121,47 @@ impl Workbench {
         match self.options.precision {
             Precision::Bfloat16 if !self.device.is_cpu() || invoke_kernels::holds_halves() => DType::BF16,
             _ => self.dtype(),
+        }
+    }
+
+    /// What so many bytes of weights take, of which `resting` have no place on the device.
+    pub fn footprint(&self, bytes: u64, resting: u64) -> Footprint {
+        if self.memory.is_own {
+            Footprint {
+                device: bytes.saturating_sub(resting),
+                main: resting,
+            }
+        } else {
+            Footprint::of_main(bytes)
+        }
+    }
+
+    fn is_free(&self, bytes: u64) -> bool {
+        (self.memory.free)().is_none_or(|free| free >= bytes)
+    }
+
+    /// How many bytes an accelerator has for weights, besides those that it holds.
+    fn room_for_weights(&self) -> u64 {
+        let budget = self.cache.room().device;
+        let room = (self.memory.free)().map_or(budget, |free| budget.min(free.saturating_sub(self.options.working_bytes)));
+        if self.cramped.load(Ordering::Relaxed) { room / 2 } else { room }
+    }
+
+    /// Does work that may find the device's memory too small. If it does, all models go that can, and the work is done once more, with less of them there.
+    pub fn with_second_try<T>(&self, work: impl Fn() -> Result<T, NodeError>) -> Result<T, NodeError> {
+        match work() {
+            Err(error) if error.is_out_of_memory() && self.memory.is_own && self.options.partial => {
+                let dropped = self.cache.drop_idle();
+                tracing::warn!(
+                    dropped,
+                    "work found too little memory, and is tried again with less of its models on the device: {error}"
+                );
+                self.cramped.store(true, Ordering::Relaxed);
+                let done = work();
+                self.cramped.store(false, Ordering::Relaxed);
+                done
+            }
+            done => done,
         }
     }
 }
@@ -124,21 +196,47 @@ pub fn tensor(cx: &dyn NodeCx, name: &str) -> Result<Tensor, NodeError> {
 /// that nobody uses make room. An error says for `what` there is too little, and what may be done.
 pub fn make_room(cx: &dyn NodeCx, bytes: u64, what: &str) -> Result<(), NodeError> {
     let bench = cx.workbench();
-    let is_enough = || (bench.free_memory)().is_none_or(|free| free >= bytes);
-    if is_enough() {
+    if bench.is_free(bytes) {
         return Ok(());
     }
-    let dropped = bench.cache.drop_idle();
+    let dropped = bench.cache.drop_until(|| bench.is_free(bytes));
     tracing::info!(bytes, dropped, "models were dropped to make room for {what}");
-    if is_enough() {
+    if bench.is_free(bytes) {
         return Ok(());
     }
-    let free = (bench.free_memory)().unwrap_or_default();
+    let free = (bench.memory.free)().unwrap_or_default();
     Err(out_of_memory(&format!(
         "{what} takes about {} and {} are free",
         shown(bytes),
         shown(free)
     )))
+}
+
+/// Makes room for weights of so many bytes, and says how many of them may lie on the device: all, or, where an accelerator has no room for them, as many as
+/// there is room for.
+pub fn make_room_for_weights(cx: &dyn NodeCx, bytes: u64, what: &str) -> Result<u64, NodeError> {
+    let bench = cx.workbench();
+    if !bench.memory.is_own {
+        return make_room(cx, bytes, what).map(|()| u64::MAX);
+    }
+    bench.cache.drop_until(|| bench.room_for_weights() >= bytes);
+    let room = bench.room_for_weights();
+    if room >= bytes {
+        return Ok(u64::MAX);
+    }
+    if !bench.options.partial {
+        return Err(out_of_memory(&format!(
+            "{what} takes about {} and {} of the device's are free for it",
+            shown(bytes),
+            shown(room)
+        )));
+    }
+    tracing::warn!(
+        bytes,
+        room,
+        "the device has no room for the whole of {what}: what is left over is copied there for each use"
+    );
+    Ok(room)
 }
 
 fn shown(bytes: u64) -> String {
@@ -148,12 +246,18 @@ fn shown(bytes: u64) -> String {
     }
 }
 
+/// How errors of too little memory are named.
+const OUT_OF_MEMORY: &str = "OutOfMemoryError";
+
+impl NodeError {
+    fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Failed { error_type, .. } if error_type == OUT_OF_MEMORY)
+    }
+}
+
 fn out_of_memory(text: &str) -> NodeError {
     let advice = "make the picture smaller, switch on tiling for its decoding, choose a smaller model, or free memory on the server";
-    NodeError::new(
-        "OutOfMemoryError",
-        format!("There is too little memory: {text}. To go on, {advice}."),
-    )
+    NodeError::new(OUT_OF_MEMORY, format!("There is too little memory: {text}. To go on, {advice}."))
 }
 
 /// A fault of the arithmetic; a device's lack of memory is said to be one.
@@ -201,5 +305,56 @@ mod tests {
         assert_eq!(of("float32"), [DType::F32; 2]);
         let held = if invoke_kernels::holds_halves() { DType::BF16 } else { DType::F32 };
         assert_eq!(of("bfloat16"), [DType::F32, held]);
+    }
+
+    fn accelerator(partial: bool) -> Workbench {
+        let mut bench = TestBench::default().0;
+        bench.memory = Memory {
+            is_own: true,
+            free: Arc::new(|| Some(10 << 30)),
+        };
+        bench.options = Options::of(&Settings {
+            device_working_mem_gb: 3.0,
+            enable_partial_loading: partial,
+            ..Settings::default()
+        });
+        bench
+    }
+
+    #[test]
+    fn weights_leave_room_to_the_work() {
+        let mut bench = accelerator(true);
+        bench.cache = ModelCache::new(Footprint { device: 8 << 30, main: 0 });
+        assert_eq!(bench.room_for_weights(), 7 << 30);
+        bench.cache = ModelCache::new(Footprint { device: 4 << 30, main: 0 });
+        assert_eq!(bench.room_for_weights(), 4 << 30);
+        bench.memory.free = Arc::new(|| Some(1 << 30));
+        assert_eq!(bench.room_for_weights(), 0);
+        bench.memory.free = Arc::new(|| None);
+        assert_eq!(bench.room_for_weights(), 4 << 30);
+        assert_eq!(bench.footprint(9, 2), Footprint { device: 7, main: 2 });
+        bench.memory.is_own = false;
+        assert_eq!(bench.footprint(9, 0), Footprint::of_main(9));
+    }
+
+    #[test]
+    fn what_found_too_little_memory_is_tried_once_more_with_less_of_the_models() {
+        let mut bench = accelerator(true);
+        bench.cache = ModelCache::new(Footprint { device: 4 << 30, main: 0 });
+        let rooms = |bench: &Workbench, error: fn() -> NodeError| {
+            let seen = parking_lot::Mutex::new(Vec::new());
+            let done = bench.with_second_try(|| {
+                let mut seen = seen.lock();
+                seen.push(bench.room_for_weights() >> 30);
+                if seen.len() == 1 { Err(error()) } else { Ok(()) }
+            });
+            (done.is_ok(), seen.into_inner())
+        };
+        let full = || candle_core::Error::Msg("CUDA_ERROR_OUT_OF_MEMORY".into()).into();
+        assert_eq!(rooms(&bench, full), (true, vec![4, 2]));
+        assert_eq!(bench.room_for_weights(), 4 << 30);
+        assert_eq!(rooms(&bench, || NodeError::value("no")), (false, vec![4]));
+        bench.options.partial = false;
+        assert_eq!(rooms(&bench, full), (false, vec![4]));
     }
 }

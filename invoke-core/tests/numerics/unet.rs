@@ -1,9 +1,10 @@
 //! The denoiser.
 
 use candle_core::{DType, Device, Tensor};
-use invoke_core::diffusion::Seamless;
 use invoke_core::diffusion::unet::regions::{Region, region_bias};
 use invoke_core::diffusion::unet::{Context, ControlResiduals, CrossBias, FreeU, StepInputs, UNet};
+use invoke_core::diffusion::weights::Weights;
+use invoke_core::diffusion::{Seamless, open_unet};
 
 use super::{Recorded, tiny, wave};
 
@@ -51,6 +52,24 @@ fn half_floats() {
         let error = recorded.error(name, &y);
         // They round indeed, and no more than that.
         assert!((1e-4..2e-2).contains(&error), "{name}: relative error {error:.2e}");
+    }
+}
+
+#[test]
+fn weights_that_rest_beside_the_device() {
+    let recorded = Recorded::open("unet");
+    let (config, source) = open_unet(&tiny("unet")).unwrap();
+    for room in [0, 20_000_000] {
+        let weights = Weights::new(source.clone(), DType::F32, &Device::Cpu).within(room);
+        let unet = UNet::load(config.clone(), &weights).unwrap();
+        // Norms and biases, which are few, always lie where they are used.
+        let (all, resting) = (weights.bytes_loaded(), weights.bytes_resting());
+        assert_eq!(all, 39_164_176);
+        assert!(resting >= all - room - 700_000 && resting <= all - room / 2, "{resting} of {all}");
+        let y = unet
+            .forward(&wave(&[1, 4, 24, 48], 0.0, 1.0), 301.0, &context(&unet, 1), &StepInputs::default())
+            .unwrap();
+        recorded.check("wide", &y);
     }
 }
 

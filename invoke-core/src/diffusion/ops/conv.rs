@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use invoke_kernels::{Conv, ConvInput, Edges, Epilogue, Geometry, Weight};
 
 use super::linear::{Pack, pack};
-use super::{add, cpu, upsample_nearest_2x};
+use super::{Held, add, cpu, upsample_nearest_2x};
 
 /// What lies beyond an edge of the picture, for one axis.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ enum Weights {
     /// On the CPU, packed; shared by clones of the layer.
     Packed(std::sync::Arc<Conv>),
     /// Everything else.
-    Plain(Tensor, Option<Tensor>),
+    Plain(Held, Option<Tensor>),
 }
 
 struct Shape {
@@ -76,23 +76,25 @@ impl Pack for Shape {
 
 impl Conv2d {
     /// From torch's layout: `weight [out, in, kh, kw]`, `bias [out]`.
-    pub fn new(weight: Tensor, bias: Option<Tensor>, config: ConvConfig) -> Result<Self> {
-        let (outputs, channels, height, width) = weight.dims4()?;
+    pub fn new(weight: impl Into<Held>, bias: Option<Tensor>, config: ConvConfig) -> Result<Self> {
+        let weight = weight.into();
+        let (outputs, channels, height, width) = weight.tensor().dims4()?;
         if let Some(bias) = bias.as_ref().filter(|b| b.dims() != [outputs]) {
             candle_core::bail!("a bias of shape {:?} for {outputs} outputs", bias.dims());
         }
-        if config.stride == 0 || weight.elem_count() == 0 {
-            candle_core::bail!("a convolution of {:?} with stride {}", weight.dims(), config.stride);
+        if config.stride == 0 || weight.tensor().elem_count() == 0 {
+            candle_core::bail!("a convolution of {:?} with stride {}", weight.tensor().dims(), config.stride);
         }
-        let weights = if cpu::suits_weights(&weight) {
-            let geometry = Geometry {
-                kernel: [height, width],
-                stride: config.stride,
-                padding: config.padding,
-            };
-            Weights::Packed(pack(&weight, bias, Shape { channels, geometry })?.into())
-        } else {
-            Weights::Plain(weight, bias)
+        let weights = match weight {
+            Held::Here(weight) if cpu::suits_weights(&weight) => {
+                let geometry = Geometry {
+                    kernel: [height, width],
+                    stride: config.stride,
+                    padding: config.padding,
+                };
+                Weights::Packed(pack(&weight, bias, Shape { channels, geometry })?.into())
+            }
+            weight => Weights::Plain(weight, bias.map(cpu::single).transpose()?),
         };
         Ok(Self { weights, config, outputs })
     }
@@ -123,7 +125,7 @@ impl Conv2d {
     pub fn forward_fused(&self, x: &Tensor, mode: [PaddingMode; 2], fused: Fused<'_>) -> Result<Tensor> {
         match &self.weights {
             Weights::Packed(conv) => packed(conv, x, mode, fused),
-            Weights::Plain(weight, bias) => plain(weight, bias.as_ref(), self.config, x, mode, fused),
+            Weights::Plain(weight, bias) => plain(&weight.beside(x)?, bias.as_ref(), self.config, x, mode, fused),
         }
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use invoke_kernels::{Matrix, Weight};
 
-use super::{add, cpu, geglu};
+use super::{Held, add, cpu, geglu};
 
 /// `y = x Wᵀ + b`.
 #[derive(Debug, Clone)]
@@ -17,32 +17,29 @@ enum Weights {
     /// On the CPU, packed; shared by clones of the layer.
     Packed(std::sync::Arc<Matrix>),
     /// Everything else.
-    Plain(Tensor, Option<Tensor>),
+    Plain(Held, Option<Tensor>),
 }
 
 impl Linear {
     /// From torch's layout: `weight [out, in]`, `bias [out]`.
-    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        let (outputs, inputs) = weight.dims2()?;
+    pub fn new(weight: impl Into<Held>, bias: Option<Tensor>) -> Result<Self> {
+        let weight = weight.into();
+        let (outputs, inputs) = weight.tensor().dims2()?;
         check_bias(bias.as_ref(), outputs)?;
-        if !cpu::suits_weights(&weight) || inputs == 0 {
-            return Ok(Self {
-                outputs,
-                weights: Weights::Plain(weight, bias),
-            });
-        }
-        let matrix = pack(&weight, bias, Plain { inputs })?;
-        Ok(Self {
-            outputs,
-            weights: Weights::Packed(matrix.into()),
-        })
+        let weights = match weight {
+            Held::Here(weight) if cpu::suits_weights(&weight) && inputs > 0 => {
+                Weights::Packed(pack(&weight, bias, Plain { inputs })?.into())
+            }
+            weight => Weights::Plain(weight, bias.map(cpu::single).transpose()?),
+        };
+        Ok(Self { outputs, weights })
     }
 
     /// Applies to the last axis of `x [..., in]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
             Weights::Packed(matrix) => packed(matrix, x, None),
-            Weights::Plain(weight, bias) => plain(weight, bias.as_ref(), x),
+            Weights::Plain(weight, bias) => plain(&weight.beside(x)?, bias.as_ref(), x),
         }
     }
 
@@ -73,28 +70,27 @@ pub struct GatedLinear {
 
 impl GatedLinear {
     /// From torch's layout: `weight [2 * out, in]`, values first, then gates; `bias [2 * out]`.
-    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        let (outputs, inputs) = weight.dims2()?;
+    pub fn new(weight: impl Into<Held>, bias: Option<Tensor>) -> Result<Self> {
+        let weight = weight.into();
+        let (outputs, inputs) = weight.tensor().dims2()?;
         check_bias(bias.as_ref(), outputs)?;
         if outputs % 2 != 0 {
             candle_core::bail!("a gated layer: {outputs} outputs do not divide into values and gates");
         }
-        if !cpu::suits_weights(&weight) || inputs == 0 {
-            return Ok(Self {
-                weights: Weights::Plain(weight, bias),
-            });
-        }
-        let matrix = pack(&weight, bias, Gated { inputs })?;
-        Ok(Self {
-            weights: Weights::Packed(matrix.into()),
-        })
+        let weights = match weight {
+            Held::Here(weight) if cpu::suits_weights(&weight) && inputs > 0 => {
+                Weights::Packed(pack(&weight, bias, Gated { inputs })?.into())
+            }
+            weight => Weights::Plain(weight, bias.map(cpu::single).transpose()?),
+        };
+        Ok(Self { weights })
     }
 
     /// Applies to the last axis of `x [..., in]`; returns `[..., out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
             Weights::Packed(matrix) => packed(matrix, x, None),
-            Weights::Plain(weight, bias) => geglu(&plain(weight, bias.as_ref(), x)?),
+            Weights::Plain(weight, bias) => geglu(&plain(&weight.beside(x)?, bias.as_ref(), x)?),
         }
     }
 }

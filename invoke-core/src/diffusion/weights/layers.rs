@@ -9,13 +9,8 @@ use crate::diffusion::ops::{Conv2d, ConvConfig, GatedLinear, GroupNorm, LayerNor
 impl Weights {
     /// `weight [outputs, inputs]` and, if the file has one, `bias [outputs]`. A 1×1 convolution's kernel is taken too.
     pub fn linear(&self, inputs: usize, outputs: usize) -> Result<Linear> {
-        let weight = self.matrix(inputs, outputs)?;
-        let bias = if self.has("bias") {
-            Some(self.get("bias", &[outputs])?)
-        } else {
-            None
-        };
-        Ok(Linear::new(weight, bias)?)
+        let weight = self.held(self.matrix(inputs, outputs)?)?;
+        Ok(Linear::new(weight, self.bias(outputs)?)?)
     }
 
     /// Several products of one input as one: their outputs one after another on the last axis. All have a bias, or none has.
@@ -29,40 +24,36 @@ impl Weights {
         } else {
             None
         };
-        Ok(Linear::new(Tensor::cat(&weights, 0)?, bias)?)
+        Ok(Linear::new(self.held(Tensor::cat(&weights, 0)?)?, bias)?)
     }
 
     /// A product and a gated GELU: `weight [2 outputs, inputs]`, values first, then gates.
     pub fn gated(&self, inputs: usize, outputs: usize) -> Result<GatedLinear> {
-        let bias = if self.has("bias") {
-            Some(self.get("bias", &[outputs * 2])?)
-        } else {
-            None
-        };
-        Ok(GatedLinear::new(self.matrix(inputs, outputs * 2)?, bias)?)
+        let weight = self.held(self.matrix(inputs, outputs * 2)?)?;
+        Ok(GatedLinear::new(weight, self.bias(outputs * 2)?)?)
     }
 
-    /// `weight [outputs, inputs]`, also from the kernel of a 1×1 convolution.
+    /// `weight [outputs, inputs]` in main memory, also from the kernel of a 1×1 convolution.
     fn matrix(&self, inputs: usize, outputs: usize) -> Result<Tensor> {
         Ok(match self.require("weight")?.as_slice() {
-            [_, _, 1, 1] => self.get("weight", &[outputs, inputs, 1, 1])?.reshape((outputs, inputs))?,
-            [_, _, 1] => self.get("weight", &[outputs, inputs, 1])?.reshape((outputs, inputs))?,
-            _ => self.get("weight", &[outputs, inputs])?,
+            [_, _, 1, 1] => self.stored("weight", Some(&[outputs, inputs, 1, 1]))?.reshape((outputs, inputs))?,
+            [_, _, 1] => self.stored("weight", Some(&[outputs, inputs, 1]))?.reshape((outputs, inputs))?,
+            _ => self.stored("weight", Some(&[outputs, inputs]))?,
         })
+    }
+
+    /// `bias [outputs]`, if the file has one.
+    fn bias(&self, outputs: usize) -> Result<Option<Tensor>> {
+        self.has("bias").then(|| self.get("bias", &[outputs])).transpose()
     }
 
     /// A square convolution: `weight [outputs, inputs, kernel, kernel]`, `bias [outputs]`.
     pub fn conv(&self, inputs: usize, outputs: usize, kernel: usize, config: ConvConfig) -> Result<Conv2d> {
         let weight = match (kernel, self.require("weight")?.len()) {
-            (1, 2) => self.get("weight", &[outputs, inputs])?.reshape((outputs, inputs, 1, 1))?,
-            _ => self.get("weight", &[outputs, inputs, kernel, kernel])?,
+            (1, 2) => self.stored("weight", Some(&[outputs, inputs]))?.reshape((outputs, inputs, 1, 1))?,
+            _ => self.stored("weight", Some(&[outputs, inputs, kernel, kernel]))?,
         };
-        let bias = if self.has("bias") {
-            Some(self.get("bias", &[outputs])?)
-        } else {
-            None
-        };
-        Ok(Conv2d::new(weight, bias, config)?)
+        Ok(Conv2d::new(self.held(weight)?, self.bias(outputs)?, config)?)
     }
 
     /// Group normalisation with `weight` and `bias` of `[channels]`.

@@ -14,6 +14,7 @@ mod gguf;
 mod layers;
 pub(crate) mod ldm;
 mod renamed;
+mod room;
 mod spans;
 mod torch;
 
@@ -30,7 +31,9 @@ pub use gguf::GgufFile;
 pub use renamed::{Change, Renamed};
 pub use torch::TorchWeights;
 
+use self::room::Room;
 use super::error::{ModelError, Result};
+use super::ops::Held;
 
 /// What a source says of a tensor before it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +71,7 @@ pub struct Weights {
     dtype: DType,
     device: Device,
     loaded: Arc<AtomicU64>,
+    room: Arc<Room>,
 }
 
 impl Weights {
@@ -79,6 +83,17 @@ impl Weights {
             dtype,
             device: device.clone(),
             loaded: Arc::default(),
+            room: Arc::new(Room::new(u64::MAX)),
+        }
+    }
+
+    /// The same, of which at most so many bytes lie on the device. What is left over of matrices and kernels rests in main memory and is copied over for each
+    /// use, which is slow, but lets a model run that is larger than the device.
+    #[must_use]
+    pub fn within(self, bytes: u64) -> Self {
+        Self {
+            room: Arc::new(Room::new(bytes)),
+            ..self
         }
     }
 
@@ -131,26 +146,50 @@ impl Weights {
 
     /// The tensor `name`, which must have the shape `expected`.
     pub fn get(&self, name: &str, expected: &[usize]) -> Result<Tensor> {
-        let tensor = self.full(name);
-        let found = self.require(name)?;
-        if found != expected {
-            return Err(ModelError::Shape {
-                file: self.source.label(),
-                tensor,
-                expected: expected.to_vec(),
-                found,
-            });
-        }
-        self.read(name)
+        self.on_device(self.stored(name, Some(expected))?)
     }
 
     /// The tensor `name` of any shape.
     pub fn read(&self, name: &str) -> Result<Tensor> {
-        self.require(name)?;
-        let tensor = self.source.read(&self.full(name))?.to_dtype(self.dtype)?.to_device(&self.device)?;
-        self.loaded
-            .fetch_add((tensor.elem_count() * self.dtype.size_in_bytes()) as u64, Ordering::Relaxed);
-        Ok(tensor)
+        self.on_device(self.stored(name, None)?)
+    }
+
+    /// The tensor `name` in main memory, in the data type of the view.
+    fn stored(&self, name: &str, expected: Option<&[usize]>) -> Result<Tensor> {
+        let tensor = self.full(name);
+        let found = self.require(name)?;
+        match expected {
+            Some(expected) if found != expected => Err(ModelError::Shape {
+                file: self.source.label(),
+                tensor,
+                expected: expected.to_vec(),
+                found,
+            }),
+            _ => Ok(self.source.read(&tensor)?.to_dtype(self.dtype)?),
+        }
+    }
+
+    /// What every use needs at once.
+    fn on_device(&self, tensor: Tensor) -> Result<Tensor> {
+        let bytes = self.count(&tensor);
+        self.room.take(bytes);
+        Ok(tensor.to_device(&self.device)?)
+    }
+
+    /// The weight of a layer: on the device, or, where there is no room for it, in main memory.
+    fn held(&self, tensor: Tensor) -> Result<Held> {
+        let bytes = self.count(&tensor);
+        Ok(if self.room.fits(bytes) {
+            Held::Here(tensor.to_device(&self.device)?)
+        } else {
+            Held::Resting(tensor)
+        })
+    }
+
+    fn count(&self, tensor: &Tensor) -> u64 {
+        let bytes = (tensor.elem_count() * self.dtype.size_in_bytes()) as u64;
+        self.loaded.fetch_add(bytes, Ordering::Relaxed);
+        bytes
     }
 
     /// Shape of a tensor that must be there.
@@ -164,6 +203,11 @@ impl Weights {
     /// Bytes of all tensors handed out so far by this view and those made from the same one, in the type they were asked for.
     pub fn bytes_loaded(&self) -> u64 {
         self.loaded.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of those that found no room on the device (see [`within`](Self::within)).
+    pub fn bytes_resting(&self) -> u64 {
+        self.room.resting()
     }
 
     /// Bytes that all tensors below the prefix would take in the view's data type, by the file's header alone.

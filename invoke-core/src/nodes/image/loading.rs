@@ -15,8 +15,12 @@ fn kept<T: Send + Sync + 'static>(
     load: impl FnOnce(&Path) -> Result<(T, u64), NodeError>,
 ) -> Result<Arc<T>, NodeError> {
     cx.check_canceled()?;
-    let expected = size_of(path).unwrap_or(0);
-    cx.workbench().cache.get_or_load(key, expected, || load(path))
+    let bench = cx.workbench();
+    let expected = bench.footprint(size_of(path).unwrap_or(0), 0);
+    bench.cache.get_or_load(key, expected, || {
+        let (model, bytes) = load(path)?;
+        Ok((model, bench.footprint(bytes, 0)))
+    })
 }
 
 /// An installed model.

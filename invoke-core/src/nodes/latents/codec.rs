@@ -183,12 +183,15 @@ impl Invoke for LatentsToImage {
         let tiling = tiles_that_fit(cx, &vae, size, tiles(self.tiled || cx.workbench().options.tiled, self.tile_size)?)?;
         let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
         let latents = latents.to_device(&cx.workbench().device)?;
-        // Each of several pictures is kept; the first one is what the node returns.
-        let mut first = None;
+        let mut pictures = Vec::with_capacity(count);
         for at in 0..count {
             let decoded = vae.decode(&latents.narrow(0, at, 1)?, seamless(&self.vae.seamless_axes), tiling.as_ref())?;
             cx.check_canceled()?;
-            let picture = to_picture(&decoded)?;
+            pictures.push(to_picture(&decoded)?);
+        }
+        // Each of several pictures is kept, once all are there; the first one is what the node returns.
+        let mut first = None;
+        for picture in pictures {
             cx.progress("Saving image", None, None);
             let saved = save(cx, DynamicImage::ImageRgb8(picture))?;
             first.get_or_insert(saved);

@@ -23,11 +23,11 @@ use crate::{
         vae::Vae,
         weights::{Source, TextPart, Weights, open_weights},
     },
-    models::PartKey,
+    models::{Footprint, PartKey},
     nodes::{
         ModelOnDisk, NodeCx, NodeError,
         fields::{CLIPField, LoRAField, ModelIdentifierField, UNetField, VAEField},
-        workbench::make_room,
+        workbench::{Workbench, make_room_for_weights},
     },
 };
 
@@ -57,28 +57,43 @@ fn key_of(model: &ModelIdentifierField, part: &'static str, variant: String) -> 
     }
 }
 
-/// The part of this key from memory, or opened and loaded. `open` reads no more than headers; `build` makes the part and says how many bytes it takes.
+/// The part of this key from memory, or opened and loaded. `open` reads no more than headers; `build` makes the part, with so many bytes on the device at
+/// most, and says what it takes.
 fn cached<T: Send + Sync + 'static, O>(
     cx: &dyn NodeCx,
     (model, part, variant): (&ModelIdentifierField, &'static str, String),
-    bytes: impl FnOnce(&O) -> u64,
-    open: impl FnOnce() -> Result<O, NodeError>,
-    build: impl FnOnce(O) -> Result<(T, u64), NodeError>,
+    bytes: impl Fn(&O) -> u64,
+    open: impl Fn() -> Result<O, NodeError>,
+    build: impl FnOnce(O, u64) -> Result<(T, Footprint), NodeError>,
 ) -> Result<Arc<T>, NodeError> {
-    let cache = &cx.workbench().cache;
+    let bench = cx.workbench();
     let key = key_of(model, part, variant);
-    if cache.has(&key) {
-        // Unless it was dropped this very moment, when room is made only once it is loaded.
-        return cache.get_or_load(key, 0, || announced(cx, model, part, || build(open()?)));
+    let make_room = |opened: &O| make_room_for_weights(cx, bytes(opened), &format!("the {part} of {}", model.name));
+    if bench.cache.has(&key) {
+        // Unless it was dropped this very moment.
+        let load = || {
+            let opened = open()?;
+            let room = make_room(&opened)?;
+            announced(cx, model, part, || build(opened, room))
+        };
+        return bench.cache.get_or_load(key, Footprint::default(), load);
     }
     let opened = open()?;
-    let expected = bytes(&opened);
-    make_room(cx, expected, &format!("the {part} of {}", model.name))?;
-    cache.get_or_load(key, expected, || announced(cx, model, part, || build(opened)))
+    let (expected, room) = (bytes(&opened), make_room(&opened)?);
+    bench
+        .cache
+        .get_or_load(key, bench.footprint(expected, expected.saturating_sub(room)), || {
+            announced(cx, model, part, || build(opened, room))
+        })
+}
+
+/// What was read through a view takes.
+fn took(bench: &Workbench, weights: &Weights) -> Footprint {
+    bench.footprint(weights.bytes_loaded(), weights.bytes_resting())
 }
 
 /// Bytes that opened weights will take in a data type.
-fn weight_of<C>(dtype: DType) -> impl FnOnce(&Opened<C>) -> u64 {
+fn weight_of<C>(dtype: DType) -> impl Fn(&Opened<C>) -> u64 {
     move |(_, source)| Weights::new(source.clone(), dtype, &candle_core::Device::Cpu).bytes()
 }
 
@@ -120,11 +135,13 @@ fn patched(cx: &dyn NodeCx, source: Arc<dyn Source>, loras: &[LoRAField], part: 
             part: "lora",
             variant: String::new(),
         };
-        let loaded = cx.workbench().cache.get_or_load(key, expected_bytes(&found.path), || {
+        // LoRAs are added where weights are read: in main memory.
+        let expected = Footprint::of_main(expected_bytes(&found.path));
+        let loaded = cx.workbench().cache.get_or_load(key, expected, || {
             announced(cx, &lora.lora, "lora", || {
                 let lora = Lora::read(&*open_weights(&found.path)?)?;
-                let bytes = lora.bytes();
-                Ok((lora, bytes))
+                let size = Footprint::of_main(lora.bytes());
+                Ok((lora, size))
             })
         })?;
         patches.push((loaded, lora.weight));
@@ -146,11 +163,10 @@ pub(super) fn unet(cx: &dyn NodeCx, field: &UNetField) -> Result<Arc<UNet>, Node
         (&field.unet, "unet", variant_of(dtype, &field.loras)),
         weight_of(dtype),
         || Ok(open_unet(&place)?),
-        |(config, source)| {
+        |(config, source), room| {
             let source = patched(cx, source, &field.loras, Part::UNet)?;
-            let unet = UNet::load(config, &Weights::new(source, dtype, &bench.device))?;
-            let bytes = unet.bytes();
-            Ok((unet, bytes))
+            let weights = Weights::new(source, dtype, &bench.device).within(room);
+            Ok((UNet::load(config, &weights)?, took(bench, &weights)))
         },
     )
 }
@@ -173,12 +189,12 @@ pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<Tex
         (&model, part, variant),
         weight_of(DType::F32),
         || Ok(open_text_encoder(&place, text_part)?),
-        |(config, source)| {
+        |(config, source), room| {
             let tokenizer = open_tokenizer(&place_of(&found, tokens), text_part)?;
             let source = patched(cx, source, &field.loras, patched_part)?;
-            let model = ClipTextModel::load(config, &Weights::new(source, DType::F32, &bench.device))?;
-            let bytes = model.bytes();
-            Ok((TextEncoder { tokenizer, model }, bytes))
+            let weights = Weights::new(source, DType::F32, &bench.device).within(room);
+            let model = ClipTextModel::load(config, &weights)?;
+            Ok((TextEncoder { tokenizer, model }, took(bench, &weights)))
         },
     )
 }
@@ -196,10 +212,9 @@ pub(super) fn vae(cx: &dyn NodeCx, field: &VAEField) -> Result<Arc<Vae>, NodeErr
         (&model, "vae", variant),
         weight_of(DType::F32),
         || Ok(open_vae(&place, base)?),
-        |(config, source)| {
-            let vae = Vae::load(config, &Weights::new(source, DType::F32, &bench.device))?;
-            let bytes = vae.bytes();
-            Ok((vae, bytes))
+        |(config, source), room| {
+            let weights = Weights::new(source, DType::F32, &bench.device).within(room);
+            Ok((Vae::load(config, &weights)?, took(bench, &weights)))
         },
     )
 }
@@ -214,10 +229,9 @@ pub(super) fn control_net(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Resu
         (model, "controlnet", variant_of(dtype, &[])),
         weight_of(dtype),
         || Ok(open_control_net(&place)?),
-        |(config, source)| {
-            let net = ControlNet::load(config, &Weights::new(source, dtype, &bench.device))?;
-            let bytes = net.bytes();
-            Ok((net, bytes))
+        |(config, source), room| {
+            let weights = Weights::new(source, dtype, &bench.device).within(room);
+            Ok((ControlNet::load(config, &weights)?, took(bench, &weights)))
         },
     )
 }
@@ -232,10 +246,10 @@ pub(super) fn t2i_adapter(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Resu
         (model, "t2i_adapter", variant_of(dtype, &[])),
         |()| expected_bytes(&place),
         || Ok(()),
-        |()| {
+        |(), _| {
             let adapter = T2iAdapter::open(&place, dtype, &bench.device)?;
-            let bytes = adapter.bytes();
-            Ok((adapter, bytes))
+            let size = bench.footprint(adapter.bytes(), 0);
+            Ok((adapter, size))
         },
     )
 }
@@ -250,10 +264,9 @@ pub(super) fn ip_adapter(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Resul
         (model, "ip_adapter", variant_of(dtype, &[])),
         |source: &Arc<dyn Source>| Weights::new(source.clone(), dtype, &bench.device).bytes(),
         || Ok(open_weights(&place)?),
-        |source| {
-            let adapter = IpAdapter::load(&Weights::new(source, dtype, &bench.device))?;
-            let bytes = adapter.bytes();
-            Ok((adapter, bytes))
+        |source, room| {
+            let weights = Weights::new(source, dtype, &bench.device).within(room);
+            Ok((IpAdapter::load(&weights)?, took(bench, &weights)))
         },
     )
 }
@@ -268,10 +281,10 @@ pub(super) fn clip_vision(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Resu
         (model, "image_encoder", variant_of(dtype, &[])),
         |()| expected_bytes(&place),
         || Ok(()),
-        |()| {
+        |(), _| {
             let encoder = ClipVisionModel::open(&place, dtype, &bench.device)?;
-            let bytes = encoder.bytes();
-            Ok((encoder, bytes))
+            let size = bench.footprint(encoder.bytes(), 0);
+            Ok((encoder, size))
         },
     )
 }
@@ -287,10 +300,10 @@ pub(super) fn inversion(cx: &dyn NodeCx, model: &ModelIdentifierField, trigger: 
         (model, "embedding", trigger.to_owned()),
         |()| expected_bytes(&place),
         || Ok(()),
-        |()| {
+        |(), _| {
             let inversion = Inversion::read(trigger, &*open_weights(&place)?)?;
             let elements = inversion.embedding.elem_count() + inversion.second.as_ref().map_or(0, candle_core::Tensor::elem_count);
-            Ok((inversion, 4 * elements as u64))
+            Ok((inversion, Footprint::of_main(4 * elements as u64)))
         },
     )
 }

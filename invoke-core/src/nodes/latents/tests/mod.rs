@@ -1,6 +1,7 @@
 //! Whole runs of the nodes, held to what diffusers and InvokeAI made of the same models (`tests/numerics`).
 
 mod checkpoints;
+mod offload;
 mod rows;
 mod steering;
 

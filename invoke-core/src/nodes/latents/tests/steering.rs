@@ -268,7 +268,7 @@ fn the_denoiser_says_what_it_was_given() {
 
 /// No room at all once something was asked for, and room for small things.
 fn with_free(cx: &mut TestCx, free: fn() -> Option<u64>) {
-    cx.workbench.0.free_memory = free;
+    cx.workbench.0.memory.free = Arc::new(free);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn too_little_memory_is_an_error_that_helps() {
         load.contains("the text_encoder of m takes about") && load.contains("1 MB are free"),
         "{load}"
     );
-    assert!(cx.workbench.0.cache.resident().is_empty());
+    assert!(cx.workbench.0.cache.models().is_empty());
 }
 
 #[test]
