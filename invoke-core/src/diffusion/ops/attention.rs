@@ -86,29 +86,60 @@ fn on_cpu(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>, halves: bool
     )
 }
 
-/// Products in the type of what comes, scores and their weights in single floats: a bias is one, and sums of exponentials say little in bfloat16.
-fn on_candle([q, k, v]: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Tensor> {
-    let (b, n, width) = q.dims3()?;
-    let m = k.dim(1)?;
+/// The most scores that candle computes at a time: with what is made of them on the way, a gigabyte.
+const MOST_SCORES: usize = 1 << 26;
+
+fn on_candle(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>) -> Result<Tensor> {
+    by_parts(all, heads, mask, MOST_SCORES)
+}
+
+/// As many queries at a time as have no more than so many scores.
+fn by_parts(all: [&Tensor; 3], heads: usize, mask: AttentionMask<'_>, most: usize) -> Result<Tensor> {
+    let ((b, n, width), m) = (all[0].dims3()?, all[1].dim(1)?);
     let dim = width / heads;
-    let split = |t: &Tensor, len: usize| t.reshape((b, len, heads, dim))?.transpose(1, 2)?.contiguous();
-    let (q, k, v) = (split(q, n)?, split(k, m)?, split(v, m)?);
-    let scores = q.matmul(&k.transpose(2, 3)?)?.to_dtype(DType::F32)?;
+    let split = |t: &Tensor| t.reshape((b, (), heads, dim))?.transpose(1, 2)?.contiguous();
+    let (q, k, v) = (split(all[0])?, split(all[1])?.transpose(2, 3)?, split(all[2])?);
+    let at_once = (most / (b * heads * m).max(1)).clamp(1, n.max(1));
+    let some = |start: usize| {
+        let count = at_once.min(n - start);
+        some_queries([&q.narrow(2, start, count)?, &k, &v], start, mask)
+    };
+    let parts = (0..n.max(1)).step_by(at_once).map(some).collect::<Result<Vec<_>>>()?;
+    let all = if let [one] = &parts[..] {
+        one.clone()
+    } else {
+        Tensor::cat(&parts, 2)?
+    };
+    all.transpose(1, 2)?.reshape((b, n, width))
+}
+
+/// What the queries from `start` on find, all as `[b, heads, .., dim]` but `k`, whose last two axes have changed places. Products in the type of what comes,
+/// scores and their weights in single floats: a bias is one, and sums of exponentials say little in bfloat16.
+fn some_queries([q, k, v]: [&Tensor; 3], start: usize, mask: AttentionMask<'_>) -> Result<Tensor> {
+    let (n, m, dim) = (q.dim(2)?, k.dim(3)?, q.dim(3)?);
+    let scores = q.contiguous()?.matmul(k)?.to_dtype(DType::F32)?;
     let mut scores = (scores * (1.0 / (dim as f64).sqrt()))?;
     match mask {
         AttentionMask::None => {}
         AttentionMask::Causal => {
-            let bias: Vec<f32> = (0..n)
+            let bias: Vec<f32> = (start..start + n)
                 .flat_map(|i| (0..m).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 }))
                 .collect();
             scores = scores.broadcast_add(&Tensor::from_vec(bias, (1, 1, n, m), scores.device())?)?;
         }
-        AttentionMask::Bias(bias) => scores = scores.broadcast_add(&bias.to_dtype(DType::F32)?.unsqueeze(1)?)?,
+        AttentionMask::Bias(bias) => {
+            let own = if bias.dim(1)? == 1 {
+                bias.clone()
+            } else {
+                bias.narrow(1, start, n)?
+            };
+            scores = scores.broadcast_add(&own.to_dtype(DType::F32)?.unsqueeze(1)?)?;
+        }
     }
     let peak = scores.max_keepdim(D::Minus1)?;
     let weights = scores.broadcast_sub(&peak)?.exp()?;
     let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-    weights.to_dtype(v.dtype())?.matmul(&v)?.transpose(1, 2)?.reshape((b, n, width))
+    weights.to_dtype(v.dtype())?.matmul(v)
 }
 
 #[cfg(test)]
@@ -131,6 +162,23 @@ mod tests {
             let y = attention(&q?, &k?, &v?, 2, AttentionMask::Bias(&bias))?;
             assert_eq!(y.dtype(), dtype);
             close(&y.to_dtype(DType::F32)?, &want, tolerance)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn many_queries_go_by_parts() -> Result<()> {
+        let (q, k, v) = (noise(&[2, 30, 16])?, noise(&[2, 30, 16])?, noise(&[2, 30, 16])?);
+        let (each, all) = (noise(&[2, 30, 30])?, noise(&[1, 1, 30])?);
+        let masks = [
+            AttentionMask::Bias(&each),
+            AttentionMask::Bias(&all),
+            AttentionMask::Causal,
+            AttentionMask::None,
+        ];
+        for (mask, most) in masks.into_iter().flat_map(|mask| [1, 840, 3600].map(|most| (mask, most))) {
+            let whole = attention(&q, &k, &v, 2, mask)?;
+            close(&by_parts([&q, &k, &v], 2, mask, most)?, &whole, 1e-5)?;
         }
         Ok(())
     }

@@ -3,16 +3,16 @@
 use candle_core::{Result, Tensor};
 
 use super::config::{SchedulerConfig, TimestepSpacing};
-use super::euler::{exact_sigma_grid, not_sample, scaled};
+use super::euler::{exact_sigma_grid, not_sample};
 use super::heun::doubled;
-use super::timetable::{self, SigmaSchedule, clean_of_sigma, timestep_of};
-use super::{Built, Scheduler, StepOutput, TorchGenerator, combine};
+use super::sigma_method::{SigmaMethod, SigmaRun, Step};
+use super::timetable::{self, timestep_of};
+use super::{Built, TorchGenerator, combine};
 use crate::diffusion::noise::BrownianTree;
 
 #[derive(Debug, Clone)]
 pub(super) struct DpmSde {
-    schedule: SigmaSchedule,
-    config: SchedulerConfig,
+    run: SigmaRun,
     seed: u64,
     path: Option<BrownianTree>,
     /// Sample at the beginning of a step whose second half is due, and the sigma half way.
@@ -43,8 +43,7 @@ impl DpmSde {
         let sigmas: Vec<f32> = sigmas.into_iter().map(|s| s as f32).collect();
         let sigmas = doubled(&sigmas).into_iter().chain([0.0]).collect();
         Ok(Self {
-            schedule: SigmaSchedule::new(visits, sigmas),
-            config,
+            run: SigmaRun::new(visits, sigmas, config),
             seed,
             path: None,
             half: None,
@@ -53,7 +52,7 @@ impl DpmSde {
 
     /// Standard normal noise of the path between two sigmas.
     fn noise(&mut self, like: &Tensor, from: f32, to: f32) -> Result<Tensor> {
-        let sigmas = &self.schedule.sigmas;
+        let sigmas = &self.run.schedule.sigmas;
         let (seed, len) = (self.seed, like.elem_count());
         let path = self.path.get_or_insert_with(|| {
             let smallest = sigmas.iter().copied().filter(|&s| s > 0.0).fold(f32::INFINITY, f32::min);
@@ -65,75 +64,47 @@ impl DpmSde {
     }
 }
 
-impl Scheduler for DpmSde {
-    fn timesteps(&self) -> &[f64] {
-        &self.schedule.timesteps
+impl SigmaMethod for DpmSde {
+    const EVALUATIONS: usize = 2;
+
+    fn run(&self) -> &SigmaRun {
+        &self.run
     }
 
-    fn order(&self) -> usize {
-        2
+    fn run_mut(&mut self) -> &mut SigmaRun {
+        &mut self.run
     }
 
-    fn train_timesteps(&self) -> usize {
-        self.config.train_timesteps()
+    fn sigma(&self, at: usize) -> f32 {
+        self.half.as_ref().map_or(self.run.schedule.sigmas[at], |(_, middle)| *middle)
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        self.schedule.init_noise_sigma(&self.config)
-    }
-
-    fn scale_model_input(&mut self, sample: &Tensor, timestep: f64) -> Result<Tensor> {
-        let at = self.schedule.current(timestep);
-        scaled(sample, self.half.as_ref().map_or(self.schedule.sigmas[at], |(_, middle)| *middle))
-    }
-
-    fn add_noise(&self, picture: &Tensor, noise: &Tensor, timestep: f64) -> Result<Tensor> {
-        combine(&[(1.0, picture), (self.schedule.sigmas[self.schedule.position(timestep)], noise)])
-    }
-
-    fn step(&mut self, output: &Tensor, timestep: f64, sample: &Tensor, _: &mut TorchGenerator) -> Result<StepOutput> {
-        let at = self.schedule.current(timestep);
+    fn moved(&mut self, step: &Step<'_>, _: &mut TorchGenerator) -> Result<Tensor> {
         let half = self.half.take();
-        let first = if half.is_none() { at } else { at - 1 };
-        let (sigma, next) = (self.schedule.sigmas[first], self.schedule.sigmas[first + 1]);
-        let (from, to) = (time(sigma), time(next));
-        let middle = from + (to - from) * 0.5;
-        let here = if half.is_none() { sigma } else { sigma_of(middle) };
-        let clean = clean_of_sigma(self.config.prediction(), here, sample, output)?;
-        self.schedule.advance();
+        let first = if half.is_none() { step.at } else { step.at - 1 };
+        let (sigma, next) = (self.run.schedule.sigmas[first], self.run.schedule.sigmas[first + 1]);
         if next == 0.0 {
-            let slope = ((sample - &clean)? / f64::from(sigma))?;
-            let moved = combine(&[(1.0, sample), (next - sigma, &slope)])?;
-            return Ok(StepOutput {
-                sample: moved,
-                predicted: Some(clean),
-            });
+            return combine(&[(1.0, step.sample), (next - sigma, &step.slope()?)]);
         }
-        let (end, start) = match half {
-            None => (middle, sample.clone()),
-            Some((start, _)) => (to, start),
+        let (from, to) = (time(sigma), time(next));
+        let (end, start) = match &half {
+            None => (from + (to - from) * 0.5, step.sample.clone()),
+            Some((start, _)) => (to, start.clone()),
         };
         let (sigma_from, sigma_to) = (sigma_of(from), sigma_of(end));
         let up = (sigma_to * sigma_to * (sigma_from * sigma_from - sigma_to * sigma_to) / (sigma_from * sigma_from)).sqrt();
         let up = sigma_to.min(up);
         let down = (sigma_to * sigma_to - up * up).sqrt();
         let ancestral = time(down);
-        let noise = self.noise(sample, sigma_from, sigma_to)?;
+        let noise = self.noise(step.sample, sigma_from, sigma_to)?;
         let moved = combine(&[
             (sigma_of(ancestral) / sigma_of(from), &start),
-            (-(from - ancestral).exp_m1(), &clean),
+            (-(from - ancestral).exp_m1(), step.clean),
             (up, &noise),
         ])?;
-        if at == first {
+        if half.is_none() {
             self.half = Some((start, sigma_to));
         }
-        Ok(StepOutput {
-            sample: moved,
-            predicted: Some(clean),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Scheduler> {
-        Box::new(self.clone())
+        Ok(moved)
     }
 }

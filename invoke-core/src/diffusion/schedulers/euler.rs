@@ -4,8 +4,9 @@ use candle_core::{Result, Tensor};
 
 use super::config::{SchedulerConfig, TimestepSpacing, Training};
 use super::ddim::PLAIN_BETAS;
-use super::timetable::{self, SigmaSchedule, clean_of_sigma};
-use super::{Built, Error, PredictionType, Scheduler, StepOutput, TorchGenerator, combine, noise_like};
+use super::sigma_method::{SigmaMethod, SigmaRun, Step};
+use super::timetable;
+use super::{Built, Error, PredictionType, TorchGenerator, combine, noise_like};
 
 /// The schedule of the k-diffusion family before any doubling: timesteps and the sigma at each, with the training schedule.
 pub(super) fn sigma_grid(config: &SchedulerConfig, steps: usize, karras: bool) -> Built<(Vec<f64>, Vec<f64>, Training)> {
@@ -38,11 +39,6 @@ pub(super) fn single(x: f64) -> f64 {
     f64::from(x as f32)
 }
 
-/// Divides a sample by the norm that it has at this sigma.
-pub(super) fn scaled(sample: &Tensor, sigma: f32) -> Result<Tensor> {
-    sample / f64::from((sigma * sigma + 1.0).sqrt())
-}
-
 /// Methods of the family that cannot work with a denoiser that predicts the picture itself.
 pub(super) fn not_sample(config: &SchedulerConfig) -> Built<PredictionType> {
     match config.prediction() {
@@ -57,8 +53,7 @@ pub(super) fn not_sample(config: &SchedulerConfig) -> Built<PredictionType> {
 
 #[derive(Debug, Clone)]
 pub(super) struct Euler {
-    schedule: SigmaSchedule,
-    config: SchedulerConfig,
+    run: SigmaRun,
 }
 
 impl Euler {
@@ -66,58 +61,31 @@ impl Euler {
         let (timesteps, sigmas, training) = sigma_grid(config, steps, karras)?;
         let last = if config.ends_at_zero()? { 0.0 } else { training.sigmas[0] };
         let sigmas = sigmas.into_iter().map(|s| s as f32).chain([last]).collect();
-        let schedule = SigmaSchedule::new(timesteps.into_iter().map(single).collect(), sigmas);
+        let timesteps = timesteps.into_iter().map(single).collect();
         Ok(Self {
-            schedule,
-            config: config.clone(),
+            run: SigmaRun::new(timesteps, sigmas, config.clone()),
         })
     }
 }
 
-impl Scheduler for Euler {
-    fn timesteps(&self) -> &[f64] {
-        &self.schedule.timesteps
+impl SigmaMethod for Euler {
+    fn run(&self) -> &SigmaRun {
+        &self.run
     }
 
-    fn train_timesteps(&self) -> usize {
-        self.config.train_timesteps()
+    fn run_mut(&mut self) -> &mut SigmaRun {
+        &mut self.run
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        self.schedule.init_noise_sigma(&self.config)
-    }
-
-    fn scale_model_input(&mut self, sample: &Tensor, timestep: f64) -> Result<Tensor> {
-        let at = self.schedule.current(timestep);
-        scaled(sample, self.schedule.sigmas[at])
-    }
-
-    fn add_noise(&self, picture: &Tensor, noise: &Tensor, timestep: f64) -> Result<Tensor> {
-        combine(&[(1.0, picture), (self.schedule.sigmas[self.schedule.position(timestep)], noise)])
-    }
-
-    fn step(&mut self, output: &Tensor, timestep: f64, sample: &Tensor, _: &mut TorchGenerator) -> Result<StepOutput> {
-        let at = self.schedule.current(timestep);
-        let (sigma, next) = (self.schedule.sigmas[at], self.schedule.sigmas[at + 1]);
-        let clean = clean_of_sigma(self.config.prediction(), sigma, sample, output)?;
-        let slope = ((sample - &clean)? / f64::from(sigma))?;
-        let moved = combine(&[(1.0, sample), (next - sigma, &slope)])?;
-        self.schedule.advance();
-        Ok(StepOutput {
-            sample: moved,
-            predicted: Some(clean),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Scheduler> {
-        Box::new(self.clone())
+    fn moved(&mut self, step: &Step<'_>, _: &mut TorchGenerator) -> Result<Tensor> {
+        let next = self.run.schedule.sigmas[step.at + 1];
+        combine(&[(1.0, step.sample), (next - step.sigma, &step.slope()?)])
     }
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct EulerAncestral {
-    schedule: SigmaSchedule,
-    config: SchedulerConfig,
+    run: SigmaRun,
 }
 
 impl EulerAncestral {
@@ -126,8 +94,7 @@ impl EulerAncestral {
         let (timesteps, sigmas, _) = sigma_grid(config, steps, false)?;
         let sigmas = sigmas.into_iter().map(|s| s as f32).chain([0.0]).collect();
         Ok(Self {
-            schedule: SigmaSchedule::new(timesteps, sigmas),
-            config: config.clone(),
+            run: SigmaRun::new(timesteps, sigmas, config.clone()),
         })
     }
 }
@@ -138,44 +105,18 @@ pub(super) fn ancestral(from: f32, to: f32) -> (f32, f32) {
     ((to * to - up * up).sqrt(), up)
 }
 
-impl Scheduler for EulerAncestral {
-    fn timesteps(&self) -> &[f64] {
-        &self.schedule.timesteps
+impl SigmaMethod for EulerAncestral {
+    fn run(&self) -> &SigmaRun {
+        &self.run
     }
 
-    fn train_timesteps(&self) -> usize {
-        self.config.train_timesteps()
+    fn run_mut(&mut self) -> &mut SigmaRun {
+        &mut self.run
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        self.schedule.init_noise_sigma(&self.config)
-    }
-
-    fn scale_model_input(&mut self, sample: &Tensor, timestep: f64) -> Result<Tensor> {
-        let at = self.schedule.current(timestep);
-        scaled(sample, self.schedule.sigmas[at])
-    }
-
-    fn add_noise(&self, picture: &Tensor, noise: &Tensor, timestep: f64) -> Result<Tensor> {
-        combine(&[(1.0, picture), (self.schedule.sigmas[self.schedule.position(timestep)], noise)])
-    }
-
-    fn step(&mut self, output: &Tensor, timestep: f64, sample: &Tensor, generator: &mut TorchGenerator) -> Result<StepOutput> {
-        let at = self.schedule.current(timestep);
-        let (sigma, next) = (self.schedule.sigmas[at], self.schedule.sigmas[at + 1]);
-        let clean = clean_of_sigma(self.config.prediction(), sigma, sample, output)?;
-        let (down, up) = ancestral(sigma, next);
-        let slope = ((sample - &clean)? / f64::from(sigma))?;
-        let noise = noise_like(output, generator)?;
-        let moved = combine(&[(1.0, sample), (down - sigma, &slope), (up, &noise)])?;
-        self.schedule.advance();
-        Ok(StepOutput {
-            sample: moved,
-            predicted: Some(clean),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Scheduler> {
-        Box::new(self.clone())
+    fn moved(&mut self, step: &Step<'_>, generator: &mut TorchGenerator) -> Result<Tensor> {
+        let (down, up) = ancestral(step.sigma, self.run.schedule.sigmas[step.at + 1]);
+        let noise = noise_like(step.sample, generator)?;
+        combine(&[(1.0, step.sample), (down - step.sigma, &step.slope()?), (up, &noise)])
     }
 }

@@ -4,14 +4,13 @@ use candle_core::{Result, Tensor};
 
 use super::config::SchedulerConfig;
 use super::ddim::clipped;
-use super::euler::{scaled, sigma_grid, single};
-use super::timetable::{SigmaSchedule, clean_of_sigma};
-use super::{Built, Scheduler, StepOutput, TorchGenerator, combine};
+use super::euler::{sigma_grid, single};
+use super::sigma_method::{SigmaMethod, SigmaRun, Step};
+use super::{Built, TorchGenerator, combine};
 
 #[derive(Debug, Clone)]
 pub(super) struct Heun {
-    schedule: SigmaSchedule,
-    config: SchedulerConfig,
+    run: SigmaRun,
     /// Sample and slope at the beginning of a step whose second half is due.
     half: Option<(Tensor, Tensor)>,
 }
@@ -34,67 +33,41 @@ impl Heun {
         let sigmas: Vec<f32> = sigmas.into_iter().map(|s| s as f32).collect();
         let sigmas = doubled(&sigmas).into_iter().chain([0.0]).collect();
         Ok(Self {
-            schedule: SigmaSchedule::new(doubled(&timesteps), sigmas),
-            config,
+            run: SigmaRun::new(doubled(&timesteps), sigmas, config),
             half: None,
         })
     }
 }
 
-impl Scheduler for Heun {
-    fn timesteps(&self) -> &[f64] {
-        &self.schedule.timesteps
+impl SigmaMethod for Heun {
+    const EVALUATIONS: usize = 2;
+
+    fn run(&self) -> &SigmaRun {
+        &self.run
     }
 
-    fn order(&self) -> usize {
-        2
+    fn run_mut(&mut self) -> &mut SigmaRun {
+        &mut self.run
     }
 
-    fn train_timesteps(&self) -> usize {
-        self.config.train_timesteps()
+    fn foreseen(&self, clean: Tensor) -> Result<Tensor> {
+        clipped(clean, self.run.config.clip(false))
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        self.schedule.init_noise_sigma(&self.config)
-    }
-
-    fn scale_model_input(&mut self, sample: &Tensor, timestep: f64) -> Result<Tensor> {
-        let at = self.schedule.current(timestep);
-        scaled(sample, self.schedule.sigmas[at])
-    }
-
-    fn add_noise(&self, picture: &Tensor, noise: &Tensor, timestep: f64) -> Result<Tensor> {
-        combine(&[(1.0, picture), (self.schedule.sigmas[self.schedule.position(timestep)], noise)])
-    }
-
-    fn step(&mut self, output: &Tensor, timestep: f64, sample: &Tensor, _: &mut TorchGenerator) -> Result<StepOutput> {
-        let at = self.schedule.current(timestep);
-        // In the second half the schedule already stands at the end of the step.
-        let first = if self.half.is_none() { at } else { at - 1 };
-        let (sigma, next) = (self.schedule.sigmas[first], self.schedule.sigmas[first + 1]);
-        let here = self.schedule.sigmas[at];
-        let clean = clean_of_sigma(self.config.prediction(), here, sample, output)?;
-        let clean = clipped(clean, self.config.clip(false))?;
-        let slope = ((sample - &clean)? / f64::from(here))?;
-        let moved = match self.half.take() {
+    fn moved(&mut self, step: &Step<'_>, _: &mut TorchGenerator) -> Result<Tensor> {
+        let sigmas = &self.run.schedule.sigmas;
+        let slope = step.slope()?;
+        match self.half.take() {
             None => {
-                let moved = combine(&[(1.0, sample), (next - sigma, &slope)])?;
-                self.half = Some((sample.clone(), slope));
-                moved
+                let moved = combine(&[(1.0, step.sample), (sigmas[step.at + 1] - step.sigma, &slope)])?;
+                self.half = Some((step.sample.clone(), slope));
+                Ok(moved)
             }
+            // The schedule already stands at the end of the step.
             Some((start, start_slope)) => {
                 let mean = ((start_slope + slope)? / 2.0)?;
-                combine(&[(1.0, &start), (next - sigma, &mean)])?
+                combine(&[(1.0, &start), (step.sigma - sigmas[step.at - 1], &mean)])
             }
-        };
-        self.schedule.advance();
-        Ok(StepOutput {
-            sample: moved,
-            predicted: Some(clean),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Scheduler> {
-        Box::new(self.clone())
+        }
     }
 }

@@ -3,17 +3,17 @@
 use candle_core::{Result, Tensor};
 
 use super::config::{SchedulerConfig, Training};
-use super::euler::{not_sample, scaled, sigma_grid, single};
+use super::euler::{not_sample, sigma_grid, single};
 use super::heun::doubled;
-use super::timetable::{SigmaSchedule, clean_of_sigma, round, timestep_of};
-use super::{Built, Scheduler, StepOutput, TorchGenerator, combine};
+use super::sigma_method::{SigmaMethod, SigmaRun, Step};
+use super::timetable::{round, timestep_of};
+use super::{Built, TorchGenerator, combine};
 
 #[derive(Debug, Clone)]
 pub(super) struct Kdpm2 {
-    schedule: SigmaSchedule,
+    run: SigmaRun,
     /// Sigma in the middle of the step that ends at this entry, counted as the schedule counts.
     middles: Vec<f32>,
-    config: SchedulerConfig,
     start: Option<Tensor>,
 }
 
@@ -74,71 +74,39 @@ impl Kdpm2 {
         let sigmas = doubled(sigmas).into_iter().chain([0.0]).collect();
         let middles = doubled(&middles).into_iter().chain([0.0]).collect();
         Ok(Self {
-            schedule: SigmaSchedule::new(visits, sigmas),
+            run: SigmaRun::new(visits, sigmas, config.clone()),
             middles,
-            config: config.clone(),
             start: None,
         })
     }
 }
 
-impl Scheduler for Kdpm2 {
-    fn timesteps(&self) -> &[f64] {
-        &self.schedule.timesteps
+impl SigmaMethod for Kdpm2 {
+    const EVALUATIONS: usize = 2;
+
+    fn run(&self) -> &SigmaRun {
+        &self.run
     }
 
-    fn order(&self) -> usize {
-        2
+    fn run_mut(&mut self) -> &mut SigmaRun {
+        &mut self.run
     }
 
-    fn train_timesteps(&self) -> usize {
-        self.config.train_timesteps()
+    fn sigma(&self, at: usize) -> f32 {
+        match self.start {
+            None => self.run.schedule.sigmas[at],
+            Some(_) => self.middles[at],
+        }
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        self.schedule.init_noise_sigma(&self.config)
-    }
-
-    fn scale_model_input(&mut self, sample: &Tensor, timestep: f64) -> Result<Tensor> {
-        let at = self.schedule.current(timestep);
-        let sigma = if self.start.is_none() {
-            self.schedule.sigmas[at]
-        } else {
-            self.middles[at]
-        };
-        scaled(sample, sigma)
-    }
-
-    fn add_noise(&self, picture: &Tensor, noise: &Tensor, timestep: f64) -> Result<Tensor> {
-        combine(&[(1.0, picture), (self.schedule.sigmas[self.schedule.position(timestep)], noise)])
-    }
-
-    fn step(&mut self, output: &Tensor, timestep: f64, sample: &Tensor, _: &mut TorchGenerator) -> Result<StepOutput> {
-        let at = self.schedule.current(timestep);
-        let sigmas = &self.schedule.sigmas;
-        let (moved, clean) = match self.start.take() {
+    fn moved(&mut self, step: &Step<'_>, _: &mut TorchGenerator) -> Result<Tensor> {
+        let (sigmas, at, slope) = (&self.run.schedule.sigmas, step.at, step.slope()?);
+        match self.start.take() {
             None => {
-                let (sigma, middle) = (sigmas[at], self.middles[at + 1]);
-                let clean = clean_of_sigma(self.config.prediction(), sigma, sample, output)?;
-                let slope = ((sample - &clean)? / f64::from(sigma))?;
-                self.start = Some(sample.clone());
-                (combine(&[(1.0, sample), (middle - sigma, &slope)])?, clean)
+                self.start = Some(step.sample.clone());
+                combine(&[(1.0, step.sample), (self.middles[at + 1] - step.sigma, &slope)])
             }
-            Some(start) => {
-                let (sigma, middle, next) = (sigmas[at - 1], self.middles[at], sigmas[at]);
-                let clean = clean_of_sigma(self.config.prediction(), middle, sample, output)?;
-                let slope = ((sample - &clean)? / f64::from(middle))?;
-                (combine(&[(1.0, &start), (next - sigma, &slope)])?, clean)
-            }
-        };
-        self.schedule.advance();
-        Ok(StepOutput {
-            sample: moved,
-            predicted: Some(clean),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Scheduler> {
-        Box::new(self.clone())
+            Some(start) => combine(&[(1.0, &start), (sigmas[at] - sigmas[at - 1], &slope)]),
+        }
     }
 }

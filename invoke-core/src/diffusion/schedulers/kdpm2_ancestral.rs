@@ -3,18 +3,17 @@
 use candle_core::{Result, Tensor};
 
 use super::config::SchedulerConfig;
-use super::euler::{ancestral, scaled};
+use super::euler::ancestral;
 use super::heun::doubled;
 use super::kdpm2::{geometric_middle, grid};
-use super::timetable::{SigmaSchedule, clean_of_sigma};
-use super::{Built, Scheduler, StepOutput, TorchGenerator, combine, noise_like};
+use super::sigma_method::{SigmaMethod, SigmaRun, Step};
+use super::{Built, TorchGenerator, combine, noise_like};
 
 #[derive(Debug, Clone)]
 pub(super) struct Kdpm2Ancestral {
-    schedule: SigmaSchedule,
+    run: SigmaRun,
     /// For the step that begins at an entry: sigma in its middle, sigma it goes down to, noise it then adds.
     steps: Vec<(f32, f32, f32)>,
-    config: SchedulerConfig,
     start: Option<Tensor>,
 }
 
@@ -39,71 +38,43 @@ impl Kdpm2Ancestral {
             .collect();
         let sigmas = doubled(sigmas).into_iter().chain([0.0]).collect();
         Ok(Self {
-            schedule: SigmaSchedule::new(visits, sigmas),
+            run: SigmaRun::new(visits, sigmas, config.clone()),
             steps: doubled(&parts),
-            config: config.clone(),
             start: None,
         })
     }
 }
 
-impl Scheduler for Kdpm2Ancestral {
-    fn timesteps(&self) -> &[f64] {
-        &self.schedule.timesteps
+impl SigmaMethod for Kdpm2Ancestral {
+    const EVALUATIONS: usize = 2;
+
+    fn run(&self) -> &SigmaRun {
+        &self.run
     }
 
-    fn order(&self) -> usize {
-        2
+    fn run_mut(&mut self) -> &mut SigmaRun {
+        &mut self.run
     }
 
-    fn train_timesteps(&self) -> usize {
-        self.config.train_timesteps()
+    fn sigma(&self, at: usize) -> f32 {
+        match self.start {
+            None => self.run.schedule.sigmas[at],
+            Some(_) => self.steps[at - 1].0,
+        }
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        self.schedule.init_noise_sigma(&self.config)
-    }
-
-    fn scale_model_input(&mut self, sample: &Tensor, timestep: f64) -> Result<Tensor> {
-        let at = self.schedule.current(timestep);
-        let sigma = if self.start.is_none() {
-            self.schedule.sigmas[at]
-        } else {
-            self.steps[at - 1].0
-        };
-        scaled(sample, sigma)
-    }
-
-    fn add_noise(&self, picture: &Tensor, noise: &Tensor, timestep: f64) -> Result<Tensor> {
-        combine(&[(1.0, picture), (self.schedule.sigmas[self.schedule.position(timestep)], noise)])
-    }
-
-    fn step(&mut self, output: &Tensor, timestep: f64, sample: &Tensor, generator: &mut TorchGenerator) -> Result<StepOutput> {
-        let at = self.schedule.current(timestep);
-        let (moved, clean) = match self.start.take() {
+    fn moved(&mut self, step: &Step<'_>, generator: &mut TorchGenerator) -> Result<Tensor> {
+        let slope = step.slope()?;
+        match self.start.take() {
             None => {
-                let (sigma, middle) = (self.schedule.sigmas[at], self.steps[at].0);
-                let clean = clean_of_sigma(self.config.prediction(), sigma, sample, output)?;
-                let slope = ((sample - &clean)? / f64::from(sigma))?;
-                self.start = Some(sample.clone());
-                (combine(&[(1.0, sample), (middle - sigma, &slope)])?, clean)
+                self.start = Some(step.sample.clone());
+                combine(&[(1.0, step.sample), (self.steps[step.at].0 - step.sigma, &slope)])
             }
             Some(start) => {
-                let (sigma, (middle, down, up)) = (self.schedule.sigmas[at - 1], self.steps[at - 1]);
-                let clean = clean_of_sigma(self.config.prediction(), middle, sample, output)?;
-                let slope = ((sample - &clean)? / f64::from(middle))?;
-                let noise = noise_like(output, generator)?;
-                (combine(&[(1.0, &start), (down - sigma, &slope), (up, &noise)])?, clean)
+                let (sigma, (_, down, up)) = (self.run.schedule.sigmas[step.at - 1], self.steps[step.at - 1]);
+                let noise = noise_like(step.sample, generator)?;
+                combine(&[(1.0, &start), (down - sigma, &slope), (up, &noise)])
             }
-        };
-        self.schedule.advance();
-        Ok(StepOutput {
-            sample: moved,
-            predicted: Some(clean),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Scheduler> {
-        Box::new(self.clone())
+        }
     }
 }

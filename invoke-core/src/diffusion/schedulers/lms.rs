@@ -3,16 +3,15 @@
 use candle_core::{Result, Tensor};
 
 use super::config::SchedulerConfig;
-use super::euler::{scaled, sigma_grid, single};
-use super::timetable::{SigmaSchedule, clean_of_sigma};
-use super::{Built, Scheduler, StepOutput, TorchGenerator, combine};
+use super::euler::{sigma_grid, single};
+use super::sigma_method::{SigmaMethod, SigmaRun, Step};
+use super::{Built, TorchGenerator, combine};
 
 const ORDER: usize = 4;
 
 #[derive(Debug, Clone)]
 pub(super) struct Lms {
-    schedule: SigmaSchedule,
-    config: SchedulerConfig,
+    run: SigmaRun,
     /// Slopes of the last steps, the newest last.
     slopes: Vec<Tensor>,
 }
@@ -22,17 +21,16 @@ impl Lms {
         let config = config.plain();
         let (timesteps, sigmas, _) = sigma_grid(&config, steps, karras)?;
         let sigmas = sigmas.into_iter().map(|s| s as f32).chain([0.0]).collect();
-        let schedule = SigmaSchedule::new(timesteps.into_iter().map(single).collect(), sigmas);
+        let timesteps = timesteps.into_iter().map(single).collect();
         Ok(Self {
-            schedule,
-            config,
+            run: SigmaRun::new(timesteps, sigmas, config),
             slopes: Vec::new(),
         })
     }
 
     /// Integral over the step at `at` of the Lagrange polynomial that is 1 at the slope `back` steps ago and 0 at the others.
     fn coefficient(&self, order: usize, at: usize, back: usize) -> f64 {
-        let sigma = |i: usize| f64::from(self.schedule.sigmas[i]);
+        let sigma = |i: usize| f64::from(self.run.schedule.sigmas[i]);
         let polynomial = |x: f64| {
             let others = (0..order).filter(|&k| k != back);
             others
@@ -47,52 +45,27 @@ impl Lms {
     }
 }
 
-impl Scheduler for Lms {
-    fn timesteps(&self) -> &[f64] {
-        &self.schedule.timesteps
+impl SigmaMethod for Lms {
+    fn run(&self) -> &SigmaRun {
+        &self.run
     }
 
-    fn train_timesteps(&self) -> usize {
-        self.config.train_timesteps()
+    fn run_mut(&mut self) -> &mut SigmaRun {
+        &mut self.run
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        self.schedule.init_noise_sigma(&self.config)
-    }
-
-    fn scale_model_input(&mut self, sample: &Tensor, timestep: f64) -> Result<Tensor> {
-        let at = self.schedule.current(timestep);
-        scaled(sample, self.schedule.sigmas[at])
-    }
-
-    fn add_noise(&self, picture: &Tensor, noise: &Tensor, timestep: f64) -> Result<Tensor> {
-        combine(&[(1.0, picture), (self.schedule.sigmas[self.schedule.position(timestep)], noise)])
-    }
-
-    fn step(&mut self, output: &Tensor, timestep: f64, sample: &Tensor, _: &mut TorchGenerator) -> Result<StepOutput> {
-        let at = self.schedule.current(timestep);
-        let sigma = self.schedule.sigmas[at];
-        let clean = clean_of_sigma(self.config.prediction(), sigma, sample, output)?;
-        self.slopes.push(((sample - &clean)? / f64::from(sigma))?);
+    fn moved(&mut self, step: &Step<'_>, _: &mut TorchGenerator) -> Result<Tensor> {
+        self.slopes.push(step.slope()?);
         if self.slopes.len() > ORDER {
             self.slopes.remove(0);
         }
         // A run that begins in the middle has fewer slopes than its place in the schedule allows: the coefficients are those of
         // the place, applied to the slopes there are.
-        let order = ORDER.min(at + 1);
-        let mut terms = vec![(1.0, sample)];
+        let order = ORDER.min(step.at + 1);
+        let mut terms = vec![(1.0, step.sample)];
         for (back, slope) in self.slopes.iter().rev().enumerate().take(order) {
-            terms.push((self.coefficient(order, at, back) as f32, slope));
+            terms.push((self.coefficient(order, step.at, back) as f32, slope));
         }
-        let moved = combine(&terms)?;
-        self.schedule.advance();
-        Ok(StepOutput {
-            sample: moved,
-            predicted: Some(clean),
-        })
-    }
-
-    fn fork(&self) -> Box<dyn Scheduler> {
-        Box::new(self.clone())
+        combine(&terms)
     }
 }

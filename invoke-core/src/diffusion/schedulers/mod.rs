@@ -21,6 +21,7 @@ mod lcm;
 mod lms;
 mod name;
 mod pndm;
+mod sigma_method;
 mod tcd;
 #[cfg(test)]
 mod tests;

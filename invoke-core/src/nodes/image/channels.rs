@@ -12,7 +12,10 @@ use crate::{
 
 /// Pictures are stored as PNG, which has no such mode.
 fn unwritable(mode: &str) -> NodeError {
-    NodeError::new("OSError", format!("cannot write mode {mode} as PNG"))
+    NodeError::new(
+        "ImageFileSaveException",
+        format!("Image file not saved: a PNG cannot hold mode {mode}"),
+    )
 }
 
 pub(in crate::nodes) const NODES: &[NodeEntry] = &[
