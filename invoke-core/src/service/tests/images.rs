@@ -1,4 +1,8 @@
-use std::{io::Read, sync::mpsc, time::Duration};
+use std::{
+    io::Read,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use image::{DynamicImage, Rgba, RgbaImage};
 use serde_json::{Value, json};
@@ -16,7 +20,8 @@ use crate::{
     },
     events::Event,
     files::{Chunks, EncodeOptions, encode_png},
-    service::{downloads::Downloads, images::Upload},
+    repo::audit::AuditFilter,
+    service::{auth::Auth, downloads::Downloads, images::Upload},
 };
 
 fn png(width: u32, height: u32, chunks: &Chunks) -> Vec<u8> {
@@ -247,10 +252,8 @@ fn intermediates_and_uncategorised_pictures_are_cleared_in_bulk() {
     assert!(kit.images.dto(&kit.alice, &kept).is_ok());
 }
 
-#[test]
-fn a_row_that_still_refers_to_a_picture_keeps_it_whole() {
-    let kit = Kit::new();
-    let (held, free) = (name(&kit.picture(&kit.alice, None)), name(&kit.picture(&kit.alice, None)));
+/// Lets a row refer to a picture.
+fn hold(kit: &Kit, picture: &str) {
     kit.shared
         .db
         .write(|tx| {
@@ -258,13 +261,31 @@ fn a_row_that_still_refers_to_a_picture_keeps_it_whole() {
                 .execute("INSERT INTO image_subfolder_move_jobs (id, state) VALUES (1, 'planned')", [])?;
             tx.sql().execute(
                 "INSERT INTO image_subfolder_move_items VALUES (1, ?1, '', '', 0, '', '', '', '', 'planned', NULL)",
-                [&held],
+                [picture],
             )
         })
         .unwrap();
+}
+
+#[test]
+fn a_row_that_still_refers_to_a_picture_keeps_it_whole() {
+    let kit = Kit::new();
+    let (held, free) = (name(&kit.picture(&kit.alice, None)), name(&kit.picture(&kit.alice, None)));
+    hold(&kit, &held);
     let gone = json!(kit.images.delete_many(&kit.alice, &[held.clone(), free.clone()]).unwrap());
     assert_eq!((&gone["deleted_images"], &gone["failed_images"]), (&json!([free]), &json!([held])));
     assert!(kit.images.full(&kit.alice, &held).unwrap().read_all().is_ok());
+}
+
+#[test]
+fn the_record_names_the_pictures_that_are_gone_and_no_others() {
+    let kit = Kit::new();
+    let (held, free) = (name(&kit.picture(&kit.alice, None)), name(&kit.picture(&kit.alice, None)));
+    hold(&kit, &held);
+    kit.images.delete_many(&kit.admin, &[held, free.clone()]).unwrap();
+    let auth = Auth::open(Arc::clone(&kit.shared)).unwrap();
+    let entries = auth.audit_log(&kit.admin, &AuditFilter::default(), 0, 10).unwrap().items;
+    assert_eq!((entries.len(), entries[0].subject_id.as_deref()), (1, Some(free.as_str())));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use image::DynamicImage;
 
-use super::{Shared, boards::Boards, gallery::Gallery, images::Images};
+use super::{Door, Shared, boards::Boards, gallery::Gallery, images::Images};
 use crate::{
     authn::Authenticator,
     authz::Actor,
@@ -57,7 +57,14 @@ pub(super) fn actor(name: &str, is_admin: bool) -> Actor {
 pub(super) fn shared(config: Arc<Config>, env: Env, db: Arc<Db>) -> Arc<Shared> {
     let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), config.multiuser()).unwrap();
     let images = MemoryStore::new(Arc::clone(&config), env.clone());
-    Arc::new(Shared::new(config, env, db, Arc::new(authenticator), Arc::new(images)))
+    Arc::new(Shared::new(
+        config,
+        env,
+        db,
+        Arc::new(authenticator),
+        Arc::new(images),
+        Door::Library,
+    ))
 }
 
 impl Kit {
