@@ -6,7 +6,7 @@ use invoke_core::{
     Core,
     authz::Actor,
     domain::{
-        BoardId, Error,
+        BatchId, BoardId, Error,
         audit::Entry,
         board::BoardChanges,
         image::{BoardVisibility::Private, ImageChanges},
@@ -115,6 +115,31 @@ fn what_an_administrator_changes_of_other_peoples_is_written_down() {
             ("others.DeleteQueueItem", "everybody's"),
         ])
     );
+}
+
+#[test]
+fn of_many_items_those_of_others_are_named() {
+    let house = House::new();
+    let (core, admin) = (&house.core, &house.admin);
+    core.queue.pause(admin).unwrap();
+    let own = house.enqueue(admin, adding(1, 2));
+    core.queue.prune(admin, &queue()).unwrap();
+    let items: Vec<String> = (0..2).map(|n| house.enqueue(&house.alice, adding(n, 2)).to_string()).collect();
+    let batches: Vec<BatchId> = core.queue.list_all(admin, &queue(), None).unwrap().iter().map(batch_of).collect();
+    core.queue.cancel_by_batch_ids(admin, &queue(), &batches).unwrap();
+    core.queue.cancel_by_batch_ids(admin, &queue(), &batches).unwrap();
+    assert_eq!(house.item(admin, own)["status"], "canceled");
+    assert_eq!(
+        told(&house),
+        acts([
+            ("queue.pause", ""),
+            ("others.CancelQueueItem", &format!("2: {} {}", items[0], items[1])),
+        ])
+    );
+}
+
+fn batch_of(item: &serde_json::Value) -> BatchId {
+    BatchId::new(item["batch_id"].as_str().unwrap())
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Kit, name};
+use super::{Kit, name, written_down};
 use crate::{
     authz::{Actor, Permit, acts, authorize_global},
     config::SubfolderStrategy,
@@ -57,6 +57,7 @@ fn pictures_move_where_new_ones_go_and_can_be_seen_and_deleted_there() {
         }
     }
     assert_eq!(kit.images.delete_many(&kit.alice, &pictures).unwrap().deleted_images.len(), 5);
+    assert_eq!(written_down(&kit.shared), ["image_moves.start"; 4]);
 }
 
 /// The statement knows where a picture belongs without asking the store; both have to agree.

@@ -106,6 +106,10 @@ impl Kit {
         Self::on(root, server, settings)
     }
 
+    fn written_down(&self) -> Vec<String> {
+        crate::service::tests::written_down(&self.models.shared)
+    }
+
     fn install(&self, source: &str) -> u64 {
         self.install_with(source, None)
     }
