@@ -287,6 +287,39 @@ fn the_record_names_the_pictures_that_are_gone_and_no_others() {
 }
 
 #[test]
+fn an_act_and_its_entry_are_one() {
+    let kit = Kit::new();
+    let (hers, another) = (name(&kit.picture(&kit.alice, None)), name(&kit.picture(&kit.alice, None)));
+    let full = "CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'full'); END";
+    kit.shared.db.write(|tx| tx.sql().execute_batch(full)).unwrap();
+    let star = ImageChanges {
+        starred: Some(true),
+        ..ImageChanges::default()
+    };
+    assert!(kit.images.update(&kit.admin, &hers, &star).is_err());
+    assert_eq!(json!(kit.images.dto(&kit.alice, &hers).unwrap())["starred"], false);
+    assert!(kit.images.delete_many(&kit.admin, &[hers.clone(), another]).is_err());
+    assert!(kit.images.full(&kit.alice, &hers).unwrap().read_all().is_ok());
+    // Whose picture it is needs no entry.
+    assert_eq!(json!(kit.images.update(&kit.alice, &hers, &star).unwrap())["starred"], true);
+}
+
+#[test]
+fn an_entry_counts_many_things_and_names_some() {
+    let kit = Kit::new();
+    let pictures: Vec<String> = (0..25).map(|_| name(&kit.picture(&kit.alice, None))).collect();
+    kit.images.star(&kit.admin, &pictures).unwrap();
+    let told = written_down(&kit.shared);
+    let words: Vec<&str> = told[0].split(' ').collect();
+    assert_eq!((told.len(), words[0], words[1], words.len()), (1, "others.UpdateImage", "25:", 23));
+    assert_eq!(words.last(), Some(&"…"));
+    assert!(
+        words[2..22].iter().all(|&word| pictures.iter().any(|picture| picture == word)),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_boards_archive_holds_what_its_owner_may_read() {
     let kit = Kit::new();
     let downloads = Downloads::new(kit.shared.clone()).unwrap();
