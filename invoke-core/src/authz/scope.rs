@@ -1,4 +1,4 @@
-//! What part of a table a list may show.
+//! What part of a table a list may show, and what a change of many rows may take.
 
 use super::{
     Action, Actor, Facts, Standing, Visibility,
