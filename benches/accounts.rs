@@ -14,8 +14,8 @@ use invoke_core::{
     env::Env,
     files::MemoryStore,
     service::{
-        Shared,
-        auth::{Auth, Credentials, Door, NewApiKey, Setup},
+        Door, Shared,
+        auth::{Auth, Credentials, NewApiKey, Setup},
     },
 };
 
@@ -34,8 +34,8 @@ fn accounts(c: &mut Criterion) {
     ));
     let authenticator = Arc::new(Authenticator::open(Arc::clone(&db), env.clone(), true).expect("an authenticator"));
     let store = MemoryStore::new(Arc::clone(&config), env.clone());
-    let shared = Shared::new(config, env, db, Arc::clone(&authenticator), Arc::new(store));
-    let auth = Auth::open(Arc::new(shared), Door::Library).expect("accounts");
+    let shared = Shared::new(config, env, db, Arc::clone(&authenticator), Arc::new(store), Door::Library);
+    let auth = Auth::open(Arc::new(shared)).expect("accounts");
     let email = Email::parse("ann@example.com").expect("an address");
     let nobody = Actor::anonymous();
     auth.setup(

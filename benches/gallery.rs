@@ -15,7 +15,7 @@ use invoke_core::{
     files::MemoryStore,
     repo::gallery::{ImageFilter, OnBoard},
     service::{
-        Shared,
+        Door, Shared,
         boards::{BoardListing, Boards},
         gallery::Gallery,
         images::Images,
@@ -107,7 +107,14 @@ fn main() {
     let db = Arc::new(Db::open(&file, env.now()).expect("the database"));
     let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), true).expect("a signing key");
     let store = MemoryStore::new(Arc::clone(&config), env.clone());
-    let shared = Arc::new(Shared::new(config, env.clone(), db, Arc::new(authenticator), Arc::new(store)));
+    let shared = Arc::new(Shared::new(
+        config,
+        env.clone(),
+        db,
+        Arc::new(authenticator),
+        Arc::new(store),
+        Door::Library,
+    ));
     let (images, gallery, boards) = (
         Images::new(Arc::clone(&shared)),
         Gallery::new(Arc::clone(&shared)),

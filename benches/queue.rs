@@ -35,7 +35,7 @@ use invoke_core::{
     events::Event,
     queue::{Asking, Claim, Ledger},
     repo::queue as repo,
-    service::{auth::Door, queue::Runs},
+    service::{Door, queue::Runs},
 };
 use invoke_server::{Options, Server, serve};
 use original::Original;

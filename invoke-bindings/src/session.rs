@@ -209,3 +209,48 @@ impl std::fmt::Debug for Session {
         f.debug_struct("Session").field("core", &self.core).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use invoke_core::repo::audit::AuditFilter;
+
+    use super::*;
+    use crate::{PictureFile, account};
+
+    const PASSWORD: &str = "Passw0rd-everybodys";
+    const PNG: &[u8] = include_bytes!("../../invoke-core/tests/imaging/fixtures/176_cv_area.png");
+
+    #[test]
+    fn what_an_administrator_does_through_a_session_is_in_the_record() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("invokeai.yaml"), "schema_version: 4.0.3\nmultiuser: true\n").unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        root.setup("root@example.com", PASSWORD, None).unwrap();
+        let admin = root.login("root@example.com", PASSWORD, false).unwrap();
+        let new = account("alice@example.com", PASSWORD.into(), None, false).unwrap();
+        admin.write(|core, actor| core.auth.create_user(actor, &new)).unwrap();
+        let alice = root.login("alice@example.com", PASSWORD, false).unwrap();
+        let pictures = [&alice, &admin].map(|owner| {
+            let file = PictureFile {
+                category: "user".into(),
+                ..PictureFile::default()
+            };
+            let made = owner
+                .write(|core, actor| core.images.upload(actor, file.read(PNG).unwrap()))
+                .unwrap();
+            made.image_name().to_string()
+        });
+        admin.write(|core, actor| core.images.delete_many(actor, &pictures)).unwrap();
+        let others = AuditFilter {
+            act: Some("others.".into()),
+            ..AuditFilter::default()
+        };
+        let entries = admin.read(|core, actor| core.auth.audit_log(actor, &others, 0, 10)).unwrap().items;
+        let told: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.door.as_str(), entry.act.as_str(), entry.subject_id.as_deref()))
+            .collect();
+        assert_eq!(told, [("library", "others.UpdateImage", Some(pictures[0].as_str()))]);
+        assert_eq!(&entries[0].actor_id, admin.actor().unwrap().user_id());
+    }
+}

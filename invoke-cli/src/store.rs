@@ -10,10 +10,7 @@ use invoke_core::{
     domain::user::User,
     env::Env,
     files::{DiskStore, ImageStore, MemoryStore},
-    service::{
-        Shared,
-        auth::{Auth, Door},
-    },
+    service::{Door, Shared, auth::Auth},
 };
 
 use crate::{Console, Failure, options::Root};
@@ -55,8 +52,8 @@ pub(crate) fn open(root: &Root, needs: Needs, environment: &Environment, console
     };
     let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), config.multiuser());
     let authenticator = Arc::new(authenticator.map_err(|error| Failure::Fault(error.to_string()))?);
-    let shared = Shared::new(config, env, db, authenticator, images);
-    let auth = Auth::open(Arc::new(shared), Door::Command)?.strict();
+    let shared = Shared::new(config, env, db, authenticator, images, Door::Command);
+    let auth = Auth::open(Arc::new(shared))?.strict();
     Ok(Accounts {
         auth,
         actor: Actor::local_operator(),

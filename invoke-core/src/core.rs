@@ -22,9 +22,9 @@ use crate::{
     queue::{Ledger, Processor},
     repo::{images as images_repo, queue as queue_repo},
     service::{
-        Shared,
+        Door, Shared,
         app::App,
-        auth::{Auth, Door},
+        auth::Auth,
         boards::Boards,
         client_state::ClientState,
         custom_nodes::CustomNodes,
@@ -158,7 +158,7 @@ impl Core {
         } else {
             Arc::new(DiskStore::open(layout.images_dir(), Arc::clone(&config), env.clone())?)
         };
-        let shared = Arc::new(Shared::new(Arc::clone(&config), env.clone(), db, authenticator, images));
+        let shared = Arc::new(Shared::new(Arc::clone(&config), env.clone(), db, authenticator, images, door));
 
         let registry = Arc::new(nodes::registry(settings.allow_nodes.as_deref(), settings.deny_nodes.as_deref()));
         let results = Arc::new(NodeCache::new(usize::try_from(settings.node_cache_size).unwrap_or(0)));
@@ -170,7 +170,7 @@ impl Core {
         let engines: Arc<[Arc<LocalEngine>]> = devices::chosen(&settings).into_iter().map(engine).collect();
         let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new(Arc::clone(&shared))));
 
-        let auth = Auth::open(Arc::clone(&shared), door)?;
+        let auth = Auth::open(Arc::clone(&shared))?;
         let images = Images::new(Arc::clone(&shared));
         let boards = Boards::new(Arc::clone(&shared));
         let gallery = Gallery::new(Arc::clone(&shared));

@@ -7,7 +7,7 @@ use invoke_core::{
     Core,
     config::{Environment, Flags},
     env::Env,
-    service::{app::CONTRACT_VERSION, auth::Door},
+    service::{Door, app::CONTRACT_VERSION},
 };
 use invoke_server::{Options, Server, Tls, logging, progress};
 use tokio::net::TcpListener;

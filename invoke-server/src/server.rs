@@ -5,7 +5,6 @@
 //! "try the next route".
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{
@@ -18,8 +17,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use invoke_core::{Core, authz::Action, config::Config, domain::Error};
-use serde_json::Value;
+use invoke_core::{Core, config::Config, domain::Error};
 use warp::reply::Response;
 
 use crate::{
@@ -35,7 +33,7 @@ use crate::{
     openapi::Document,
     proxies::Proxies,
     reply::{Content, Reply},
-    route::{Access, Body, Route, Weight},
+    route::{Body, Route, Weight},
     table::Table,
     tls::Tls,
     ui::Ui,
@@ -43,8 +41,6 @@ use crate::{
 
 /// How long the server waits for the next piece of a body.
 const BODY_PATIENCE: Duration = Duration::from_mins(1);
-/// Things that one entry of the record names at most.
-const NAMED: usize = 20;
 /// Bytes sent at a time of a large file.
 const PIECE: usize = 256 << 10;
 
@@ -261,9 +257,7 @@ impl Server {
                 body: inputs.body,
                 parts: inputs.parts,
             };
-            let reply = (route.run)(&mut call)?;
-            self.record(route, &call, &reply);
-            Ok(reply)
+            (route.run)(&mut call)
         });
         let reply = handled.unwrap_or_else(|fault| {
             let fault = if route.access.is_account() { fault.with_challenge() } else { fault };
@@ -275,42 +269,6 @@ impl Server {
             reply
         };
         compress(reply, &head.headers, self.options.compression_level)
-    }
-}
-
-impl Server {
-    /// Writes down what an administrator has done: through a route that is for administrators alone, or to what is somebody else's. Accounts write down what
-    /// is done to them themselves, by every door.
-    fn record(&self, route: &Route, call: &Call<'_>, reply: &Reply) {
-        if !route.method.writes() || reply.status.as_u16() >= 400 {
-            return;
-        }
-        let note = |act: &str, subject: Option<&str>, detail: Option<&str>| {
-            if let Err(error) = self.core.auth.record_act(&call.actor, act, subject, detail) {
-                tracing::error!("an act of administration could not be written down: {act}: {error}");
-            }
-        };
-        if route.access == Access::Admin {
-            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let subject: Vec<String> = call.path.values().map(text).collect();
-            let subject = (!subject.is_empty()).then(|| subject.join("/"));
-            note(&format!("{}.{}", route.tag, route.name), subject.as_deref(), None);
-        }
-        let mut used: BTreeMap<Action, Vec<String>> = BTreeMap::new();
-        for (action, what) in call.actor.powers_used() {
-            used.entry(action).or_default().push(what);
-        }
-        for (action, things) in used {
-            let act = format!("others.{}", action.name());
-            match things.as_slice() {
-                [one] => note(&act, Some(one), None),
-                many => {
-                    let some: Vec<&str> = many.iter().take(NAMED).map(String::as_str).collect();
-                    let more = if many.len() > NAMED { " …" } else { "" };
-                    note(&act, None, Some(&format!("{}: {}{more}", many.len(), some.join(" "))));
-                }
-            }
-        }
     }
 }
 

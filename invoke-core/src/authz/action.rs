@@ -42,9 +42,11 @@ impl Action {
             Self::ManageUsers
             | Self::ManageSelf
             | Self::ReadModels
+            | Self::ReadServer
             | Self::ManageModels
             | Self::ManageServer
             | Self::ManageProcessor
+            | Self::ClearIntermediates
             | Self::UseServer
             | Self::ReadImage
             | Self::FetchDownload
@@ -55,7 +57,6 @@ impl Action {
             | Self::ReadSystemPrompt => false,
             Self::UpdateImage
             | Self::MoveImage
-            | Self::ClearIntermediates
             | Self::WriteBoard
             | Self::UploadToBoard
             | Self::UpdateBoard
@@ -79,9 +80,11 @@ actions! {
     ManageSelf,
     /// See the installed models.
     ReadModels,
+    /// See what administrators alone see of the server: its configuration, log level, caches and installations.
+    ReadServer,
     /// Install, change and delete models.
     ManageModels,
-    /// See and change the server's configuration, log level and caches.
+    /// Change the server's configuration, log level and caches.
     ManageServer,
     /// Pause and resume the queue's processor.
     ManageProcessor,
@@ -138,3 +141,25 @@ pub trait FillsBoard: Act {}
 
 impl FillsBoard for acts::WriteBoard {}
 impl FillsBoard for acts::UploadToBoard {}
+
+/// An action that concerns the server as a whole and either changes nothing, or is written down by who is asked for it.
+pub trait Global: Act {}
+
+impl Global for acts::ManageUsers {}
+impl Global for acts::ReadModels {}
+impl Global for acts::ReadServer {}
+impl Global for acts::UseServer {}
+
+/// An action that is for administrators alone and changes something: it is asked for as a [`super::Deed`], and written down.
+pub trait Administers: Act {}
+
+impl Administers for acts::ManageModels {}
+impl Administers for acts::ManageServer {}
+impl Administers for acts::ManageProcessor {}
+impl Administers for acts::ClearIntermediates {}
+
+/// Leave that suffices to read models' records.
+pub trait SeesModels: Act {}
+
+impl SeesModels for acts::ReadModels {}
+impl SeesModels for acts::ManageModels {}

@@ -1,10 +1,5 @@
 //! The party on whose behalf something is done.
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use parking_lot::Mutex;
-
-use super::{Action, Decision, Facts, Ownership, decide};
 use crate::domain::{UserId, user::User};
 
 /// How much an actor is trusted, as far as the policy cares.
@@ -30,20 +25,8 @@ pub struct Actor {
     user_id: UserId,
     standing: Standing,
     by_key: bool,
-    powers: Powers,
+    owns_everything: bool,
 }
-
-/// What an administrator changed of other people's, for the record. It says nothing about who somebody is.
-#[derive(Debug, Clone, Default)]
-struct Powers(Option<Arc<Mutex<BTreeSet<(Action, String)>>>>);
-
-impl PartialEq for Powers {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Powers {}
 
 impl Actor {
     const fn new(user_id: UserId, standing: Standing) -> Self {
@@ -51,30 +34,7 @@ impl Actor {
             user_id,
             standing,
             by_key: false,
-            powers: Powers(None),
-        }
-    }
-
-    /// The same, and from now on it is noted what an administrator changes that others could not.
-    #[must_use]
-    pub fn watched(mut self) -> Self {
-        if self.is_admin() {
-            self.powers = Powers(Some(Arc::default()));
-        }
-        self
-    }
-
-    /// What was noted since [`Self::watched`]: what was done, to what.
-    pub fn powers_used(&self) -> Vec<(Action, String)> {
-        let noted = self.powers.0.as_ref().map(|powers| std::mem::take(&mut *powers.lock()));
-        noted.unwrap_or_default().into_iter().collect()
-    }
-
-    /// Notes that an action was allowed if that is for its being an administrator.
-    pub(super) fn note(&self, action: Action, facts: Facts, what: impl FnOnce() -> String) {
-        let Some(powers) = &self.powers.0 else { return };
-        if action.changes_things() && facts.ownership != Ownership::Own && decide(Standing::User, action, facts) != Decision::Allow {
-            powers.lock().insert((action, what()));
+            owns_everything: false,
         }
     }
 
@@ -96,9 +56,12 @@ impl Actor {
         Self::new(UserId::new(""), Standing::Anonymous)
     }
 
-    /// The synthetic administrator of single-user mode, who owns everything made in it.
+    /// The synthetic administrator of single-user mode. Where everybody is the same person, everybody's things are one's own.
     pub fn single_user_administrator() -> Self {
-        Self::new(UserId::system(), Standing::Admin)
+        Self {
+            owns_everything: true,
+            ..Self::new(UserId::system(), Standing::Admin)
+        }
     }
 
     /// The person who runs a program on the machine itself, with the root directory in their hands.
@@ -124,5 +87,10 @@ impl Actor {
     /// Whether it is an administrator.
     pub fn is_admin(&self) -> bool {
         self.standing == Standing::Admin
+    }
+
+    /// Whether what this account owns is its own.
+    pub(crate) fn owns(&self, owner: &UserId) -> bool {
+        self.owns_everything || self.user_id == *owner
     }
 }

@@ -1,16 +1,19 @@
 //! Who may do what. Pure: no I/O, no time.
 //!
 //! A row leaves a repository [`Sealed`]. [`authorize`] opens it into a [`Permit`] or says no, and repository writes demand the permit.
-//! Lists demand a [`Scope`], which becomes SQL. So an unchecked read, write or list does not compile.
+//! Lists demand a [`Scope`], which becomes SQL. So an unchecked read, write or list does not compile. What is done as an administrator alone is noted
+//! with the write that does it: a row found there knows the write, a [`Deed`] gives leave only there.
 
 mod action;
 mod actor;
 mod permit;
 mod policy;
+mod power;
 mod scope;
 
-pub use action::{Act, Action, FillsBoard, acts};
+pub use action::{Act, Action, Administers, FillsBoard, Global, SeesModels, acts};
 pub use actor::{Actor, Standing};
 pub use permit::{BoardRights, Ownership, Permit, Resource, Sealed, Visibility, authorize, authorize_global};
 pub use policy::{Decision, Facts, decide};
-pub use scope::Scope;
+pub use power::{Deed, Power, Powers, administer};
+pub use scope::{Reach, Scope};

@@ -2,7 +2,10 @@
 
 use std::{marker::PhantomData, ops::Deref};
 
-use super::{Act, Action, Actor, Decision, Facts, decide};
+use super::{
+    Act, Action, Actor, Administers, Decision, Facts, Global, decide,
+    power::{Power, Powers, power},
+};
 use crate::domain::{
     BoardId, Error, UserId,
     api_key::ApiKey,
@@ -13,9 +16,6 @@ use crate::domain::{
     queue_item::QueueItem,
     user::User,
 };
-
-/// What is acted on where everybody's things are.
-pub(super) const EVERYBODYS: &str = "everybody's";
 
 /// Whose a thing is, seen from an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,26 +39,64 @@ pub trait Resource {
     fn name(&self) -> String;
 }
 
-/// A row nobody has been allowed to read yet; `None` when there is no such row.
+/// A row nobody has been allowed to read yet; `None` when there is no such row. It knows the write that it was found in.
 #[must_use]
 #[derive(Debug)]
-pub struct Sealed<T>(Option<T>);
+pub struct Sealed<T> {
+    row: Option<T>,
+    write: Powers,
+}
 
 impl<T> Sealed<T> {
-    /// Seals what a query found.
-    pub(crate) fn new(row: Option<T>) -> Self {
-        Self(row)
+    /// Seals what was found in a write, or outside.
+    pub(crate) fn new(row: Option<T>, write: &Powers) -> Self {
+        Self { row, write: write.clone() }
+    }
+
+    /// Seals that there is nothing.
+    pub(crate) fn absent() -> Self {
+        Self::new(None, &Powers::default())
     }
 }
 
-/// Proof that `A` was allowed on this `T`. Only [`authorize`] makes one.
+/// Proof that `A` was allowed on this `T`. [`authorize`], [`authorize_global`] and [`super::administer`] lead to one.
 #[derive(Debug)]
 pub struct Permit<A: Act, T> {
     thing: T,
+    /// What no write has noted yet.
+    power: Option<Box<Power>>,
     act: PhantomData<A>,
 }
 
+impl<A: Act> Permit<A, ()> {
+    const fn of_server() -> Self {
+        Self {
+            thing: (),
+            power: None,
+            act: PhantomData,
+        }
+    }
+}
+
+impl<A: Administers> Permit<A, ()> {
+    /// Leave for what the program does by itself: at its start, and in jobs for which who asked was checked and written down.
+    pub(crate) const fn of_program() -> Self {
+        Self::of_server()
+    }
+}
+
 impl<A: Act, T> Permit<A, T> {
+    /// Notes with a write what was allowed outside of it.
+    pub(crate) fn noted(&self, write: &Powers) {
+        if let Some(power) = &self.power {
+            write.note(Power::clone(power));
+        }
+    }
+
+    pub(super) fn into_power(self) -> Option<Power> {
+        self.power.map(|power| *power)
+    }
+
     /// Takes the thing out.
     pub fn into_inner(self) -> T {
         self.thing
@@ -75,33 +113,36 @@ impl<A: Act, T> Deref for Permit<A, T> {
 
 /// Opens a sealed row for an action, or says why not.
 pub fn authorize<A: Act, T: Resource>(actor: &Actor, sealed: Sealed<T>) -> Result<Permit<A, T>, Error> {
-    let Some(thing) = sealed.0 else {
+    let Some(thing) = sealed.row else {
         return Err(absent(actor, A::ACTION));
     };
     let facts = thing.facts(actor);
     match decide(actor.standing(), A::ACTION, facts) {
         Decision::Allow => {
-            actor.note(A::ACTION, facts, || thing.name());
-            Ok(Permit { thing, act: PhantomData })
+            let used = power(actor, A::ACTION, facts, || thing.name());
+            Ok(Permit {
+                power: used.and_then(|power| sealed.write.note(power)).map(Box::new),
+                thing,
+                act: PhantomData,
+            })
         }
         denied => Err(refusal(denied, A::ACTION)),
     }
 }
 
 /// Asks for an action that concerns the server as a whole.
-pub fn authorize_global<A: Act>(actor: &Actor) -> Result<Permit<A, ()>, Error> {
+pub fn authorize_global<A: Global>(actor: &Actor) -> Result<Permit<A, ()>, Error> {
+    allowed::<A>(actor).map(|()| Permit::of_server())
+}
+
+/// Whether an action that concerns the server as a whole is allowed; refuses if not.
+pub(super) fn allowed<A: Act>(actor: &Actor) -> Result<(), Error> {
     let facts = Facts {
         ownership: Ownership::Other,
         visibility: Visibility::Private,
     };
     match decide(actor.standing(), A::ACTION, facts) {
-        Decision::Allow => {
-            actor.note(A::ACTION, facts, || EVERYBODYS.into());
-            Ok(Permit {
-                thing: (),
-                act: PhantomData,
-            })
-        }
+        Decision::Allow => Ok(()),
         denied => Err(refusal(denied, A::ACTION)),
     }
 }
@@ -112,7 +153,9 @@ fn refusal(decision: Decision, action: Action) -> Error {
         return Error::Unauthenticated("Authentication required".into());
     }
     let text = match action {
-        Action::ManageUsers | Action::ManageModels | Action::ManageServer | Action::ManageProcessor => "Admin privileges required",
+        Action::ManageUsers | Action::ReadServer | Action::ManageModels | Action::ManageServer | Action::ManageProcessor => {
+            "Admin privileges required"
+        }
         Action::ManageSelf | Action::UseServer | Action::ReadModels => "Not authorized",
         Action::ReadImage => "Not authorized to access this image",
         Action::UpdateImage => "Not authorized to modify this image",
@@ -163,12 +206,8 @@ fn absent(actor: &Actor, action: Action) -> Error {
     }
 }
 
-fn owned_by(actor: &Actor, owner: &UserId) -> Ownership {
-    if actor.user_id() == owner {
-        Ownership::Own
-    } else {
-        Ownership::Other
-    }
+pub(super) fn owned_by(actor: &Actor, owner: &UserId) -> Ownership {
+    if actor.owns(owner) { Ownership::Own } else { Ownership::Other }
 }
 
 impl Resource for Image {

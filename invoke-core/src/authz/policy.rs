@@ -39,7 +39,11 @@ pub fn decide(standing: Standing, action: Action, facts: Facts) -> Decision {
         (Standing::User, A::UseServer | A::ReadModels, ..) | (Standing::User, A::ManageSelf, Own, _) => Allow,
         (Standing::User, A::ManageSelf, ..) => Refuse,
         // The rest of the server is for administrators.
-        (Standing::User, A::ManageUsers | A::ManageModels | A::ManageServer | A::ManageProcessor | A::ClearIntermediates, ..) => Refuse,
+        (
+            Standing::User,
+            A::ManageUsers | A::ReadServer | A::ManageModels | A::ManageServer | A::ManageProcessor | A::ClearIntermediates,
+            ..,
+        ) => Refuse,
 
         // Images: the owner, and whoever may see the board. A public board lets everybody change what lies on it, and the
         // owner of a board may change what others put there, though not look into what is private to them.

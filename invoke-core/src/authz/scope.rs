@@ -1,6 +1,10 @@
-//! What part of a table a list may show.
+//! What part of a table a list may show, and what a change of many rows may take.
 
-use super::{Action, Actor, Facts, Ownership, Standing, Visibility, permit::EVERYBODYS};
+use super::{
+    Action, Actor, Facts, Standing, Visibility,
+    permit::owned_by,
+    power::{EVERYBODYS, Powers, power},
+};
 use crate::domain::UserId;
 
 /// The rows that an actor's lists and counts cover. Every list takes one, and it becomes a condition in the query.
@@ -22,16 +26,6 @@ impl Scope {
             Standing::User => Self::Own(actor.user_id().clone()),
             Standing::Anonymous => Self::Nothing,
         }
-    }
-
-    /// The same for a change of all rows that it covers, which is noted where they are everybody's.
-    pub fn to_change(actor: &Actor, action: Action) -> Self {
-        let facts = Facts {
-            ownership: Ownership::Other,
-            visibility: Visibility::Private,
-        };
-        actor.note(action, facts, || EVERYBODYS.into());
-        Self::of(actor)
     }
 
     /// The rows an actor owns, whatever their standing.
@@ -57,6 +51,42 @@ impl Scope {
             Self::All => None,
             Self::Own(own) => Some(own.as_str()),
             Self::Nothing => Some("\u{0}"),
+        }
+    }
+}
+
+/// The rows that an actor's changes of many at once cover. It knows the write that they happen in: which rows are somebody else's is noted there.
+#[derive(Debug)]
+pub struct Reach {
+    actor: Actor,
+    action: Action,
+    write: Powers,
+}
+
+impl Reach {
+    /// What [`Scope::of`] covers, for this action in this write.
+    pub(crate) fn of(actor: &Actor, action: Action, write: &Powers) -> Self {
+        Self {
+            actor: actor.clone(),
+            action,
+            write: write.clone(),
+        }
+    }
+
+    /// The rows.
+    pub fn scope(&self) -> Scope {
+        Scope::of(&self.actor)
+    }
+
+    /// A row of this owner is changed; `named` if it was chosen rather than taken with all others.
+    pub(crate) fn touches(&self, owner: &UserId, named: Option<impl ToString>) {
+        let facts = Facts {
+            ownership: owned_by(&self.actor, owner),
+            visibility: Visibility::Private,
+        };
+        let subject = || named.map_or_else(|| EVERYBODYS.to_owned(), |name| name.to_string());
+        if let Some(power) = power(&self.actor, self.action, facts, subject) {
+            self.write.note(power);
         }
     }
 }

@@ -6,7 +6,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{MigrateError, ReadTx, WriteTx, migrate};
-use crate::env::Timestamp;
+use crate::{authz::Powers, env::Timestamp};
 
 /// Connections that read at the same time. More gain nothing on the machines this runs on; a caller beyond waits its turn.
 const READERS: usize = 8;
@@ -94,6 +94,7 @@ impl Db {
         let Some(path) = &self.path else {
             return work(&ReadTx {
                 connection: &self.writer.lock(),
+                powers: Powers::default(),
             });
         };
         let reader = Lent {
@@ -105,7 +106,10 @@ impl Db {
             .as_ref()
             .expect("a lent reader holds its connection until it is dropped");
         let _snapshot = Snapshot::begin(connection)?;
-        work(&ReadTx { connection })
+        work(&ReadTx {
+            connection,
+            powers: Powers::default(),
+        })
     }
 
     /// Runs a closure in a transaction that commits only if it succeeds.
@@ -123,7 +127,10 @@ impl Db {
         let mut writer = self.writer.lock();
         let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let result = work(&mut WriteTx {
-            read: ReadTx { connection: &transaction },
+            read: ReadTx {
+                connection: &transaction,
+                powers: Powers::of_write(),
+            },
         })?;
         transaction.commit()?;
         Ok(then(result))

@@ -4,9 +4,12 @@ use std::ops::Deref;
 
 use rusqlite::Connection;
 
+use crate::authz::{Act, Administers, Deed, Permit, Powers, Sealed};
+
 /// A snapshot of the database.
 pub struct ReadTx<'c> {
     pub(super) connection: &'c Connection,
+    pub(super) powers: Powers,
 }
 
 impl ReadTx<'_> {
@@ -14,11 +17,33 @@ impl ReadTx<'_> {
     pub(crate) fn sql(&self) -> &Connection {
         self.connection
     }
+
+    /// Seals a row that was found here.
+    pub(crate) fn seal<T>(&self, row: Option<T>) -> Sealed<T> {
+        Sealed::new(row, &self.powers)
+    }
 }
 
 /// A transaction that may change the database; it commits when its closure succeeds.
 pub struct WriteTx<'c> {
     pub(super) read: ReadTx<'c>,
+}
+
+impl WriteTx<'_> {
+    /// Gives leave for what is for administrators alone, and notes it: it goes into the record if this transaction changes something.
+    pub(crate) fn carry_out<A: Administers>(&mut self, deed: &Deed<A>) -> Permit<A, ()> {
+        deed.noted(&self.read.powers)
+    }
+
+    /// Notes that something is written with leave that was given outside of this transaction.
+    pub(crate) fn uses<A: Act, T>(&mut self, leave: &Permit<A, T>) {
+        leave.noted(&self.read.powers);
+    }
+
+    /// What administrators were allowed here that users are not.
+    pub(crate) fn powers(&self) -> &Powers {
+        &self.read.powers
+    }
 }
 
 impl<'c> Deref for WriteTx<'c> {

@@ -15,7 +15,7 @@ pub struct Entry {
     pub actor_id: UserId,
     /// Through what: `server`, `command`, `library`.
     pub door: String,
-    /// Did what, such as `login`, `login.refused`, `user.created`.
+    /// Did what, such as `login.refused`, `user.created`, `others.UpdateImage`, `queue.pause`.
     pub act: String,
     /// To what or whom.
     pub subject_id: Option<String>,

@@ -208,11 +208,13 @@ impl ModelCache {
         }
     }
 
-    /// Drops everything.
-    pub fn clear(&self) {
+    /// Drops everything, and says whether there was anything.
+    pub fn clear(&self) -> bool {
         let mut state = self.state.lock();
+        let held = !state.entries.is_empty();
         state.entries.clear();
         state.held = Footprint::default();
+        held
     }
 
     /// What it did and holds.

@@ -137,16 +137,18 @@ impl NodeCache {
         self.held.lock().outputs.retain(|_, output| !names(output, name));
     }
 
-    /// Drops everything.
-    pub fn clear(&self) {
+    /// Drops everything, and says whether there was anything.
+    pub fn clear(&self) -> bool {
         let mut held = self.held.lock();
+        let changes = !held.outputs.is_empty() || (held.hits, held.misses) != (0, 0);
         held.outputs.clear();
         (held.hits, held.misses) = (0, 0);
+        changes
     }
 
-    /// Takes it into use or out of use; what it holds stays.
-    pub fn set_enabled(&self, enabled: bool) {
-        self.held.lock().disabled = !enabled;
+    /// Takes it into use or out of use, and says whether it was otherwise; what it holds stays.
+    pub fn set_enabled(&self, enabled: bool) -> bool {
+        std::mem::replace(&mut self.held.lock().disabled, !enabled) == enabled
     }
 
     /// What it holds and how often it helped.

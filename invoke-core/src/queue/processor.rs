@@ -114,15 +114,16 @@ impl Processor {
         self.shared.changed.notify_all();
     }
 
-    /// Stops claiming; what runs goes on.
-    pub fn pause(&self) {
-        self.shared.state.lock().paused = true;
+    /// Stops claiming, and says whether it did claim; what runs goes on.
+    pub fn pause(&self) -> bool {
+        !std::mem::replace(&mut self.shared.state.lock().paused, true)
     }
 
-    /// Claims again.
-    pub fn resume(&self) {
-        self.shared.state.lock().paused = false;
+    /// Claims again, and says whether it did not.
+    pub fn resume(&self) -> bool {
+        let was_paused = std::mem::take(&mut self.shared.state.lock().paused);
         self.wake();
+        was_paused
     }
 
     /// Whether it claims.

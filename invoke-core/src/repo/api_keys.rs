@@ -60,7 +60,7 @@ pub(crate) fn record_use(tx: &mut WriteTx<'_>, key_id: &str, now: Timestamp) -> 
 
 /// The key of this id, sealed.
 pub fn find(tx: &ReadTx<'_>, key_id: &str) -> rusqlite::Result<Sealed<ApiKey>> {
-    by_id(tx, key_id).map(Sealed::new)
+    by_id(tx, key_id).map(|row| tx.seal(row))
 }
 
 /// Keys, newest first.

@@ -50,7 +50,7 @@ pub fn find(tx: &ReadTx<'_>, board_id: &BoardId) -> rusqlite::Result<Sealed<Boar
         .prepare_cached(&format!("SELECT {BOARD} FROM boards b WHERE b.board_id = ?1"))?
         .query_row([board_id], board)
         .optional()?;
-    Ok(Sealed::new(found))
+    Ok(tx.seal(found))
 }
 
 /// What leave to use this board depends on, sealed.
@@ -66,7 +66,7 @@ pub fn rights(tx: &ReadTx<'_>, board_id: &BoardId) -> rusqlite::Result<Sealed<Bo
             })
         })
         .optional()?;
-    Ok(Sealed::new(found))
+    Ok(tx.seal(found))
 }
 
 /// Which boards a list covers, and its order.
@@ -198,6 +198,7 @@ pub fn put_image<A: FillsBoard>(
     image: &ImageName,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
+    tx.uses(board);
     put(tx, &board.board_id, image, now)
 }
 

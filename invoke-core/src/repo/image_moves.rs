@@ -16,6 +16,8 @@ use crate::{
 
 /// Leave to look after the store.
 type Leave = Permit<acts::ManageServer, ()>;
+/// Leave to see how it is looked after.
+type LeaveToSee = Permit<acts::ReadServer, ()>;
 
 /// A picture that lies elsewhere than new ones like it would.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,7 @@ fn belongs(strategy: SubfolderStrategy) -> &'static str {
 }
 
 /// How many pictures lie elsewhere than they belong.
-pub fn misplaced_count(tx: &ReadTx<'_>, _leave: &Leave, strategy: SubfolderStrategy) -> rusqlite::Result<i64> {
+pub fn misplaced_count(tx: &ReadTx<'_>, _leave: &LeaveToSee, strategy: SubfolderStrategy) -> rusqlite::Result<i64> {
     let sql = format!("SELECT COUNT(*) FROM images WHERE image_subfolder <> {}", belongs(strategy));
     tx.sql().prepare_cached(&sql)?.query_row([], |row| row.get(0))
 }
@@ -163,7 +165,7 @@ pub fn note(tx: &mut WriteTx<'_>, _leave: &Leave, job: i64, message: &str) -> ru
 }
 
 /// The newest job.
-pub fn latest(tx: &ReadTx<'_>, _leave: &Leave) -> rusqlite::Result<Option<Job>> {
+pub fn latest(tx: &ReadTx<'_>, _leave: &LeaveToSee) -> rusqlite::Result<Option<Job>> {
     tx.sql()
         .prepare_cached("SELECT id, state, error_message FROM image_subfolder_move_jobs ORDER BY id DESC LIMIT 1")?
         .query_row([], |row| {

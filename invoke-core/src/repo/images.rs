@@ -60,7 +60,7 @@ pub fn find(tx: &ReadTx<'_>, name: &ImageName) -> rusqlite::Result<Sealed<Image>
         .prepare_cached(&format!("SELECT {IMAGE} FROM {FROM} WHERE i.image_name = ?1"))?
         .query_row([name], image)
         .optional()?;
-    Ok(Sealed::new(found))
+    Ok(tx.seal(found))
 }
 
 fn rows(tx: &ReadTx<'_>, names: &[ImageName]) -> rusqlite::Result<Vec<Image>> {
@@ -75,7 +75,7 @@ fn rows(tx: &ReadTx<'_>, names: &[ImageName]) -> rusqlite::Result<Vec<Image>> {
 
 /// The images of these names that exist, in the order of the names, sealed.
 pub fn find_many(tx: &ReadTx<'_>, names: &[ImageName]) -> rusqlite::Result<Vec<Sealed<Image>>> {
-    Ok(rows(tx, names)?.into_iter().map(|image| Sealed::new(Some(image))).collect())
+    Ok(rows(tx, names)?.into_iter().map(|image| tx.seal(Some(image))).collect())
 }
 
 /// The images that a list within some scope has named.

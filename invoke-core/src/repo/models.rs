@@ -3,14 +3,13 @@
 use rusqlite::OptionalExtension;
 
 use crate::{
-    authz::{Permit, acts},
+    authz::{Permit, SeesModels, acts},
     db::{ReadTx, WriteTx},
-    domain::ModelKey,
     env::Timestamp,
 };
 
 /// The record of this key, as JSON.
-pub fn get(tx: &ReadTx<'_>, _leave: &Permit<acts::ReadModels, ()>, key: &ModelKey) -> rusqlite::Result<Option<String>> {
+pub fn get<A: SeesModels>(tx: &ReadTx<'_>, _leave: &Permit<A, ()>, key: &str) -> rusqlite::Result<Option<String>> {
     tx.sql()
         .prepare_cached("SELECT config FROM models WHERE id = ?1")?
         .query_row([key], |row| row.get(0))
@@ -85,21 +84,13 @@ pub fn insert(
     Ok(())
 }
 
-/// The record of this key, to be changed.
-pub fn find(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, key: &str) -> rusqlite::Result<Option<String>> {
-    tx.sql()
-        .prepare_cached("SELECT config FROM models WHERE id = ?1")?
-        .query_row([key], |row| row.get(0))
-        .optional()
-}
-
 /// Whether a model lies at this path.
-pub fn path_is_taken(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, path: &str) -> rusqlite::Result<bool> {
+pub fn path_is_taken<A: SeesModels>(tx: &ReadTx<'_>, _leave: &Permit<A, ()>, path: &str) -> rusqlite::Result<bool> {
     tx.sql().prepare_cached("SELECT 1 FROM models WHERE path = ?1")?.exists([path])
 }
 
 /// Key of a model that came from this source.
-pub fn key_of_source(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, source: &str) -> rusqlite::Result<Option<String>> {
+pub fn key_of_source<A: SeesModels>(tx: &ReadTx<'_>, _leave: &Permit<A, ()>, source: &str) -> rusqlite::Result<Option<String>> {
     tx.sql()
         .prepare_cached("SELECT id FROM models WHERE source = ?1")?
         .query_row([source], |row| row.get(0))
@@ -107,7 +98,7 @@ pub fn key_of_source(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>, s
 }
 
 /// Sources and paths of all models.
-pub fn places(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageModels, ()>) -> rusqlite::Result<Vec<(String, String)>> {
+pub fn places<A: SeesModels>(tx: &ReadTx<'_>, _leave: &Permit<A, ()>) -> rusqlite::Result<Vec<(String, String)>> {
     tx.sql()
         .prepare_cached("SELECT source, path FROM models")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?

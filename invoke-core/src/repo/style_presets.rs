@@ -40,7 +40,7 @@ fn data(preset: &StylePreset) -> String {
 /// This preset, sealed.
 pub fn find(tx: &ReadTx<'_>, id: &str) -> rusqlite::Result<Sealed<StylePreset>> {
     let sql = format!("SELECT {COLUMNS} FROM style_presets WHERE id = ?1");
-    Ok(Sealed::new(tx.sql().prepare_cached(&sql)?.query_row([id], preset).optional()?))
+    Ok(tx.seal(tx.sql().prepare_cached(&sql)?.query_row([id], preset).optional()?))
 }
 
 /// Whether a preset ships with the program.
@@ -63,7 +63,7 @@ pub fn list(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec<StylePreset>
 }
 
 /// All presets that people made, by name.
-pub fn made_by_people(tx: &ReadTx<'_>, _leave: &Permit<acts::ManageServer, ()>) -> rusqlite::Result<Vec<StylePreset>> {
+pub fn made_by_people(tx: &ReadTx<'_>, _leave: &Permit<acts::ReadServer, ()>) -> rusqlite::Result<Vec<StylePreset>> {
     let sql = format!("SELECT {COLUMNS} FROM style_presets WHERE type = 'user' ORDER BY LOWER(name), id");
     tx.sql().prepare_cached(&sql)?.query_map([], preset)?.collect()
 }

@@ -27,7 +27,7 @@ fn prompt(row: &Row<'_>) -> rusqlite::Result<SystemPrompt> {
 /// This prompt, sealed.
 pub fn find(tx: &ReadTx<'_>, id: &str) -> rusqlite::Result<Sealed<SystemPrompt>> {
     let sql = format!("SELECT {COLUMNS} FROM system_prompts WHERE id = ?1");
-    Ok(Sealed::new(tx.sql().prepare_cached(&sql)?.query_row([id], prompt).optional()?))
+    Ok(tx.seal(tx.sql().prepare_cached(&sql)?.query_row([id], prompt).optional()?))
 }
 
 /// Prompts in a scope and those that others share, by name.

@@ -40,12 +40,12 @@ fn one(tx: &ReadTx<'_>, condition: &str, value: &str) -> rusqlite::Result<Option
 
 /// The account of this id, sealed.
 pub fn find(tx: &ReadTx<'_>, user_id: &UserId) -> rusqlite::Result<Sealed<User>> {
-    one(tx, "user_id", user_id.as_str()).map(Sealed::new)
+    one(tx, "user_id", user_id.as_str()).map(|row| tx.seal(row))
 }
 
 /// The account of this e-mail, sealed. Compared exactly.
 pub fn find_by_email(tx: &ReadTx<'_>, email: &str) -> rusqlite::Result<Sealed<User>> {
-    one(tx, "email", email).map(Sealed::new)
+    one(tx, "email", email).map(|row| tx.seal(row))
 }
 
 /// The account of this id: for finding out who asks, before anybody can be asked for leave.

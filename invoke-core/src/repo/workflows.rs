@@ -38,9 +38,7 @@ fn workflow(row: &Row<'_>) -> rusqlite::Result<Workflow> {
 /// This workflow, sealed.
 pub fn find(tx: &ReadTx<'_>, workflow_id: &str) -> rusqlite::Result<Sealed<Workflow>> {
     let sql = format!("SELECT {COLUMNS} FROM workflow_library WHERE workflow_id = ?1");
-    Ok(Sealed::new(
-        tx.sql().prepare_cached(&sql)?.query_row([workflow_id], workflow).optional()?,
-    ))
+    Ok(tx.seal(tx.sql().prepare_cached(&sql)?.query_row([workflow_id], workflow).optional()?))
 }
 
 /// Which workflows a list covers.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::{
-    authz::{Actor, acts, authorize_global},
+    authz::{Actor, acts, administer, authorize_global},
     config::ConfigError,
     domain::{Error, Result},
     engine::{Device, LocalEngine},
@@ -43,27 +43,36 @@ impl App {
 
     /// What the cache of nodes' results holds and how often it helped.
     pub fn invocation_cache_status(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         Ok(json!(self.results.status()))
     }
 
     /// Empties the cache of nodes' results.
     pub fn clear_invocation_cache(&self, actor: &Actor) -> Result<()> {
-        authorize_global::<acts::ManageServer>(actor)?;
-        self.results.clear();
+        let deed = administer::<acts::ManageServer>(actor, "app.clear_invocation_cache")?;
+        if self.results.clear() {
+            self.shared.db.record(deed)?;
+        }
         Ok(())
     }
 
     /// Takes the cache of nodes' results into use or out of use.
     pub fn enable_invocation_cache(&self, actor: &Actor, enabled: bool) -> Result<()> {
-        authorize_global::<acts::ManageServer>(actor)?;
-        self.results.set_enabled(enabled);
+        let name = if enabled {
+            "app.enable_invocation_cache"
+        } else {
+            "app.disable_invocation_cache"
+        };
+        let deed = administer::<acts::ManageServer>(actor, name)?;
+        if self.results.set_enabled(enabled) {
+            self.shared.db.record(deed)?;
+        }
         Ok(())
     }
 
     /// What the models in memory take, over all devices; null before any was loaded.
     pub fn model_cache_stats(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         let all: Vec<_> = self.engines.iter().map(|engine| engine.workbench().cache.stats()).collect();
         let sum = |of: fn(&CacheStats) -> u64| all.iter().map(of).sum::<u64>();
         if sum(|s| s.misses) == 0 {
@@ -81,16 +90,20 @@ impl App {
 
     /// Drops every model from memory that nothing uses at this moment.
     pub fn empty_model_cache(&self, actor: &Actor) -> Result<()> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "app.empty_model_cache")?;
+        let mut held = false;
         for engine in &*self.engines {
-            engine.workbench().cache.clear();
+            held |= engine.workbench().cache.clear();
+        }
+        if held {
+            self.shared.db.record(deed)?;
         }
         Ok(())
     }
 
     /// The configuration in force, secrets blanked.
     pub fn runtime_config(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         Ok(json!({"set_fields": self.shared.config.set_fields(), "config": self.shared.config.redacted()}))
     }
 
@@ -102,7 +115,7 @@ impl App {
 
     /// Changes keys of the configuration that may change while the server runs, now and for later starts.
     pub fn change_runtime_config(&self, actor: &Actor, changes: &Map<String, Value>) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        let deed = administer::<acts::ManageServer>(actor, "app.change_runtime_config")?;
         if let Some(absent) = changes
             .get("generation_devices")
             .and_then(Value::as_array)
@@ -111,6 +124,10 @@ impl App {
             return Err(Error::Unprocessable(absent));
         }
         self.shared.config.change(changes).map_err(refused)?;
+        if !changes.is_empty() {
+            // Values may be secrets; keys are known ones.
+            self.shared.db.record(deed.to_all(changes.keys()))?;
+        }
         self.runtime_config(actor)
     }
 
@@ -149,29 +166,42 @@ impl App {
 
     /// How they are set up, without their keys.
     pub fn provider_configs(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         Ok(PROVIDERS.iter().map(|id| self.provider_config(id)).collect())
     }
 
     /// Sets one up: `api_key` and `base_url`, an empty text or null clears; what is absent stays.
     pub fn set_provider(&self, actor: &Actor, id: &str, changes: &Map<String, Value>) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        let deed = administer::<acts::ManageServer>(actor, "app.set_provider")?.to(id);
         known_provider(id)?;
         if changes.is_empty() {
             return Err(Error::BadRequest("No external provider config fields provided".into()));
         }
+        self.change_provider(id, changes)?;
+        self.shared.db.record(deed)?;
+        Ok(self.provider_config(id))
+    }
+
+    fn change_provider(&self, id: &str, changes: &Map<String, Value>) -> Result<()> {
         let keys = changes.iter().map(|(key, value)| {
             let blank = value.as_str().is_none_or(|text| text.trim().is_empty());
             (format!("external_{id}_{key}"), if blank { Value::Null } else { value.clone() })
         });
-        self.shared.config.change_providers(&keys.collect()).map_err(refused)?;
-        Ok(self.provider_config(id))
+        self.shared.config.change_providers(&keys.collect()).map_err(refused)
     }
 
     /// Forgets how one is set up.
     pub fn reset_provider(&self, actor: &Actor, id: &str) -> Result<Value> {
+        let deed = administer::<acts::ManageServer>(actor, "app.reset_provider")?.to(id);
+        known_provider(id)?;
         let nothing = Map::from_iter([("api_key".to_owned(), Value::Null), ("base_url".to_owned(), Value::Null)]);
-        self.set_provider(actor, id, &nothing)
+        let before = self.provider_config(id);
+        self.change_provider(id, &nothing)?;
+        let after = self.provider_config(id);
+        if before != after {
+            self.shared.db.record(deed)?;
+        }
+        Ok(after)
     }
 
     fn provider_has_key(&self, id: &str) -> bool {
@@ -187,9 +217,19 @@ impl App {
         })
     }
 
-    /// Leave to see and change what only this process knows, such as its log level.
-    pub fn authorize_management(&self, actor: &Actor) -> Result<()> {
-        authorize_global::<acts::ManageServer>(actor).map(drop)
+    /// Leave to see what only this process knows, such as its log level.
+    pub fn authorize_looking(&self, actor: &Actor) -> Result<()> {
+        authorize_global::<acts::ReadServer>(actor).map(drop)
+    }
+
+    /// Changes what only this process knows, which is written down under a name such as `app.set_log_level`. `change` says whether it made a difference;
+    /// `to`, what is set, must hold no secret.
+    pub fn manage(&self, actor: &Actor, name: &'static str, to: impl ToString, change: impl FnOnce() -> bool) -> Result<()> {
+        let deed = administer::<acts::ManageServer>(actor, name)?.to(to);
+        if change() {
+            self.shared.db.record(deed)?;
+        }
+        Ok(())
     }
 }
 

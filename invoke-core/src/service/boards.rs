@@ -192,7 +192,7 @@ impl Boards {
         let name = distinct(&[name.to_owned()]);
         self.shared.db.write(|tx| {
             let board = authorize::<acts::WriteBoard, _>(actor, repo::rights(tx, board_id)?)?;
-            let sealed = name.first().map_or(Ok(Sealed::new(None)), |name| images::find(tx, name))?;
+            let sealed = name.first().map_or(Ok(Sealed::absent()), |name| images::find(tx, name))?;
             let image = authorize::<acts::MoveImage, _>(actor, sealed).map_err(absent_is_a_fault)?;
             self.shared.maintenance.refuse_if_active()?;
             let mut added = Added::default();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use crate::{
-    authz::{Actor, acts, authorize_global},
+    authz::{Actor, acts, administer, authorize_global},
     domain::Result,
 };
 
@@ -50,7 +50,7 @@ impl CustomNodes {
 
     /// The packs in the folder. None of their nodes is known here.
     pub fn list(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         let packs: Vec<Value> = self
             .packs()?
             .into_iter()
@@ -61,7 +61,7 @@ impl CustomNodes {
 
     /// Says why nothing is installed.
     pub fn install(&self, actor: &Actor, source: &str) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         let last = source.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let name = last.strip_suffix(".git").unwrap_or(last);
         let (name, message) = if !is_pack_name(name) {
@@ -81,7 +81,7 @@ impl CustomNodes {
 
     /// Removes a pack from the folder.
     pub fn uninstall(&self, actor: &Actor, name: &str) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        let deed = administer::<acts::ManageServer>(actor, "custom_nodes.uninstall")?.to(name);
         let (success, message) = if is_pack_name(name) {
             let path = self.folder().join(name);
             // A link is removed, not what it points to.
@@ -91,7 +91,10 @@ impl CustomNodes {
                 _ => Ok(false),
             };
             match removed {
-                Ok(true) => (true, format!("Successfully uninstalled node pack '{name}'.")),
+                Ok(true) => {
+                    self.shared.db.record(deed)?;
+                    (true, format!("Successfully uninstalled node pack '{name}'."))
+                }
                 Ok(false) => (false, format!("Node pack '{name}' not found.")),
                 Err(error) => (false, format!("Uninstall failed: {error}")),
             }
@@ -103,7 +106,7 @@ impl CustomNodes {
 
     /// Looks for packs again. If there are some, says that they are not loaded.
     pub fn reload(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         let status = if self.packs()?.is_empty() {
             "Custom nodes reloaded successfully."
         } else {

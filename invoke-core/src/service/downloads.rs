@@ -14,7 +14,7 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::{Shared, images::distinct};
 use crate::{
-    authz::{Actor, Scope, Sealed, acts, authorize, authorize_global},
+    authz::{Actor, Powers, Scope, Sealed, acts, authorize, authorize_global},
     domain::{BoardId, Error, ImageName, Result, UserId, download::Download, image::Image},
     env::Timestamp,
     events::{BulkDownload, Event},
@@ -225,7 +225,7 @@ impl Downloads {
                 ..ImageFilter::default()
             };
             // Whoever owns a board may have other people's pictures on it that they may not read.
-            let readable = |image| authorize::<acts::ReadImage, _>(actor, Sealed::new(Some(image))).ok();
+            let readable = |image| authorize::<acts::ReadImage, _>(actor, tx.seal(Some(image))).ok();
             let (all, _) = gallery::page(tx, &Scope::All, &filter, 0, i64::MAX)?;
             Ok((
                 stem,
@@ -238,7 +238,7 @@ impl Downloads {
     pub fn fetch(&self, actor: &Actor, item_name: &str) -> Result<StoredFile> {
         let known = self.inner.known.lock();
         let entry = known.get(item_name);
-        authorize::<acts::FetchDownload, _>(actor, Sealed::new(entry.map(|entry| entry.owner.clone())))?;
+        authorize::<acts::FetchDownload, _>(actor, Sealed::new(entry.map(|entry| entry.owner.clone()), &Powers::default()))?;
         let Some(entry) = entry.filter(|entry| entry.ready) else {
             return Err(Error::NotFound("Not Found".into()));
         };

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use crate::{
-    authz::{Actor, Permit, acts, authorize_global},
+    authz::{Actor, Permit, acts, administer, authorize_global},
     domain::{Error, QueueId, Result},
     repo::{image_moves as repo, queue as queue_repo},
 };
@@ -80,6 +80,7 @@ impl Operation {
     }
 }
 
+/// Leave to move files and their records: who began it is written down when it begins.
 type Leave = Permit<acts::ManageServer, ()>;
 
 impl ImageMoves {
@@ -91,8 +92,7 @@ impl ImageMoves {
             state: Arc::default(),
             stopping: Arc::default(),
         };
-        let leave = authorize_global::<acts::ManageServer>(&Actor::local_operator())?;
-        if let Err(error) = moves.recover(&leave) {
+        if let Err(error) = moves.recover(&Leave::of_program()) {
             tracing::error!("a move of pictures that was cut off cannot be finished: {error}");
         }
         moves.settle();
@@ -101,13 +101,13 @@ impl ImageMoves {
 
     /// What goes on, and how many pictures lie elsewhere than the configuration sorts new ones.
     pub fn status(&self, actor: &Actor) -> Result<Value> {
-        let leave = authorize_global::<acts::ManageServer>(actor)?;
+        let leave = authorize_global::<acts::ReadServer>(actor)?;
         self.reap();
         let running = self.state.lock().running.as_ref().map(|(operation, _)| *operation);
         self.report(&leave, running)
     }
 
-    fn report(&self, leave: &Leave, running: Option<Operation>) -> Result<Value> {
+    fn report(&self, leave: &Permit<acts::ReadServer, ()>, running: Option<Operation>) -> Result<Value> {
         let last_error = self.state.lock().last_error.clone();
         let operation = running.map(Operation::as_str);
         let strategy = self.shared.config.image_subfolder_strategy();
@@ -129,9 +129,11 @@ impl ImageMoves {
     /// # Errors
     /// [`Error::Conflict`] if a move goes on or waits to be finished, or the queue has work.
     pub fn start(&self, actor: &Actor) -> Result<Value> {
-        self.begin(Operation::MoveAll, authorize_global::<acts::ManageServer>(actor)?)?;
+        let deed = administer::<acts::ManageServer>(actor, "image_moves.start")?;
+        self.begin(Operation::MoveAll)?;
+        self.shared.db.record(deed)?;
         // It has begun, even if there was so little to do that it has ended.
-        self.report(&authorize_global::<acts::ManageServer>(actor)?, Some(Operation::MoveAll))
+        self.report(&authorize_global(actor)?, Some(Operation::MoveAll))
     }
 
     /// Begins to finish moves that were cut off, and tells how things stand.
@@ -139,8 +141,10 @@ impl ImageMoves {
     /// # Errors
     /// [`Error::Conflict`] if a move goes on.
     pub fn start_recovery(&self, actor: &Actor) -> Result<Value> {
-        self.begin(Operation::Recovery, authorize_global::<acts::ManageServer>(actor)?)?;
-        self.report(&authorize_global::<acts::ManageServer>(actor)?, Some(Operation::Recovery))
+        let deed = administer::<acts::ManageServer>(actor, "image_moves.start_recovery")?;
+        self.begin(Operation::Recovery)?;
+        self.shared.db.record(deed)?;
+        self.report(&authorize_global(actor)?, Some(Operation::Recovery))
     }
 
     /// Ends after the lot that is being moved; the next move goes on where this one stops.
@@ -153,7 +157,7 @@ impl ImageMoves {
         }
     }
 
-    fn begin(&self, operation: Operation, leave: Leave) -> Result<()> {
+    fn begin(&self, operation: Operation) -> Result<()> {
         self.reap();
         let mut state = self.state.lock();
         if state.running.is_some() {
@@ -174,6 +178,7 @@ impl ImageMoves {
         state.last_error = None;
         let moves = self.clone();
         let thread = thread::Builder::new().name("image-moves".into()).spawn(move || {
+            let leave = Leave::of_program();
             let outcome = moves.recover(&leave).and_then(|()| match operation {
                 Operation::MoveAll => moves.move_all(&leave),
                 Operation::Recovery => Ok(()),

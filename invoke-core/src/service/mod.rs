@@ -14,6 +14,7 @@ mod name_lists;
 mod pictures;
 pub mod queue;
 pub mod recall;
+mod recorded;
 pub mod style_presets;
 pub mod system_prompts;
 #[cfg(test)]
@@ -23,6 +24,8 @@ pub mod utilities;
 pub mod workflows;
 
 use std::sync::Arc;
+
+pub use recorded::{Door, RecordedDb};
 
 use crate::{
     authn::Authenticator,
@@ -36,7 +39,7 @@ use crate::{
 /// What the services share.
 pub struct Shared {
     /// The database.
-    pub db: Arc<Db>,
+    pub db: RecordedDb,
     /// Time and chance.
     pub env: Env,
     /// Where events go.
@@ -56,10 +59,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What the services of one root share: these, nobody listening yet, and no maintenance under way.
-    pub fn new(config: Arc<Config>, env: Env, db: Arc<Db>, authenticator: Arc<Authenticator>, images: Arc<dyn ImageStore>) -> Self {
+    /// What the services of one root share: these, nobody listening yet, and no maintenance under way. What is written down says through which door.
+    pub fn new(
+        config: Arc<Config>,
+        env: Env,
+        db: Arc<Db>,
+        authenticator: Arc<Authenticator>,
+        images: Arc<dyn ImageStore>,
+        door: Door,
+    ) -> Self {
         Self {
-            db,
+            db: RecordedDb::new(db, env.clone(), door),
             env,
             bus: Bus::default(),
             layout: Arc::new(config.layout()),

@@ -48,10 +48,10 @@ pub(super) fn write(file: Option<PathBuf>, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Removes a picture, if there is one.
-pub(super) fn remove(file: Option<PathBuf>) -> Result<()> {
+/// Removes a picture, and says whether there was one.
+pub(super) fn remove(file: Option<PathBuf>) -> Result<bool> {
     match file.map(std::fs::remove_file) {
         Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+        removed => Ok(matches!(removed, Some(Ok(())))),
     }
 }

@@ -8,5 +8,6 @@ mod boards;
 mod house;
 mod models;
 mod queue;
+mod record;
 mod together;
 mod workflows;

@@ -164,14 +164,18 @@ fn reset_provider(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn log_level(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().app.authorize_management(&call.actor)?;
+    call.core().app.authorize_looking(&call.actor)?;
     Ok(Reply::ok(&json!(call.server.options.log_level.get())))
 }
 
 fn set_log_level(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().app.authorize_management(&call.actor)?;
     let level: i64 = call.body()?;
-    call.server.options.log_level.set(level);
+    let log_level = &call.server.options.log_level;
+    call.core().app.manage(&call.actor, "app.set_log_level", level, || {
+        let changes = log_level.get() != level;
+        log_level.set(level);
+        changes
+    })?;
     Ok(Reply::ok(&level))
 }
 

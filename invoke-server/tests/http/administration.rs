@@ -18,7 +18,7 @@ async fn the_record_tells_who_administered_what_and_cannot_be_flooded() {
     assert_eq!(app.ask("alice", "PUT", "/api/v1/queue/default/processor/pause").await.status, 403);
     let told = acts(&app, "?limit=100").await;
     let of = |part: &str| told.iter().filter(|act| act.contains(part)).count();
-    assert_eq!((of("pause"), of("resume"), of("setup")), (1, 1, 1), "{told:?}");
+    assert_eq!((of("queue.pause"), of("queue.resume"), of("setup")), (1, 1, 1), "{told:?}");
     let wrong = json!({"email": "alice@example.com", "password": "Wr0ng-wrong", "remember_me": false});
     app.ask_json("anonymous", "POST", "/api/v1/auth/login", &wrong).await;
     assert_eq!(acts(&app, "?limit=1").await, ["login.refused"]);
@@ -57,6 +57,10 @@ async fn what_an_administrator_changes_of_other_peoples_is_recorded_and_what_the
             .status,
         200
     );
+    // A queue without other people's items is cleared without power over them.
+    app.ask("root", "PUT", "/api/v1/queue/default/clear").await;
+    let batch = json!({"batch": {"graph": {"id": "g", "nodes": {"a": {"id": "a", "type": "add"}}, "edges": []}}});
+    app.ask_json("alice", "POST", "/api/v1/queue/default/enqueue_batch", &batch).await;
     app.ask("root", "PUT", "/api/v1/queue/default/clear").await;
     // What is refused is no act, and looking is none either.
     app.ask("root", "GET", &format!("/api/v1/images/i/{hers}/full")).await;
@@ -77,10 +81,45 @@ async fn what_an_administrator_changes_of_other_peoples_is_recorded_and_what_the
             ("others.DeleteQueueItem", Some("everybody's")),
         ]
     );
+    let root = app.user_id("root").await;
+    let who = |entry: &Value| (entry["actor_id"].as_str(), entry["door"].as_str()) == (Some(root.as_str()), Some("server"));
+    assert!(entries.iter().all(who), "{entries:?}");
     let detail = entries[1]["detail"].as_str().unwrap();
     assert!(
         detail.starts_with("2: ") && more.iter().all(|name| detail.contains(name)),
         "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_for_administrators_alone_is_recorded_with_what_it_was_done_to() {
+    let app = TestApp::with_accounts();
+    for level in [10, 10] {
+        assert_eq!(app.ask_json("root", "POST", "/api/v1/app/logging", &json!(level)).await.status, 200);
+    }
+    assert_eq!(app.ask_json("alice", "POST", "/api/v1/app/logging", &json!(20)).await.status, 403);
+    let config = "/api/v1/app/runtime_config";
+    assert_eq!(
+        app.ask_json("root", "PATCH", config, &json!({"max_queue_history": 5})).await.status,
+        200
+    );
+    assert_eq!(
+        app.ask_json("root", "PATCH", config, &json!({"max_queue_history": "many"}))
+            .await
+            .status,
+        422
+    );
+    let page = app.ask("root", "GET", "/api/v1/auth/audit?act=app.&limit=100").await.json();
+    let told: Vec<(&str, &str)> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|entry| (entry["act"].as_str().unwrap(), entry["subject_id"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [("app.set_log_level", "10"), ("app.change_runtime_config", "max_queue_history")]
     );
 }
 

@@ -12,7 +12,10 @@ use invoke_core::{
     authz::Actor,
     config::{Config, Settings},
     env::Env,
-    service::auth::{Credentials, Door, NewAccount, Setup},
+    service::{
+        Door,
+        auth::{Credentials, NewAccount, Setup},
+    },
 };
 use invoke_server::{Options, Peer, Server, router};
 use serde_json::Value;
@@ -119,7 +122,7 @@ impl TestApp {
             ..Settings::default()
         };
         change(&mut settings);
-        let core = Core::of_config(Config::from_settings(root.path(), settings), Env::system(), Door::Library).unwrap();
+        let core = Core::of_config(Config::from_settings(root.path(), settings), Env::system(), Door::Server).unwrap();
         let options = Options::of(core.config());
         let server = Arc::new(Server::new(core, options).unwrap());
         Self {

@@ -6,7 +6,7 @@ use invoke_core::{
     Core,
     config::{Config, Settings},
     env::Env,
-    service::auth::Door,
+    service::Door,
 };
 use invoke_server::{Options, Server, Tls, serve};
 use tokio::{

@@ -22,6 +22,11 @@ pub enum Selection<'a> {
 }
 
 impl Selection<'_> {
+    /// Whether it is some of the items, rather than all there are.
+    pub(super) fn is_chosen(&self) -> bool {
+        matches!(self, Self::Batches(_) | Self::Destination(_))
+    }
+
     /// The condition on `queue_batches`, with `?3` for its parameter.
     fn of_batches(&self) -> &'static str {
         match self {

@@ -102,7 +102,7 @@ pub fn find(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Sealed<QueueIt
         .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?
         .query_row([item_id], item)
         .optional()?;
-    Ok(Sealed::new(found))
+    Ok(tx.seal(found))
 }
 
 /// Session and workflow of an item.

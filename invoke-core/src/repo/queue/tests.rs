@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::{
-    authz::{Actor, Scope, acts, authorize_global},
+    authz::{Action, Actor, Powers, Reach, acts, authorize_global},
     db::{Db, ReadTx, WriteTx},
     domain::{
         BatchId, QueueId, SessionId, UserId,
         queue_item::{Ending, Failure, Turn},
+        user::User,
     },
     env::Timestamp,
 };
@@ -30,6 +31,20 @@ fn at(moment: i64) -> Timestamp {
 
 fn user(n: u64) -> UserId {
     UserId::new(format!("user {n}"))
+}
+
+fn user_actor(user_id: &UserId) -> Actor {
+    Actor::from_account(&User {
+        user_id: user_id.clone(),
+        email: String::new(),
+        display_name: None,
+        is_admin: false,
+        is_active: true,
+        created_at: at(0),
+        updated_at: at(0),
+        last_login_at: None,
+        token_epoch: 0,
+    })
 }
 
 fn queue(n: u64) -> QueueId {
@@ -129,11 +144,12 @@ fn the_books_are_right_whatever_happens() {
             let (somebody, some_queue) = (user(dice.below(4)), queue(dice.below(5)));
             let batch = BatchId::new(format!("batch {}", dice.below(12)));
             let batches = [batch.clone()];
-            let scope = if dice.below(3) == 0 {
-                Scope::All
+            let actor = if dice.below(3) == 0 {
+                Actor::local_operator()
             } else {
-                Scope::Own(somebody.clone())
+                user_actor(&somebody)
             };
+            let reach = Reach::of(&actor, Action::DeleteQueueItem, &Powers::default());
             let selection = match dice.below(3) {
                 0 => Selection::All,
                 1 => Selection::Batches(&batches),
@@ -176,15 +192,15 @@ fn the_books_are_right_whatever_happens() {
                     Ok(())
                 }),
                 12 => db.write(|tx| {
-                    for (id, _) in in_progress_of(tx, &scope, &some_queue, &Selection::All)? {
+                    for (id, _) in in_progress_of(tx, &reach, &some_queue, &Selection::All)? {
                         requeue(tx, id, now)?;
                     }
                     Ok(())
                 }),
-                13 => db.write(|tx| cancel_waiting(tx, &scope, &some_queue, &selection, now).map(drop)),
-                14 => db.write(|tx| delete_rows(tx, &scope, &some_queue, &selection, Deleted::Waiting).map(drop)),
-                15 => db.write(|tx| delete_rows(tx, &scope, &some_queue, &selection, Deleted::Ended).map(drop)),
-                16 if dice.below(4) == 0 => db.write(|tx| delete_rows(tx, &scope, &some_queue, &selection, Deleted::Everything).map(drop)),
+                13 => db.write(|tx| cancel_waiting(tx, &reach, &some_queue, &selection, now).map(drop)),
+                14 => db.write(|tx| delete_rows(tx, &reach, &some_queue, &selection, Deleted::Waiting).map(drop)),
+                15 => db.write(|tx| delete_rows(tx, &reach, &some_queue, &selection, Deleted::Ended).map(drop)),
+                16 if dice.below(4) == 0 => db.write(|tx| delete_rows(tx, &reach, &some_queue, &selection, Deleted::Everything).map(drop)),
                 17 => db.write(|tx| keep_newest(tx, dice.below(20)).map(drop)),
                 18 => db.write(|tx| fail_unfinished_at_startup(tx, now).map(drop)),
                 19 if somebody != user(0) => db.write(|tx| hand_over(tx, &somebody, &user(0)).map(drop)),
@@ -203,7 +219,8 @@ fn numbers_are_never_given_twice_and_a_batchs_items_follow_each_other() {
     let db = Db::in_memory(at(0)).unwrap();
     let (alice, default) = (UserId::new("alice"), QueueId::new("default"));
     assert_eq!(insert(&db, &alice, &default, "a", 0, 3, at(1)), [1, 2, 3]);
-    let gone: rusqlite::Result<_> = db.write(|tx| delete_rows(tx, &Scope::All, &default, &Selection::All, Deleted::Everything));
+    let reach = Reach::of(&Actor::local_operator(), Action::DeleteQueueItem, &Powers::default());
+    let gone: rusqlite::Result<_> = db.write(|tx| delete_rows(tx, &reach, &default, &Selection::All, Deleted::Everything));
     assert_eq!(gone.unwrap().len(), 3);
     assert_eq!(insert(&db, &alice, &default, "b", 0, 0, at(2)), [] as [i64; 0]);
     assert_eq!(insert(&db, &alice, &default, "b", 0, 2, at(2)), [4, 5]);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     authz::{
-        Permit, Scope,
+        Permit, Reach,
         acts::{DeleteQueueItem, UseServer},
     },
     db::{ReadTx, WriteTx},
@@ -87,33 +87,38 @@ const WAITING: &str = "item_id IN (SELECT item_id FROM session_queue WHERE statu
 /// Numbers and owners of rows.
 type Rows = Vec<(ItemId, UserId)>;
 
-fn rows(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, selection: &Selection<'_>, and: &str) -> rusqlite::Result<Rows> {
+/// The rows of a selection that are about to change.
+fn rows(tx: &ReadTx<'_>, reach: &Reach, queue_id: &QueueId, selection: &Selection<'_>, and: &str) -> rusqlite::Result<Rows> {
     let sql = format!(
         "SELECT item_id, user_id FROM session_queue WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND {and} ORDER BY item_id",
         selection.of_items()
     );
     let mut statement = tx.sql().prepare_cached(&sql)?;
-    statement
-        .query_map((queue_id, scope.owner_parameter(), selection.parameter()), |row| {
+    let rows: Rows = statement
+        .query_map((queue_id, reach.scope().owner_parameter(), selection.parameter()), |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
-        .collect()
+        .collect::<rusqlite::Result<_>>()?;
+    for (item_id, owner) in &rows {
+        reach.touches(owner, selection.is_chosen().then_some(item_id));
+    }
+    Ok(rows)
 }
 
-/// Running items of a selection.
-pub fn in_progress_of(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, selection: &Selection<'_>) -> rusqlite::Result<Rows> {
-    rows(tx, scope, queue_id, selection, "status = 'in_progress'")
+/// Running items of a selection, for who ends them.
+pub fn in_progress_of(tx: &WriteTx<'_>, reach: &Reach, queue_id: &QueueId, selection: &Selection<'_>) -> rusqlite::Result<Rows> {
+    rows(tx, reach, queue_id, selection, "status = 'in_progress'")
 }
 
 /// Cancels what waits, in one statement, and returns it.
 pub fn cancel_waiting(
     tx: &mut WriteTx<'_>,
-    scope: &Scope,
+    reach: &Reach,
     queue_id: &QueueId,
     selection: &Selection<'_>,
     now: Timestamp,
 ) -> rusqlite::Result<Rows> {
-    let waiting = rows(tx, scope, queue_id, selection, WAITING)?;
+    let waiting = rows(tx, reach, queue_id, selection, WAITING)?;
     let sql = format!(
         "UPDATE session_queue SET status = 'canceled', status_sequence = status_sequence + 1, completed_at = ?4, updated_at = ?4
          WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND {WAITING}",
@@ -121,7 +126,7 @@ pub fn cancel_waiting(
     );
     tx.sql()
         .prepare_cached(&sql)?
-        .execute((queue_id, scope.owner_parameter(), selection.parameter(), now.sql()))?;
+        .execute((queue_id, reach.scope().owner_parameter(), selection.parameter(), now.sql()))?;
     Ok(waiting)
 }
 
@@ -139,7 +144,7 @@ pub enum Deleted {
 /// Deletes rows of a selection and returns them.
 pub fn delete_rows(
     tx: &mut WriteTx<'_>,
-    scope: &Scope,
+    reach: &Reach,
     queue_id: &QueueId,
     selection: &Selection<'_>,
     which: Deleted,
@@ -149,14 +154,14 @@ pub fn delete_rows(
         Deleted::Waiting => WAITING,
         Deleted::Ended => "status IN ('completed', 'failed', 'canceled')",
     };
-    let doomed = rows(tx, scope, queue_id, selection, and)?;
+    let doomed = rows(tx, reach, queue_id, selection, and)?;
     let sql = format!(
         "DELETE FROM session_queue WHERE queue_id = ?1 AND (?2 IS NULL OR user_id = ?2) AND {} AND {and}",
         selection.of_items()
     );
     tx.sql()
         .prepare_cached(&sql)?
-        .execute((queue_id, scope.owner_parameter(), selection.parameter()))?;
+        .execute((queue_id, reach.scope().owner_parameter(), selection.parameter()))?;
     Ok(doomed)
 }
 

@@ -1,16 +1,16 @@
 //! Telling everybody when an account's access changes, whoever changed it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
 use super::Auth;
 use crate::{
     authz::{Actor, acts, authorize_global},
-    db::Db,
     domain::{Result, UserId},
     events::{AccessChange, Event, UserAccessChanged},
     repo::users::{self, Access},
+    service::RecordedDb,
 };
 
 /// What is known of every account's access. A difference between it and the database is announced once, whether this process or another
@@ -26,7 +26,7 @@ const GONE: Access = Access {
 };
 
 impl AccessTable {
-    pub(super) fn read(db: &Arc<Db>) -> Result<Self> {
+    pub(super) fn read(db: &RecordedDb) -> Result<Self> {
         let known = db.read(users::access_of_all)?.into_iter().collect();
         Ok(Self { known: Mutex::new(known) })
     }

@@ -119,7 +119,7 @@ impl Auth {
         let user = self.shared.db.write(|tx| -> Result<_> {
             users::insert(tx, &leave, &new).map_err(|error| if is_duplicate(&error) { email_taken(email) } else { error.into() })?;
             let detail = account.is_admin.then_some("administrator");
-            self.note(
+            self.shared.db.enter(
                 tx,
                 actor.user_id(),
                 Note {
@@ -205,7 +205,7 @@ impl Auth {
                 address: None,
                 detail: Some(&names),
             };
-            self.note(tx, actor.user_id(), note)?;
+            self.shared.db.enter(tx, actor.user_id(), note)?;
             Ok(changed)
         })?;
         self.announce(user_id);

@@ -1,6 +1,6 @@
-//! Reading the record of who signed in and who administered what, and adding to it.
+//! Reading the record of who signed in and who administered what.
 
-use super::{Auth, Note};
+use super::Auth;
 use crate::{
     authz::{Actor, acts, authorize_global},
     domain::{Error, Result, audit::Entry, page::OffsetPage},
@@ -26,22 +26,5 @@ impl Auth {
             total,
             items,
         })
-    }
-
-    /// Writes down an act of administration that another service has done, such as `model.installed`. `detail` must hold no secret.
-    pub fn record_act(&self, actor: &Actor, act: &str, subject: Option<&str>, detail: Option<&str>) -> Result<()> {
-        authorize_global::<acts::UseServer>(actor)?;
-        Ok(self.shared.db.write(|tx| {
-            self.note(
-                tx,
-                actor.user_id(),
-                Note {
-                    act,
-                    subject,
-                    address: None,
-                    detail,
-                },
-            )
-        })?)
     }
 }

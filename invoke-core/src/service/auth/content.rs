@@ -51,7 +51,7 @@ impl Auth {
                 address: None,
                 detail: Some("handed over"),
             };
-            self.note(tx, actor.user_id(), note)?;
+            self.shared.db.enter(tx, actor.user_id(), note)?;
             Ok(counts)
         })?;
         Ok(Deleted { content })
@@ -115,7 +115,7 @@ impl Auth {
                 address: None,
                 detail: Some(detail),
             };
-            self.note(tx, actor.user_id(), note)?;
+            self.shared.db.enter(tx, actor.user_id(), note)?;
             Ok((counts, beside))
         });
         let Some(staged) = staged else {

@@ -117,7 +117,7 @@ impl Auth {
                 address: None,
                 detail: Some(key.scope.as_str()),
             };
-            self.note(tx, &own.user_id, note)?;
+            self.shared.db.enter(tx, &own.user_id, note)?;
             Ok(())
         })?;
         Ok(CreatedApiKey {
@@ -150,7 +150,7 @@ impl Auth {
                 other => other?,
             };
             api_keys::delete(tx, &key)?;
-            self.note(
+            self.shared.db.enter(
                 tx,
                 actor.user_id(),
                 Note {

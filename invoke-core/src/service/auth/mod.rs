@@ -13,7 +13,7 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 pub use accounts::{AccountChange, NewAccount};
 pub use content::{Content, Deleted};
@@ -22,46 +22,23 @@ pub use profile::ProfileChange;
 pub use sign_in::{Credentials, LoggedIn, MediaToken, Setup, SetupStatus};
 
 use self::access::AccessTable;
-use super::Shared;
+use super::{Shared, recorded::Note};
 use crate::{
     authn::{Claims, Issued, TokenKind, password::Strictness},
     authz::Actor,
-    db::{DbError, WriteTx},
+    db::DbError,
     domain::{
         Error, Result, UserId,
         limits::{DISPLAY_NAME, at_most},
         user::User,
     },
-    repo::audit as record,
 };
-
-/// Through what a program uses the accounts, for the record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// The server.
-    Server,
-    /// A command run on the machine.
-    Command,
-    /// A program that embeds the library.
-    Library,
-}
-
-impl Door {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Command => "command",
-            Self::Library => "library",
-        }
-    }
-}
 
 /// Use of accounts.
 #[derive(Clone)]
 pub struct Auth {
     shared: Arc<Shared>,
     access: Arc<AccessTable>,
-    door: Door,
     strictness: Strictness,
 }
 
@@ -90,14 +67,13 @@ pub fn owner_of_job(shared: &Shared, owner: &UserId, by_key: bool) -> Result<Opt
 }
 
 impl Auth {
-    /// Accounts as a server or a program uses them, with the strictness that the configuration asks for.
-    pub fn open(shared: Arc<Shared>, door: Door) -> Result<Self> {
+    /// The accounts of a core, with the strictness that the configuration asks for.
+    pub fn open(shared: Arc<Shared>) -> Result<Self> {
         let strictness = Strictness::of(shared.config.settings().strict_password_checking);
         let access = Arc::new(AccessTable::read(&shared.db)?);
         Ok(Self {
             shared,
             access,
-            door,
             strictness,
         })
     }
@@ -132,30 +108,6 @@ impl Auth {
             media: issue(TokenKind::Media),
         }
     }
-
-    /// Writes down who did what.
-    fn note(&self, tx: &mut WriteTx<'_>, actor: &UserId, note: Note<'_>) -> rusqlite::Result<()> {
-        let address = note.address.map(|address| address.to_canonical().to_string());
-        let entry = record::NewEntry {
-            at: self.shared.env.now(),
-            actor_id: actor,
-            door: self.door.as_str(),
-            act: note.act,
-            subject_id: note.subject,
-            address: address.as_deref(),
-            detail: note.detail,
-        };
-        record::insert(tx, &entry)
-    }
-}
-
-/// What is written down of an act.
-#[derive(Default, Clone, Copy)]
-struct Note<'a> {
-    act: &'a str,
-    subject: Option<&'a str>,
-    address: Option<IpAddr>,
-    detail: Option<&'a str>,
 }
 
 impl From<DbError> for Error {

@@ -54,7 +54,7 @@ impl Auth {
                     subject: Some(own.user_id.as_str()),
                     ..Note::default()
                 };
-                self.note(tx, &own.user_id, note)?;
+                self.shared.db.enter(tx, &own.user_id, note)?;
             }
             Ok(user)
         })?;

@@ -132,7 +132,7 @@ impl Auth {
             if !made {
                 return Err(Error::BadRequest("Admin user already exists".into()));
             }
-            self.note(
+            self.shared.db.enter(
                 tx,
                 actor.user_id(),
                 Note {
@@ -170,7 +170,7 @@ impl Auth {
                     address,
                     detail: None,
                 };
-                self.shared.db.write(|tx| self.note(tx, &user.user_id, note))?;
+                self.shared.db.write(|tx| self.shared.db.enter(tx, &user.user_id, note))?;
                 Err(Error::Forbidden("User account is disabled".into()))
             }
             Verdict::Right(user) => {
@@ -214,7 +214,7 @@ impl Auth {
                 address,
                 detail: None,
             };
-            self.shared.db.write(|tx| self.note(tx, &UserId::new(""), note))?;
+            self.shared.db.write(|tx| self.shared.db.enter(tx, &UserId::new(""), note))?;
             Ok(Verdict::Wrong)
         };
         let (Some((user, stored)), Match::Yes | Match::YesButOutdated) = (&found, matched) else {
@@ -225,7 +225,7 @@ impl Auth {
         let user = self.shared.db.write(|tx| -> rusqlite::Result<_> {
             let user = users::record_login(tx, &user.user_id, stored, replacement.as_deref(), env.now())?;
             if let Some(user) = user.as_ref().filter(|user| user.is_active) {
-                self.note(
+                self.shared.db.enter(
                     tx,
                     &user.user_id,
                     Note {
@@ -252,7 +252,7 @@ impl Auth {
     pub fn logout(&self, actor: &Actor) -> Result<()> {
         self.shared.db.write(|tx| -> Result<_> {
             let own = authorize::<acts::ManageSelf, _>(actor, users::find(tx, actor.user_id())?)?;
-            self.note(
+            self.shared.db.enter(
                 tx,
                 &own.user_id,
                 Note {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Images;
 use crate::{
-    authz::{Actor, Scope, Sealed, acts, authorize, authorize_global},
+    authz::{Action, Actor, Scope, Sealed, acts, administer, authorize, authorize_global},
     domain::{
         Error, ImageName, Result,
         board::AffectedBoards,
@@ -76,8 +76,7 @@ fn allowed<T>(outcome: Result<T>) -> Result<Option<T>> {
 
 /// The name of a picture that somebody wants to change; a text that is no name is the name of no picture.
 fn named(actor: &Actor, name: &str) -> Result<ImageName> {
-    ImageName::parse(name)
-        .or_else(|_| authorize::<acts::UpdateImage, Image>(actor, Sealed::new(None)).map(|image| image.image_name.clone()))
+    ImageName::parse(name).or_else(|_| authorize::<acts::UpdateImage, Image>(actor, Sealed::absent()).map(|image| image.image_name.clone()))
 }
 
 impl Images {
@@ -190,12 +189,16 @@ impl Images {
 
     /// Deletes everybody's intermediate pictures, and says how many.
     pub fn clear_intermediates(&self, actor: &Actor) -> Result<usize> {
-        authorize_global::<acts::ClearIntermediates>(actor)?;
+        let deed = administer::<acts::ClearIntermediates>(actor, "images.clear_intermediates")?;
         let filter = ImageFilter {
             is_intermediate: Some(true),
             ..ImageFilter::default()
         };
-        Ok(self.delete_listed(actor, &Scope::All, &filter)?.deleted_images.len())
+        let deleted = self.delete_listed(actor, &Scope::All, &filter)?.deleted_images.len();
+        if deleted > 0 {
+            self.shared.db.record(deed)?;
+        }
+        Ok(deleted)
     }
 
     /// Deletes all pictures of a list, some at a time so that nobody else has to wait for long.
@@ -249,6 +252,7 @@ impl Images {
                     // A row of another program still refers to it.
                     Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                         tracing::warn!("a picture's record cannot be deleted: {error}");
+                        tx.powers().take_back(Action::UpdateImage, image.image_name.as_str());
                         kept.push(image.image_name.clone());
                     }
                     Err(error) => return Err(error.into()),

@@ -62,7 +62,7 @@ pub(super) fn list_scope(shared: &Shared, actor: &Actor, filter: &ImageFilter) -
 
 /// The name of a picture that somebody asked for; a text that is no name is the name of no picture.
 fn named(actor: &Actor, name: &str) -> Result<ImageName> {
-    ImageName::parse(name).or_else(|_| authorize::<acts::ReadImage, Image>(actor, Sealed::new(None)).map(|image| image.image_name.clone()))
+    ImageName::parse(name).or_else(|_| authorize::<acts::ReadImage, Image>(actor, Sealed::absent()).map(|image| image.image_name.clone()))
 }
 
 /// Whether the caller may see a picture; refuses if not.

@@ -10,7 +10,7 @@ use super::{
     plan::{client, hub},
 };
 use crate::{
-    authz::{Actor, Permit, acts, authorize_global},
+    authz::{Actor, Deed, acts, administer, authorize_global},
     config::Secret,
     diffusion::{Base, convert_checkpoint, tokenizers_of},
     domain::{Error, ModelKey, Result},
@@ -47,12 +47,12 @@ impl Models {
     /// Converts a single-file main model to a folder of diffusers' layout, which takes its place: under a new key, with its name, description, source,
     /// hash and picture.
     pub fn convert(&self, actor: &Actor, key: &str) -> Result<Value> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.convert")?.to(key);
         let _turn = self.installer.converting.try_lock().ok_or_else(|| {
             Error::Conflict("Another model conversion is already in progress. Wait for it to finish and try again.".into())
         })?;
         let _claim = self.claim(key)?;
-        let record = self.found(&leave, key)?;
+        let record = self.record(actor, key)?;
         let convertible = record.model_type() == "main"
             && record.format() == "checkpoint"
             && matches!(record.base(), "sd-1" | "sd-2" | "sdxl" | "sdxl-refiner");
@@ -67,14 +67,14 @@ impl Models {
         let folder = scratch.0.join(stem);
         let prediction = record.as_map().get("prediction_type").and_then(Value::as_str).unwrap_or("epsilon");
         let base = convert_checkpoint(&file, prediction, &folder).map_err(|error| Error::Conflict(error.to_string()))?;
-        self.add_tokenizers(&leave, base, &folder)?;
-        let new = self.take_over(actor, &record, &folder)?;
-        self.delete_claimed(&leave, &record)?;
+        self.add_tokenizers(actor, base, &folder)?;
+        let new = self.take_over(actor, &deed, &record, &folder)?;
+        self.delete_claimed(&record, None)?;
         Ok(new)
     }
 
     /// Installs the converted folder in the name of the old record.
-    fn take_over(&self, actor: &Actor, old: &ModelRecord, folder: &Path) -> Result<Value> {
+    fn take_over(&self, actor: &Actor, deed: &Deed<acts::ManageModels>, old: &ModelRecord, folder: &Path) -> Result<Value> {
         let mut wishes = Map::new();
         for name in [
             "name",
@@ -100,7 +100,7 @@ impl Models {
             },
         };
         let new = self
-            .install_now(actor, &order)
+            .install_now(actor, Some(deed), &order)
             .map_err(|(class, text)| Error::Conflict(format!("{class}: {text}")))?;
         let key = new["key"].as_str().unwrap_or_default();
         if let (Some(from), Some(to)) = (self.cover_file(old.key()), self.cover_file(key))
@@ -112,9 +112,9 @@ impl Models {
     }
 
     /// Puts the tokenizers into a converted folder: from another installed model, or else from the hub.
-    fn add_tokenizers(&self, leave: &Permit<acts::ManageModels, ()>, base: Base, folder: &Path) -> Result<()> {
+    fn add_tokenizers(&self, actor: &Actor, base: Base, folder: &Path) -> Result<()> {
         let names = tokenizers_of(base);
-        let ready = match self.installed_tokenizer(leave)? {
+        let ready = match self.installed_tokenizer(actor)? {
             Some(found) => found,
             None => self.fetched_tokenizer()?,
         };
@@ -132,8 +132,9 @@ impl Models {
     }
 
     /// The tokenizer of an installed model that has the whole vocabulary.
-    fn installed_tokenizer(&self, leave: &Permit<acts::ManageModels, ()>) -> Result<Option<PathBuf>> {
-        let places = self.shared.db.read(|tx| repo::places(tx, leave))?;
+    fn installed_tokenizer(&self, actor: &Actor) -> Result<Option<PathBuf>> {
+        let leave = authorize_global::<acts::ReadModels>(actor)?;
+        let places = self.shared.db.read(|tx| repo::places(tx, &leave))?;
         let models = self.shared.layout.models_dir();
         let whole = |folder: &PathBuf| {
             let vocabulary = std::fs::metadata(folder.join("vocab.json"));

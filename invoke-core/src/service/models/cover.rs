@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use super::{Models, edit::key_fault};
 use crate::{
-    authz::{Actor, acts, authorize_global},
+    authz::{Actor, acts, administer},
     domain::{Error, Result},
     files::{decode_picture, thumbnail_webp},
-    repo::models as repo,
 };
 
 impl Models {
@@ -33,16 +32,14 @@ impl Models {
 
     /// Sets a model's picture.
     pub fn set_cover(&self, actor: &Actor, key: &str, content_type: Option<&str>, bytes: &[u8]) -> Result<()> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.set_cover")?.to(key);
         let _claim = self.claim(key)?;
-        self.shared
-            .db
-            .read(|tx| repo::find(tx, &leave, key))?
-            .ok_or_else(|| Error::NotFound("model not found".into()))?;
+        self.record(actor, key)?;
         if !content_type.is_some_and(|kind| kind.starts_with("image")) {
             return Err(Error::Unsupported("Not an image".into()));
         }
-        self.write_cover(key, bytes)
+        self.write_cover(key, bytes)?;
+        Ok(self.shared.db.record(deed)?)
     }
 
     /// Writes a model's picture, made small.
@@ -66,10 +63,10 @@ impl Models {
 
     /// Takes a model's picture away.
     pub fn delete_cover(&self, actor: &Actor, key: &str) -> Result<()> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.delete_cover")?.to(key);
         let _claim = self.claim(key)?;
         if self.remove_cover(key)? {
-            Ok(())
+            Ok(self.shared.db.record(deed)?)
         } else {
             Err(Error::NotFound("Not Found".into()))
         }

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Models;
+use super::{Models, install::leave};
 use crate::{
-    authz::{Actor, Permit, acts, authorize_global},
+    authz::{Actor, Deed, acts, administer, authorize_global},
     domain::{
         Error, Result,
         validation::{Issue, Step},
@@ -70,18 +70,14 @@ pub(super) fn key_fault(key: &str) -> Option<String> {
 }
 
 impl Models {
-    pub(super) fn found(&self, leave: &Permit<acts::ManageModels, ()>, key: &str) -> Result<ModelRecord> {
-        let text = self.shared.db.read(|tx| repo::find(tx, leave, key))?;
-        text.as_deref().and_then(ModelRecord::parse).ok_or_else(absent)
-    }
-
     /// Changes what a record says. Keys that its class does not have are ignored.
     pub fn update(&self, actor: &Actor, key: &str, changes: &Map<String, Value>) -> Result<Value> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.update")?.to(key);
         let changes = &with_page(changes)?;
         let _claim = self.claim(key)?;
         let record = self.shared.db.write(|tx| -> Result<_> {
-            let record = repo::find(tx, &leave, key)?
+            let leave = tx.carry_out(&deed);
+            let record = repo::get(tx, &leave, key)?
                 .as_deref()
                 .and_then(ModelRecord::parse)
                 .ok_or_else(absent)?;
@@ -103,16 +99,20 @@ impl Models {
 
     /// Deletes a model: its record, its picture, and its files where they lie below the models' folder.
     pub fn delete(&self, actor: &Actor, key: &str) -> Result<()> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.delete")?.to(key);
         let _claim = self.claim(key)?;
-        let record = self.found(&leave, key)?;
-        self.delete_claimed(&leave, &record)
+        let record = self.record(actor, key)?;
+        self.delete_claimed(&record, Some(&deed))
     }
 
-    /// Deletes a model whose key is claimed.
-    pub(super) fn delete_claimed(&self, leave: &Permit<acts::ManageModels, ()>, record: &ModelRecord) -> Result<()> {
+    /// Deletes a model whose key is claimed; without a deed, it has been written down already.
+    pub(super) fn delete_claimed(&self, record: &ModelRecord, deed: Option<&Deed<acts::ManageModels>>) -> Result<()> {
         let key = record.key();
-        if !self.shared.db.write(|tx| repo::delete(tx, leave, key))? {
+        let deleted = self.shared.db.write(|tx| {
+            let leave = leave(tx, deed);
+            repo::delete(tx, &leave, key)
+        })?;
+        if !deleted {
             return Err(absent());
         }
         self.installer.forget_loaded(key);
@@ -156,15 +156,15 @@ impl Models {
 
     /// Deletes several; one that fails does not keep the others.
     pub fn bulk_delete(&self, actor: &Actor, keys: &[String]) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         Ok(Self::each(keys, |key| self.delete(actor, key), "deleted"))
     }
 
     /// Looks again what a model is. Its name and what people wrote stay.
     pub fn reidentify(&self, actor: &Actor, key: &str) -> Result<Value> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.reidentify")?.to(key);
         let _claim = self.claim(key)?;
-        let record = self.found(&leave, key)?;
+        let record = self.record(actor, key)?;
         let path = self.path_of(&record);
         let found = match identify(&path) {
             Err(ProbeError::Unknown(_)) => Identified::unknown(&path),
@@ -177,16 +177,17 @@ impl Models {
         );
         measured.insert("file_size".into(), json!(size_of(&path)?));
         let record = record.reidentified(&found).changed(&measured).map_err(not_taken)?;
-        self.shared
-            .db
-            .write(|tx| repo::replace(tx, &leave, key, &json!(record).to_string(), self.shared.env.now()))?;
+        self.shared.db.write(|tx| {
+            let leave = tx.carry_out(&deed);
+            repo::replace(tx, &leave, key, &json!(record).to_string(), self.shared.env.now())
+        })?;
         self.installer.forget_loaded(key);
         Ok(self.dressed(&record))
     }
 
     /// Looks again what several are.
     pub fn bulk_reidentify(&self, actor: &Actor, keys: &[String]) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         Ok(Self::each(keys, |key| self.reidentify(actor, key).map(|_| ()), "succeeded"))
     }
 }

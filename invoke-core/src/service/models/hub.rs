@@ -7,7 +7,7 @@ use super::{
     plan::{client, hub},
 };
 use crate::{
-    authz::{Actor, acts, authorize_global},
+    authz::{Actor, acts, administer, authorize_global},
     config::Secret,
     domain::{Error, Result},
     models::remote::{HubError, Line, Repository},
@@ -61,7 +61,7 @@ impl Models {
 
     /// What a repository of the hub holds: the addresses of its checkpoints, unless it is of the diffusers kind.
     pub fn hub_repository(&self, actor: &Actor, name: Option<&str>) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         let unknown = || Error::BadRequest("No HuggingFace repository found".into());
         let id = name.map(|name| name.split("::").next().unwrap_or(name)).ok_or_else(unknown)?;
         match self.ask_hub(id) {
@@ -78,7 +78,7 @@ impl Models {
 
     /// Begins to install a repository that a link on the hub's pages names.
     pub fn install_by_link(&self, actor: &Actor, id: &str) -> Result<LinkOutcome> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         let source = match self.ask_hub(id.split("::").next().unwrap_or(id)) {
             Err(PlanError::Hub(HubError::Unknown(_))) => return Ok(LinkOutcome::Unknown),
             Err(error) => {
@@ -102,7 +102,7 @@ impl Models {
 
     /// How the hub takes the token that is kept.
     pub fn hub_token_status(&self, actor: &Actor) -> Result<TokenStatus> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         let Some(token) = self.shared.config.hub().token() else {
             return Ok(TokenStatus::Invalid);
         };
@@ -123,20 +123,26 @@ impl Models {
 
     /// Keeps a token if the hub knows it; one that it does not know leaves everything as it was.
     pub fn set_hub_token(&self, actor: &Actor, token: &str) -> Result<TokenStatus> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.set_hub_token")?;
         let token = Secret::new(token.trim());
         // What a header cannot carry is no token.
         let plain = !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic());
         if plain && self.hub_knows(&token) {
             self.shared.config.hub().set_token(Some(&token))?;
+            self.shared.db.record(deed)?;
         }
         self.hub_token_status(actor)
     }
 
     /// Forgets the token.
     pub fn forget_hub_token(&self, actor: &Actor) -> Result<TokenStatus> {
-        authorize_global::<acts::ManageModels>(actor)?;
-        self.shared.config.hub().set_token(None)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.forget_hub_token")?;
+        let hub = self.shared.config.hub();
+        let had_one = hub.token().is_some();
+        hub.set_token(None)?;
+        if had_one {
+            self.shared.db.record(deed)?;
+        }
         self.hub_token_status(actor)
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Fault, InstallJob, InstallSource, Models,
+    Fault, InstallJob, InstallSource, Installer, Models,
     download::Worker,
     edit::{key_fault, with_page},
     installer::FOLDERS,
@@ -13,8 +13,9 @@ use super::{
     plan::{client, plan},
 };
 use crate::{
-    authz::{Actor, acts, authorize_global},
+    authz::{Actor, Deed, Permit, acts, administer, authorize_global},
     config::Secret,
+    db::WriteTx,
     domain::{Error, Result},
     models::{Identified, ModelRecord, Origin, ProbeError, hash_path, identify, remote::Token, size_of},
     repo::models as repo,
@@ -22,6 +23,11 @@ use crate::{
 
 fn fault(kind: &str) -> impl Fn(&dyn std::fmt::Display) -> Fault + '_ {
     move |error| (kind.to_owned(), error.to_string())
+}
+
+/// Leave to write for a deed, or for what the program does by itself.
+pub(super) fn leave(tx: &mut WriteTx<'_>, deed: Option<&Deed<acts::ManageModels>>) -> Permit<acts::ManageModels, ()> {
+    deed.map_or_else(Permit::of_program, |deed| tx.carry_out(deed))
 }
 
 /// A model that lies on this machine and is to be installed.
@@ -40,7 +46,7 @@ impl Models {
     /// Asks for a model to be installed: one of this machine, of an address, or of the hub. `wishes` are what its record shall say, `token` is sent
     /// along where its files are fetched. Which files those are is found out before this returns.
     pub fn install(&self, actor: &Actor, source: &str, inplace: bool, token: Option<&str>, wishes: Map<String, Value>) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.install")?;
         if let Some(text) = wishes.get("key").and_then(Value::as_str).and_then(key_fault) {
             return Err(Error::Unprocessable(text));
         }
@@ -68,62 +74,78 @@ impl Models {
         } else if let InstallSource::External { .. } = &job.source {
             self.shared.layout.models_dir().clone_into(&mut job.local_path);
         }
-        Ok(self.installer.add(job).to_json())
+        let (job, is_new) = self.installer.add(job);
+        if is_new {
+            self.shared.db.record(deed.to(job.source.named()))?;
+        }
+        Ok(job.to_json())
     }
 
     /// All install jobs, oldest first.
     pub fn install_jobs(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         Ok(self.installer.jobs().iter().map(InstallJob::to_json).collect())
     }
 
     /// One install job.
     pub fn install_job(&self, actor: &Actor, id: u64) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         self.installer
             .job(id)
             .map(|job| job.to_json())
             .ok_or_else(|| Error::NotFound(format!("No job with id {id} known")))
     }
 
-    /// Does something with a job, and returns the job as it is then.
-    fn with_job(actor: &Actor, id: u64, act: impl FnOnce() -> Option<InstallJob>) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
-        act()
-            .map(|job| job.to_json())
-            .ok_or_else(|| Error::Unsupported(format!("No job with id {id} known")))
+    /// Does something with a job, and returns the job as it is then. `act` says whether it changed anything.
+    fn with_job(
+        &self,
+        actor: &Actor,
+        name: &'static str,
+        id: u64,
+        act: impl FnOnce(&Installer) -> Option<(InstallJob, bool)>,
+    ) -> Result<Value> {
+        let deed = administer::<acts::ManageModels>(actor, name)?.to(id);
+        let (job, changed) = act(&self.installer).ok_or_else(|| Error::Unsupported(format!("No job with id {id} known")))?;
+        if changed {
+            self.shared.db.record(deed)?;
+        }
+        Ok(job.to_json())
     }
 
     /// Calls an install job off.
     pub fn cancel_install(&self, actor: &Actor, id: u64) -> Result<Value> {
-        Self::with_job(actor, id, || self.installer.cancel(id))
+        self.with_job(actor, "models.cancel_install", id, |installer| installer.cancel(id))
     }
 
     /// Pauses the downloads of an install job; one without downloads goes on.
     pub fn pause_install(&self, actor: &Actor, id: u64) -> Result<Value> {
-        Self::with_job(actor, id, || self.installer.pause(id))
+        self.with_job(actor, "models.pause_install", id, |installer| installer.pause(id))
     }
 
     /// Goes on with a paused install job.
     pub fn resume_install(&self, actor: &Actor, id: u64) -> Result<Value> {
-        Self::with_job(actor, id, || self.installer.resume(id))
+        self.with_job(actor, "models.resume_install", id, |installer| installer.resume(id))
     }
 
     /// Begins those files of an install job anew that failed or that cannot be gone on with.
     pub fn restart_failed_install(&self, actor: &Actor, id: u64) -> Result<Value> {
-        Self::with_job(actor, id, || self.installer.restart_failed(id))
+        self.with_job(actor, "models.restart_failed_install", id, |installer| installer.restart_failed(id))
     }
 
     /// Begins one file of an install job, named by its address, anew.
     pub fn restart_install_file(&self, actor: &Actor, id: u64, url: &str) -> Result<Value> {
         let url = url::Url::parse(url).map_or_else(|_| url.to_owned(), String::from);
-        Self::with_job(actor, id, || self.installer.restart_file(id, &url))
+        self.with_job(actor, "models.restart_install_file", id, |installer| {
+            installer.restart_file(id, &url)
+        })
     }
 
     /// Drops the jobs that are over.
     pub fn prune_installs(&self, actor: &Actor) -> Result<()> {
-        authorize_global::<acts::ManageModels>(actor)?;
-        self.installer.prune();
+        let deed = administer::<acts::ManageModels>(actor, "models.prune_installs")?;
+        if self.installer.prune() {
+            self.shared.db.record(deed)?;
+        }
         Ok(())
     }
 
@@ -145,7 +167,7 @@ impl Models {
         }
         let models = Self {
             shared: self.shared.clone(),
-            installer: super::Installer::new(self.shared.clone()).into(),
+            installer: Installer::new(self.shared.clone()).into(),
         };
         let desk = self.installer.desk.clone();
         self.installer.start(std::sync::Arc::new(Worker { models, desk }))
@@ -155,7 +177,7 @@ impl Models {
     pub(super) fn install_job_now(&self, job: &InstallJob) -> Result<Value, Fault> {
         let actor = Actor::local_operator();
         if let InstallSource::External { provider, model } = &job.source {
-            return self.register_external(&actor, provider, model, &job.wishes);
+            return self.register_external(provider, model, &job.wishes);
         }
         let answer = job.metadata.as_ref().and_then(|metadata| metadata["api_response"].as_str());
         let order = Order {
@@ -168,7 +190,7 @@ impl Models {
                 answer: answer.map(str::to_owned),
             },
         };
-        self.install_now(&actor, &order)
+        self.install_now(&actor, None, &order)
     }
 
     /// What a file or folder is; unknown where nothing tells and the configuration takes such models too.
@@ -180,9 +202,10 @@ impl Models {
         }
     }
 
-    /// Installs a file or folder: what it is, its hash, its place, its record. Nothing is moved before all of that is known.
-    pub(super) fn install_now(&self, actor: &Actor, order: &Order<'_>) -> Result<Value, Fault> {
-        let leave = authorize_global::<acts::ManageModels>(actor).map_err(|e| fault("PermissionError")(&e))?;
+    /// Installs a file or folder: what it is, its hash, its place, its record. Nothing is moved before all of that is known. Without a deed that it belongs
+    /// to, it is the program's own work.
+    pub(super) fn install_now(&self, actor: &Actor, deed: Option<&Deed<acts::ManageModels>>, order: &Order<'_>) -> Result<Value, Fault> {
+        let looking = authorize_global::<acts::ReadModels>(actor).map_err(|e| fault("PermissionError")(&e))?;
         let (path, wishes) = (order.path, order.wishes);
         let found = self.identified(path)?;
         let key = wishes
@@ -200,7 +223,7 @@ impl Models {
         let taken = |place: &str| {
             self.shared
                 .db
-                .read(|tx| repo::path_is_taken(tx, &leave, place))
+                .read(|tx| repo::path_is_taken(tx, &looking, place))
                 .map_err(|e| fault("RuntimeError")(&e))
         };
         if taken(&place)? {
@@ -240,10 +263,10 @@ impl Models {
         } else {
             Some(self.take_in(path, &key, &place)?)
         };
-        let written = self
-            .shared
-            .db
-            .write(|tx| repo::insert(tx, &leave, &key, &json!(record).to_string(), self.shared.env.now()));
+        let written = self.shared.db.write(|tx| {
+            let leave = leave(tx, deed);
+            repo::insert(tx, &leave, &key, &json!(record).to_string(), self.shared.env.now())
+        });
         if let Err(error) = written {
             if let Some(to) = moved
                 && let Err(error) = std::fs::rename(&to, path)
@@ -289,8 +312,8 @@ impl Models {
     }
 
     /// Records a model that a provider runs; there is nothing to be stored of it. One that is recorded already is recorded anew.
-    fn register_external(&self, actor: &Actor, provider: &str, model: &str, wishes: &Map<String, Value>) -> Result<Value, Fault> {
-        let leave = authorize_global::<acts::ManageModels>(actor).map_err(|e| fault("PermissionError")(&e))?;
+    fn register_external(&self, provider: &str, model: &str, wishes: &Map<String, Value>) -> Result<Value, Fault> {
+        let leave = Permit::<acts::ManageModels, ()>::of_program();
         let source = format!("external://{provider}/{model}");
         let wish = |name: &str| wishes.get(name).cloned().filter(|value| !value.is_null());
         let text = |name: &str| wish(name).and_then(|value| value.as_str().map(str::to_owned));
@@ -324,7 +347,7 @@ impl Models {
             let json = json!(record).to_string();
             match known {
                 Some(key) => repo::replace(tx, &leave, &key, &json, self.shared.env.now())?,
-                None if repo::find(tx, &leave, &wished)?.is_some() => {
+                None if repo::get(tx, &leave, &wished)?.is_some() => {
                     return Err(Error::Conflict(format!("A model with the key '{wished}' is already installed")));
                 }
                 None => repo::insert(tx, &leave, &wished, &json, self.shared.env.now())?,

@@ -139,8 +139,8 @@ impl Installer {
         }
     }
 
-    /// Adds a job, or returns the one that already lives for the same source.
-    pub(super) fn add(&self, job: InstallJob) -> InstallJob {
+    /// Adds a job, or returns the one that already lives for the same source; and whether it was added.
+    pub(super) fn add(&self, job: InstallJob) -> (InstallJob, bool) {
         self.desk.add(job)
     }
 
@@ -161,13 +161,13 @@ impl Installer {
         self.desk.read(id, InstallJob::clone)
     }
 
-    /// Calls a job off, unless it is being installed or over.
-    pub(super) fn cancel(&self, id: u64) -> Option<InstallJob> {
+    /// Calls a job off, unless it is being installed or over; and says whether it did.
+    pub(super) fn cancel(&self, id: u64) -> Option<(InstallJob, bool)> {
         let (job, idle) = {
             let mut state = self.desk.state.lock();
             let entry = state.jobs.iter_mut().find(|entry| entry.job.id == id)?;
             if entry.job.status.is_over() || entry.job.status == JobStatus::Running {
-                return Some(entry.job.clone());
+                return Some((entry.job.clone(), false));
             }
             entry.job.status = JobStatus::Cancelled;
             if let Some(work) = &entry.work {
@@ -179,11 +179,11 @@ impl Installer {
             Desk::clean(&job);
             self.desk.announce(&job, InstallStage::Cancelled);
         }
-        Some(job)
+        Some((job, true))
     }
 
-    /// Pauses a job's downloads; one without downloads goes on.
-    pub(super) fn pause(&self, id: u64) -> Option<InstallJob> {
+    /// Pauses a job's downloads, and says whether it did; one without downloads goes on.
+    pub(super) fn pause(&self, id: u64) -> Option<(InstallJob, bool)> {
         let mut state = self.desk.state.lock();
         let entry = state.jobs.iter_mut().find(|entry| entry.job.id == id)?;
         let pausable = matches!(entry.job.status, JobStatus::Waiting | JobStatus::Downloading) && entry.job.source.is_remote();
@@ -191,16 +191,17 @@ impl Installer {
             entry.pause();
             marker::write(&entry.job, JobStatus::Paused, self.desk.shared.env.now());
         }
-        Some(entry.job.clone())
+        Some((entry.job.clone(), pausable))
     }
 
-    /// Goes on with a paused job.
-    pub(super) fn resume(&self, id: u64) -> Option<InstallJob> {
+    /// Goes on with a paused job, and says whether it was one.
+    pub(super) fn resume(&self, id: u64) -> Option<(InstallJob, bool)> {
         self.again(id, |job| job.status == JobStatus::Paused, |_| ())
     }
 
-    /// Begins the files of a job anew that failed or cannot be gone on with, and those that are missing.
-    pub(super) fn restart_failed(&self, id: u64) -> Option<InstallJob> {
+    /// Begins the files of a job anew that failed or cannot be gone on with, and those that are missing; and says whether there was
+    /// anything to begin.
+    pub(super) fn restart_failed(&self, id: u64) -> Option<(InstallJob, bool)> {
         let fits = |job: &InstallJob| matches!(job.status, JobStatus::Paused | JobStatus::Error) && job.needs_restart();
         self.again(id, fits, |part| {
             if part.status != PartStatus::Completed {
@@ -209,8 +210,8 @@ impl Installer {
         })
     }
 
-    /// Begins one file of a job anew.
-    pub(super) fn restart_file(&self, id: u64, url: &str) -> Option<InstallJob> {
+    /// Begins one file of a job anew, and says whether it did.
+    pub(super) fn restart_file(&self, id: u64, url: &str) -> Option<(InstallJob, bool)> {
         let fits = |job: &InstallJob| {
             matches!(job.status, JobStatus::Paused | JobStatus::Error) && job.parts.iter().any(|part| part.url.as_str() == url)
         };
@@ -221,10 +222,11 @@ impl Installer {
         })
     }
 
-    fn again(&self, id: u64, fits: impl Fn(&InstallJob) -> bool, each: impl Fn(&mut Part)) -> Option<InstallJob> {
+    fn again(&self, id: u64, fits: impl Fn(&InstallJob) -> bool, each: impl Fn(&mut Part)) -> Option<(InstallJob, bool)> {
         let mut state = self.desk.state.lock();
         let entry = state.jobs.iter_mut().find(|entry| entry.job.id == id)?;
-        if fits(&entry.job) {
+        let begins = fits(&entry.job);
+        if begins {
             for part in &mut entry.job.parts {
                 each(part);
                 if part.status != PartStatus::Completed {
@@ -239,12 +241,15 @@ impl Installer {
         let job = entry.job.clone();
         drop(state);
         self.desk.changed.notify_all();
-        Some(job)
+        Some((job, begins))
     }
 
-    /// Drops the jobs that are over.
-    pub(super) fn prune(&self) {
-        self.desk.state.lock().jobs.retain(|entry| !entry.job.status.is_over());
+    /// Drops the jobs that are over, and says whether there were any.
+    pub(super) fn prune(&self) -> bool {
+        let mut state = self.desk.state.lock();
+        let before = state.jobs.len();
+        state.jobs.retain(|entry| !entry.job.status.is_over());
+        state.jobs.len() < before
     }
 }
 
@@ -263,7 +268,7 @@ impl Entry {
 }
 
 impl Desk {
-    fn add(&self, mut job: InstallJob) -> InstallJob {
+    fn add(&self, mut job: InstallJob) -> (InstallJob, bool) {
         let mut state = self.state.lock();
         let same = |entry: &&Entry| !entry.job.status.is_over() && entry.job.source.is_same(&job.source);
         if let Some(entry) = state.jobs.iter().find(same) {
@@ -272,7 +277,7 @@ impl Desk {
             if superfluous.folder != living.folder {
                 Self::clean(&superfluous);
             }
-            return living;
+            return (living, false);
         }
         job.id = state.next_job;
         state.next_job += 1;
@@ -291,7 +296,7 @@ impl Desk {
         });
         drop(state);
         self.changed.notify_all();
-        job
+        (job, true)
     }
 
     /// Numbers for a job's parts that were found late.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Models;
 use crate::{
-    authz::{Actor, acts, authorize_global},
+    authz::{Actor, acts, administer, authorize_global},
     domain::{Error, Result},
     models::{find_models, weight_files},
     repo::models as repo,
@@ -20,7 +20,8 @@ const OURS: &[&str] = &["model_images"];
 
 impl Models {
     fn known_places(&self, actor: &Actor) -> Result<HashSet<PathBuf>> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
+        let leave = authorize_global::<acts::ReadModels>(actor)?;
         let places = self.shared.db.read(|tx| repo::places(tx, &leave))?;
         let folder = self.shared.layout.models_dir();
         Ok(places
@@ -85,6 +86,7 @@ impl Models {
 
     /// Deletes orphaned folders, each named as [`Self::orphaned`] names it. Nothing else can be deleted.
     pub fn delete_orphaned(&self, actor: &Actor, names: &[String]) -> Result<Value> {
+        let deed = administer::<acts::ManageModels>(actor, "models.delete_orphaned")?;
         let orphans = self.orphans(actor)?;
         let mut deleted = Vec::new();
         let mut errors = serde_json::Map::new();
@@ -96,6 +98,9 @@ impl Models {
                     Err(error) => drop(errors.insert(name.clone(), json!(error.to_string()))),
                 },
             }
+        }
+        if !deleted.is_empty() {
+            self.shared.db.record(deed.to_all(&deleted))?;
         }
         Ok(json!({"deleted": deleted, "errors": errors}))
     }

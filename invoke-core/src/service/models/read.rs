@@ -53,7 +53,7 @@ impl Models {
             .collect())
     }
 
-    fn record(&self, actor: &Actor, key: &ModelKey) -> Result<ModelRecord> {
+    pub(super) fn record(&self, actor: &Actor, key: &str) -> Result<ModelRecord> {
         let leave = authorize_global::<acts::ReadModels>(actor)?;
         let text = self.shared.db.read(|tx| repo::get(tx, &leave, key))?;
         text.as_deref()
@@ -63,7 +63,7 @@ impl Models {
 
     /// One record.
     pub fn get(&self, actor: &Actor, key: &ModelKey) -> Result<Value> {
-        self.record(actor, key).map(|record| self.dressed(&record))
+        self.record(actor, key.as_str()).map(|record| self.dressed(&record))
     }
 
     /// The first record with these attributes.
@@ -91,7 +91,7 @@ impl Models {
     /// Models that could be installed by a click, and groups of them; each is marked if a model from its source, or of its name, base and type, is
     /// installed.
     pub fn starters(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageModels>(actor)?;
+        authorize_global::<acts::ReadServer>(actor)?;
         let all = self.records(actor, &ModelFilter::default(), "name", Direction::Asc)?;
         Ok(starters(&|source, name, base, kind| {
             let same = |record: &ModelRecord| record.name() == name && record.base() == base && record.model_type() == kind;
@@ -111,7 +111,7 @@ impl Models {
 
     /// A model's record with its place on disk.
     pub fn on_disk(&self, actor: &Actor, key: &ModelKey) -> Result<Option<ModelOnDisk>> {
-        match self.record(actor, key) {
+        match self.record(actor, key.as_str()) {
             Ok(record) => Ok(Some(ModelOnDisk {
                 path: self.path_of(&record),
                 record: json!(record),

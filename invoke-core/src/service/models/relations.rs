@@ -2,7 +2,7 @@
 
 use super::Models;
 use crate::{
-    authz::{Actor, acts, authorize_global},
+    authz::{Actor, acts, administer, authorize_global},
     domain::{Error, Result},
     repo::models as repo,
 };
@@ -10,13 +10,14 @@ use crate::{
 impl Models {
     /// Relates two models.
     pub fn relate(&self, actor: &Actor, one: &str, other: &str) -> Result<()> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
+        let deed = administer::<acts::ManageModels>(actor, "models.relate")?.to_all([one, other]);
         if one == other {
             return Err(Error::BadRequest("Cannot relate a model to itself.".into()));
         }
         self.shared.db.write(|tx| -> Result<()> {
+            let leave = tx.carry_out(&deed);
             for key in [one, other] {
-                repo::find(tx, &leave, key)?.ok_or_else(|| Error::NotFound(format!("model {key} not found")))?;
+                repo::get(tx, &leave, key)?.ok_or_else(|| Error::NotFound(format!("model {key} not found")))?;
             }
             Ok(repo::relate(tx, &leave, one, other, self.shared.env.now())?)
         })
@@ -24,8 +25,11 @@ impl Models {
 
     /// Ends a relation; ending what is not there is fine.
     pub fn unrelate(&self, actor: &Actor, one: &str, other: &str) -> Result<()> {
-        let leave = authorize_global::<acts::ManageModels>(actor)?;
-        Ok(self.shared.db.write(|tx| repo::unrelate(tx, &leave, one, other))?)
+        let deed = administer::<acts::ManageModels>(actor, "models.unrelate")?.to_all([one, other]);
+        Ok(self.shared.db.write(|tx| {
+            let leave = tx.carry_out(&deed);
+            repo::unrelate(tx, &leave, one, other)
+        })?)
     }
 
     /// Keys of the models related to any of these.

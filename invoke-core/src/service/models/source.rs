@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use url::Url;
+use url::{Position, Url};
 
 use crate::models::remote::{Token, Variant};
 
@@ -109,6 +109,12 @@ impl InstallSource {
             Self::Hub { token, .. } | Self::Url { token, .. } => token.as_ref(),
             Self::Local { .. } | Self::External { .. } => None,
         }
+    }
+
+    /// What the record calls it: without what an address may hold of secrets.
+    pub fn named(&self) -> String {
+        let Self::Url { url, .. } = self else { return self.to_string() };
+        format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPath])
     }
 
     /// The JSON of the wire.
@@ -238,6 +244,16 @@ mod tests {
         assert_eq!(
             source.to_json(),
             json!({"repo_id": "owner/name", "variant": "fp16", "subfolder": "vae", "access_token": null, "type": "hf"})
+        );
+    }
+
+    #[test]
+    fn the_record_names_no_secret() {
+        let source = InstallSource::parse("https://me:word@example.com:444/a/b.safetensors?token=t#u", false, None).unwrap();
+        assert_eq!(source.named(), "https://example.com:444/a/b.safetensors");
+        assert_eq!(
+            InstallSource::parse("owner/name:fp16", false, None).unwrap().named(),
+            "owner/name:fp16"
         );
     }
 

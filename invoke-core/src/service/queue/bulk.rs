@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Queue, announce, change::Aftermath, no_such_item};
 use crate::{
-    authz::{Action, Actor, Scope, acts, authorize, authorize_global},
+    authz::{Action, Actor, Reach, Scope, acts, authorize, authorize_global},
     db::WriteTx,
     domain::{BatchId, Error, ItemId, QueueId, Result, SessionId, queue_item::Ending},
     events::Event,
@@ -16,12 +16,12 @@ impl Queue {
     fn stop_running(
         &self,
         tx: &mut WriteTx<'_>,
-        scope: &Scope,
+        reach: &Reach,
         queue_id: &QueueId,
         selection: &Selection<'_>,
         aftermath: &mut Aftermath,
     ) -> Result<()> {
-        for (item_id, _) in repo::in_progress_of(tx, scope, queue_id, selection)? {
+        for (item_id, _) in repo::in_progress_of(tx, reach, queue_id, selection)? {
             if let Some(repo::Change(item)) = repo::finish(tx, item_id, &Ending::Canceled, None, self.shared.env.now())? {
                 aftermath.events.push(announce::status_changed(tx, &item)?);
                 aftermath.stop.push(item_id);
@@ -32,11 +32,11 @@ impl Queue {
 
     fn cancel_selection(&self, actor: &Actor, queue_id: &QueueId, selection: &Selection<'_>) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let scope = Scope::of(actor);
         let canceled = self.change(|tx, aftermath| {
-            let waiting = repo::cancel_waiting(tx, &scope, queue_id, selection, self.shared.env.now())?;
+            let reach = Reach::of(actor, Action::CancelQueueItem, tx.powers());
+            let waiting = repo::cancel_waiting(tx, &reach, queue_id, selection, self.shared.env.now())?;
             let waited = tell_all(queue_id, waiting, aftermath);
-            self.stop_running(tx, &scope, queue_id, selection, aftermath)?;
+            self.stop_running(tx, &reach, queue_id, selection, aftermath)?;
             Ok(waited + aftermath.stop.len())
         })?;
         Ok(json!({"canceled": canceled}))
@@ -56,13 +56,8 @@ impl Queue {
     pub fn cancel_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let canceled = self.change(|tx, aftermath| {
-            let waiting = repo::cancel_waiting(
-                tx,
-                &Scope::to_change(actor, Action::CancelQueueItem),
-                queue_id,
-                &Selection::AllButCurrent,
-                self.shared.env.now(),
-            )?;
+            let reach = Reach::of(actor, Action::CancelQueueItem, tx.powers());
+            let waiting = repo::cancel_waiting(tx, &reach, queue_id, &Selection::AllButCurrent, self.shared.env.now())?;
             Ok(tell_all(queue_id, waiting, aftermath))
         })?;
         Ok(json!({"canceled": canceled}))
@@ -72,13 +67,8 @@ impl Queue {
     pub fn delete_all_except_current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let deleted = self.change(|tx, aftermath| {
-            let waiting = repo::delete_rows(
-                tx,
-                &Scope::to_change(actor, Action::DeleteQueueItem),
-                queue_id,
-                &Selection::AllButCurrent,
-                repo::Deleted::Waiting,
-            )?;
+            let reach = Reach::of(actor, Action::DeleteQueueItem, tx.powers());
+            let waiting = repo::delete_rows(tx, &reach, queue_id, &Selection::AllButCurrent, repo::Deleted::Waiting)?;
             Ok(tell_all(queue_id, waiting, aftermath))
         })?;
         Ok(json!({"deleted": deleted}))
@@ -87,10 +77,11 @@ impl Queue {
     /// Deletes the items with this destination, whatever their status, ending the running ones first.
     pub fn delete_by_destination(&self, actor: &Actor, queue_id: &QueueId, destination: &str) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let (scope, selection) = (Scope::of(actor), Selection::Destination(destination));
+        let selection = Selection::Destination(destination);
         let deleted = self.change(|tx, aftermath| {
-            self.stop_running(tx, &scope, queue_id, &selection, aftermath)?;
-            let gone = repo::delete_rows(tx, &scope, queue_id, &selection, repo::Deleted::Everything)?;
+            let reach = Reach::of(actor, Action::DeleteQueueItem, tx.powers());
+            self.stop_running(tx, &reach, queue_id, &selection, aftermath)?;
+            let gone = repo::delete_rows(tx, &reach, queue_id, &selection, repo::Deleted::Everything)?;
             let deleted = gone.len();
             let waited = gone.into_iter().filter(|(item_id, _)| !aftermath.stop.contains(item_id)).collect();
             tell_all(queue_id, waited, aftermath);
@@ -102,12 +93,12 @@ impl Queue {
     /// Deletes everything in scope, history included, ending the running items first.
     pub fn clear(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let scope = Scope::to_change(actor, Action::DeleteQueueItem);
         let deleted = self.change(|tx, aftermath| {
-            self.stop_running(tx, &scope, queue_id, &Selection::All, aftermath)?;
-            let deleted = repo::delete_rows(tx, &scope, queue_id, &Selection::All, repo::Deleted::Everything)?.len();
-            let user_id = match &scope {
-                Scope::Own(user_id) => Some(user_id.clone()),
+            let reach = Reach::of(actor, Action::DeleteQueueItem, tx.powers());
+            self.stop_running(tx, &reach, queue_id, &Selection::All, aftermath)?;
+            let deleted = repo::delete_rows(tx, &reach, queue_id, &Selection::All, repo::Deleted::Everything)?.len();
+            let user_id = match reach.scope() {
+                Scope::Own(user_id) => Some(user_id),
                 Scope::All | Scope::Nothing => None,
             };
             aftermath.events.push(Event::QueueCleared {
@@ -123,13 +114,8 @@ impl Queue {
     pub fn prune(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         let gone = self.shared.db.write(|tx| {
-            repo::delete_rows(
-                tx,
-                &Scope::to_change(actor, Action::DeleteQueueItem),
-                queue_id,
-                &Selection::All,
-                repo::Deleted::Ended,
-            )
+            let reach = Reach::of(actor, Action::DeleteQueueItem, tx.powers());
+            repo::delete_rows(tx, &reach, queue_id, &Selection::All, repo::Deleted::Ended)
         })?;
         Ok(json!({"deleted": gone.len()}))
     }
@@ -155,11 +141,13 @@ impl Queue {
             }
             // Of a chain of calls the first caller is retried, once.
             let mut unique: Vec<ItemId> = Vec::new();
+            let mut roots: Vec<(ItemId, ItemId)> = Vec::new();
             for &id in ids {
                 let root = repo::root_of(tx, id)?;
                 if !unique.contains(&root) {
                     unique.push(root);
                 }
+                roots.push((id, root));
             }
             let mut retried = Vec::new();
             for item in repo::terminal_rows(tx, &leave, &unique)?
@@ -195,6 +183,9 @@ impl Queue {
                 retried.push((item.item_id, item.user_id));
             }
             let ids: Vec<ItemId> = retried.iter().map(|(id, _)| *id).collect();
+            for (id, _) in roots.iter().filter(|(_, root)| !ids.contains(root)) {
+                tx.powers().take_back(Action::RetryQueueItem, &id.to_string());
+            }
             aftermath.wake = true;
             aftermath.events.push(Event::QueueItemsRetried {
                 queue_id: queue_id.clone(),

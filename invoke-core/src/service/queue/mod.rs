@@ -24,7 +24,9 @@ pub(super) use wait::ASKED_EVERY;
 
 use super::Shared;
 use crate::{
-    authz::{Act, Action, Actor, Decision, Facts, Ownership, Permit, Scope, Visibility, acts, authorize, authorize_global, decide},
+    authz::{
+        Act, Action, Actor, Decision, Facts, Ownership, Permit, Scope, Visibility, acts, administer, authorize, authorize_global, decide,
+    },
     db::ReadTx,
     domain::{BatchId, Error, ItemId, QueueId, Result, UserId, page::Direction, queue_item::QueueItem},
     graph::{Registry, model::without_nulls},
@@ -168,15 +170,19 @@ impl Queue {
 
     /// Stops claiming items; what runs goes on.
     pub fn pause(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageProcessor>(actor)?;
-        self.processor.pause();
+        let deed = administer::<acts::ManageProcessor>(actor, "queue.pause")?;
+        if self.processor.pause() {
+            self.shared.db.record(deed)?;
+        }
         Ok(self.processor_status())
     }
 
     /// Claims items again.
     pub fn resume(&self, actor: &Actor) -> Result<Value> {
-        authorize_global::<acts::ManageProcessor>(actor)?;
-        self.processor.resume();
+        let deed = administer::<acts::ManageProcessor>(actor, "queue.resume")?;
+        if self.processor.resume() {
+            self.shared.db.record(deed)?;
+        }
         Ok(self.processor_status())
     }
 

@@ -450,7 +450,7 @@ impl Host for SessionHost {
 
     fn text_file(&self, path: &str) -> Result<String, HostError> {
         let owner = self.owner_now("read files of the server")?;
-        if authorize_global::<acts::ManageServer>(&owner).is_err() {
+        if authorize_global::<acts::ReadServer>(&owner).is_err() {
             return Err(permission("Queue user is not authorized to read files of the server".into()));
         }
         read_text(Path::new(path)).map_err(|error| {

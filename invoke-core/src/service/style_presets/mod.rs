@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Shared, pictures};
 use crate::{
-    authz::{Actor, Scope, acts, authorize, authorize_global},
+    authz::{Actor, Scope, acts, administer, authorize, authorize_global},
     domain::{
         Error, Result,
         library::{Origin, StylePreset},
@@ -125,13 +125,17 @@ impl StylePresets {
     /// Keeps a preset, and its picture if it has one.
     pub fn create(&self, actor: &Actor, form: PresetForm, picture: Option<SentPicture<'_>>) -> Result<Value> {
         let leave = authorize_global::<acts::UseServer>(actor)?;
-        if form.origin == Origin::Default && !actor.is_admin() {
-            return Err(Error::Forbidden("Only admins can create default presets".into()));
-        }
+        let id = self.shared.env.uuid();
+        let deed = match form.origin {
+            Origin::Default => administer::<acts::ManageServer>(actor, "style_presets.create_default")
+                .map(|deed| Some(deed.to(&id)))
+                .map_err(|_| Error::Forbidden("Only admins can create default presets".into()))?,
+            Origin::User => None,
+        };
         let picture = picture.map(|sent| pictures::thumbnail(sent.content_type, sent.bytes)).transpose()?;
         bearable(&form.name, &form.positive_prompt, &form.negative_prompt)?;
         let preset = StylePreset {
-            id: self.shared.env.uuid(),
+            id,
             user_id: actor.user_id().clone(),
             is_public: form.is_public,
             origin: form.origin,
@@ -139,9 +143,12 @@ impl StylePresets {
             positive_prompt: form.positive_prompt,
             negative_prompt: form.negative_prompt,
         };
-        self.shared
-            .db
-            .write(|tx| repo::insert(tx, &leave, &preset, self.shared.env.now()))?;
+        self.shared.db.write(|tx| {
+            if let Some(deed) = &deed {
+                tx.carry_out(deed);
+            }
+            repo::insert(tx, &leave, &preset, self.shared.env.now())
+        })?;
         if let Some(webp) = picture {
             pictures::write(self.picture_file(&preset.id), &webp)?;
         }
@@ -167,7 +174,7 @@ impl StylePresets {
         })?;
         match picture {
             Some(webp) => pictures::write(self.picture_file(id), &webp)?,
-            None => pictures::remove(self.picture_file(id))?,
+            None => drop(pictures::remove(self.picture_file(id))?),
         }
         Ok(self.dressed(&changed))
     }
@@ -179,7 +186,7 @@ impl StylePresets {
             let preset = authorize::<acts::UpdateStylePreset, _>(actor, repo::find(tx, id)?)?;
             Ok(repo::delete(tx, &preset)?)
         })?;
-        pictures::remove(self.picture_file(id))
+        pictures::remove(self.picture_file(id)).map(drop)
     }
 
     /// Refuses early, and in the words for what ships with the program.
@@ -196,13 +203,13 @@ impl StylePresets {
 
     /// Everybody's own presets as a table, for administrators.
     pub fn export_csv(&self, actor: &Actor) -> Result<String> {
-        let leave = authorize_global::<acts::ManageServer>(actor)?;
+        let leave = authorize_global::<acts::ReadServer>(actor)?;
         Ok(exchange::to_csv(&self.shared.db.read(|tx| repo::made_by_people(tx, &leave))?))
     }
 
     /// Keeps the presets of a table or a JSON list for the administrator who sends it.
     pub fn import(&self, actor: &Actor, content_type: Option<&str>, bytes: &[u8]) -> Result<()> {
-        authorize_global::<acts::ManageServer>(actor)?;
+        let deed = administer::<acts::ManageServer>(actor, "style_presets.import")?;
         let leave = authorize_global::<acts::UseServer>(actor)?;
         let rows = match content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim() {
             "text/csv" => exchange::from_csv(bytes)?,
@@ -210,6 +217,7 @@ impl StylePresets {
             _ => return Err(Error::Unsupported(String::new())),
         };
         self.shared.db.write(|tx| -> Result<_> {
+            tx.carry_out(&deed);
             for row in rows {
                 bearable(&row.name, &row.positive_prompt, &row.negative_prompt)?;
                 let preset = StylePreset {

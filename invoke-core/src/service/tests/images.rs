@@ -3,7 +3,7 @@ use std::{io::Read, sync::mpsc, time::Duration};
 use image::{DynamicImage, Rgba, RgbaImage};
 use serde_json::{Value, json};
 
-use super::{Kit, absent, forbidden, name};
+use super::{Kit, absent, forbidden, name, written_down};
 use crate::{
     authz::Actor,
     domain::{
@@ -245,12 +245,15 @@ fn intermediates_and_uncategorised_pictures_are_cleared_in_bulk() {
     assert_eq!(kit.images.delete_uncategorized(&kit.alice).unwrap().deleted_images.len(), 1);
     assert_eq!(kit.images.names(&kit.bob, &Default::default()).unwrap().total_count, 1);
     assert!(kit.images.dto(&kit.alice, &kept).is_ok());
+    let told = written_down(&kit.shared);
+    assert!(
+        told[0].starts_with("others.UpdateImage 2: ") && told[1..] == ["images.clear_intermediates"],
+        "{told:?}"
+    );
 }
 
-#[test]
-fn a_row_that_still_refers_to_a_picture_keeps_it_whole() {
-    let kit = Kit::new();
-    let (held, free) = (name(&kit.picture(&kit.alice, None)), name(&kit.picture(&kit.alice, None)));
+/// Lets a row refer to a picture.
+fn hold(kit: &Kit, picture: &str) {
     kit.shared
         .db
         .write(|tx| {
@@ -258,13 +261,62 @@ fn a_row_that_still_refers_to_a_picture_keeps_it_whole() {
                 .execute("INSERT INTO image_subfolder_move_jobs (id, state) VALUES (1, 'planned')", [])?;
             tx.sql().execute(
                 "INSERT INTO image_subfolder_move_items VALUES (1, ?1, '', '', 0, '', '', '', '', 'planned', NULL)",
-                [&held],
+                [picture],
             )
         })
         .unwrap();
+}
+
+#[test]
+fn a_row_that_still_refers_to_a_picture_keeps_it_whole() {
+    let kit = Kit::new();
+    let (held, free) = (name(&kit.picture(&kit.alice, None)), name(&kit.picture(&kit.alice, None)));
+    hold(&kit, &held);
     let gone = json!(kit.images.delete_many(&kit.alice, &[held.clone(), free.clone()]).unwrap());
     assert_eq!((&gone["deleted_images"], &gone["failed_images"]), (&json!([free]), &json!([held])));
     assert!(kit.images.full(&kit.alice, &held).unwrap().read_all().is_ok());
+}
+
+#[test]
+fn the_record_names_the_pictures_that_are_gone_and_no_others() {
+    let kit = Kit::new();
+    let (held, free) = (name(&kit.picture(&kit.alice, None)), name(&kit.picture(&kit.alice, None)));
+    hold(&kit, &held);
+    kit.images.delete_many(&kit.admin, &[held, free.clone()]).unwrap();
+    assert_eq!(written_down(&kit.shared), [format!("others.UpdateImage {free}")]);
+}
+
+#[test]
+fn an_act_and_its_entry_are_one() {
+    let kit = Kit::new();
+    let (hers, another) = (name(&kit.picture(&kit.alice, None)), name(&kit.picture(&kit.alice, None)));
+    let full = "CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'full'); END";
+    kit.shared.db.write(|tx| tx.sql().execute_batch(full)).unwrap();
+    let star = ImageChanges {
+        starred: Some(true),
+        ..ImageChanges::default()
+    };
+    assert!(kit.images.update(&kit.admin, &hers, &star).is_err());
+    assert_eq!(json!(kit.images.dto(&kit.alice, &hers).unwrap())["starred"], false);
+    assert!(kit.images.delete_many(&kit.admin, &[hers.clone(), another]).is_err());
+    assert!(kit.images.full(&kit.alice, &hers).unwrap().read_all().is_ok());
+    // Whose picture it is needs no entry.
+    assert_eq!(json!(kit.images.update(&kit.alice, &hers, &star).unwrap())["starred"], true);
+}
+
+#[test]
+fn an_entry_counts_many_things_and_names_some() {
+    let kit = Kit::new();
+    let pictures: Vec<String> = (0..25).map(|_| name(&kit.picture(&kit.alice, None))).collect();
+    kit.images.star(&kit.admin, &pictures).unwrap();
+    let told = written_down(&kit.shared);
+    let words: Vec<&str> = told[0].split(' ').collect();
+    assert_eq!((told.len(), words[0], words[1], words.len()), (1, "others.UpdateImage", "25:", 23));
+    assert_eq!(words.last(), Some(&"…"));
+    assert!(
+        words[2..22].iter().all(|&word| pictures.iter().any(|picture| picture == word)),
+        "{told:?}"
+    );
 }
 
 #[test]

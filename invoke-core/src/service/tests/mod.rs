@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use image::DynamicImage;
 
-use super::{Shared, boards::Boards, gallery::Gallery, images::Images};
+use super::{Door, Shared, auth::Auth, boards::Boards, gallery::Gallery, images::Images};
 use crate::{
     authn::Authenticator,
     authz::Actor,
@@ -18,12 +18,14 @@ use crate::{
     db::Db,
     domain::{
         BoardId, Error, UserId,
+        audit::Entry,
         board::BoardChanges,
         image::{BoardVisibility, ImageCategory, ImageDto, ImageOrigin},
         user::User,
     },
     env::{Env, ManualClock, SeededRng, Timestamp},
     files::{Chunks, MemoryStore},
+    repo::audit::AuditFilter,
 };
 
 pub(super) struct Kit {
@@ -57,7 +59,14 @@ pub(super) fn actor(name: &str, is_admin: bool) -> Actor {
 pub(super) fn shared(config: Arc<Config>, env: Env, db: Arc<Db>) -> Arc<Shared> {
     let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), config.multiuser()).unwrap();
     let images = MemoryStore::new(Arc::clone(&config), env.clone());
-    Arc::new(Shared::new(config, env, db, Arc::new(authenticator), Arc::new(images)))
+    Arc::new(Shared::new(
+        config,
+        env,
+        db,
+        Arc::new(authenticator),
+        Arc::new(images),
+        Door::Library,
+    ))
 }
 
 impl Kit {
@@ -120,6 +129,17 @@ impl Kit {
         self.boards.update(owner, &board, &changes).unwrap();
         board
     }
+}
+
+/// What was written down: each act, with what it was done to.
+pub(super) fn written_down(shared: &Arc<Shared>) -> Vec<String> {
+    let auth = Auth::open(Arc::clone(shared)).unwrap();
+    let log = auth.audit_log(&Actor::local_operator(), &AuditFilter::default(), 0, 1000).unwrap();
+    let text = |entry: &Entry| {
+        let subject = entry.subject_id.as_ref().or(entry.detail.as_ref());
+        subject.map_or_else(|| entry.act.clone(), |subject| format!("{} {subject}", entry.act))
+    };
+    log.items.iter().rev().map(text).collect()
 }
 
 pub(super) fn name(image: &ImageDto) -> String {

@@ -72,7 +72,7 @@ impl Utilities {
     /// Why this model does not write a prompt.
     fn refuse(&self, actor: &Actor, key: &ModelKey, kind: &str, kind_name: &str) -> Result<Value> {
         let leave = authorize_global::<acts::ReadModels>(actor)?;
-        let record = self.shared.db.read(|tx| models::get(tx, &leave, key))?;
+        let record = self.shared.db.read(|tx| models::get(tx, &leave, key.as_str()))?;
         let Some(record) = record.as_deref().and_then(ModelRecord::parse) else {
             return Err(Error::NotFound(format!("Model '{key}' not found")));
         };

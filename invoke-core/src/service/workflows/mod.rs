@@ -294,20 +294,22 @@ impl Workflows {
 
     /// Gives a workflow a picture.
     pub fn set_thumbnail(&self, actor: &Actor, workflow_id: &str, content_type: Option<&str>, bytes: &[u8]) -> Result<()> {
-        self.may_update(actor, workflow_id)?;
-        pictures::write(self.thumbnail_file(workflow_id), &pictures::thumbnail(content_type, bytes)?)
+        let leave = self.may_update(actor, workflow_id)?;
+        pictures::write(self.thumbnail_file(workflow_id), &pictures::thumbnail(content_type, bytes)?)?;
+        Ok(self.shared.db.record(leave)?)
     }
 
     /// Takes a workflow's picture away.
     pub fn delete_thumbnail(&self, actor: &Actor, workflow_id: &str) -> Result<()> {
-        self.may_update(actor, workflow_id)?;
-        pictures::remove(self.thumbnail_file(workflow_id))
+        let leave = self.may_update(actor, workflow_id)?;
+        if pictures::remove(self.thumbnail_file(workflow_id))? {
+            self.shared.db.record(leave)?;
+        }
+        Ok(())
     }
 
-    fn may_update(&self, actor: &Actor, workflow_id: &str) -> Result<()> {
-        self.shared
-            .db
-            .read(|tx| authorize::<acts::UpdateWorkflow, _>(actor, repo::find(tx, workflow_id)?).map(drop))
+    fn may_update(&self, actor: &Actor, workflow_id: &str) -> Result<Permit<acts::UpdateWorkflow, Workflow>> {
+        self.shared.db.read(|tx| authorize(actor, repo::find(tx, workflow_id)?))
     }
 
     /// A workflow's picture, WebP. Anybody who knows the identifier may see it: pages load it without credentials.

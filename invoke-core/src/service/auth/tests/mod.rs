@@ -51,7 +51,7 @@ pub(super) fn world_on(db: Db, multiuser: bool) -> World {
             heard.lock().push(change.clone());
         }
     });
-    let auth = Auth::open(Arc::clone(&shared), Door::Library).unwrap();
+    let auth = Auth::open(Arc::clone(&shared)).unwrap();
     World {
         clock,
         shared,

@@ -100,6 +100,11 @@ fn a_checkpoint_becomes_a_folder_under_a_new_key_and_keeps_its_name_and_picture(
     assert_eq!(scratch, 0, "nothing is left of the conversion");
     let again = kit.models.reidentify(&admin, new["key"].as_str().unwrap()).unwrap();
     assert_eq!((&again["format"], &again["name"]), (&json!("diffusers"), &json!("Old name")));
+    let reidentified = format!("models.reidentify {}", new["key"].as_str().unwrap());
+    assert_eq!(
+        kit.written_down()[1..],
+        [format!("models.set_cover {key}"), format!("models.convert {key}"), reidentified]
+    );
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::{
     env::Env,
     events::{Event, Subscription},
     files::MemoryStore,
-    service::Shared,
+    service::{Door, Shared},
 };
 
 /// Models of a root of their own, their hub and every address on one server.
@@ -59,7 +59,14 @@ impl Kit {
         let db = Arc::new(Db::open(&config.layout().database(), env.now()).unwrap());
         let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), true).unwrap();
         let images = MemoryStore::new(Arc::clone(&config), env.clone());
-        let shared = Arc::new(Shared::new(config, env, db, Arc::new(authenticator), Arc::new(images)));
+        let shared = Arc::new(Shared::new(
+            config,
+            env,
+            db,
+            Arc::new(authenticator),
+            Arc::new(images),
+            Door::Library,
+        ));
         let events = Arc::<Mutex<Vec<(String, Value)>>>::default();
         let (teller, told) = mpsc::channel();
         let heard = Arc::clone(&events);
@@ -97,6 +104,10 @@ impl Kit {
         let (root, server, settings) = (Arc::clone(&self.root), Arc::clone(&self.server), self.settings.clone());
         drop(self);
         Self::on(root, server, settings)
+    }
+
+    fn written_down(&self) -> Vec<String> {
+        crate::service::tests::written_down(&self.models.shared)
     }
 
     fn install(&self, source: &str) -> u64 {

@@ -99,6 +99,7 @@ fn a_second_wish_for_a_living_source_gets_its_job() {
     assert_eq!(kit.install(&kit.server.url("/x.safetensors")), id);
     kit.server.open();
     kit.wait(id, "completed");
+    assert_eq!(kit.written_down(), [format!("models.install {}", kit.server.url("/x.safetensors"))]);
 }
 
 #[test]
@@ -151,6 +152,12 @@ fn what_cannot_be_gone_on_with_begins_anew_when_somebody_says_so() {
         }
         kit.wait(id, "completed");
         assert!(!kit.server.asked("/x.safetensors")[2].headers.contains_key("range"));
+        kit.models.resume_install(&admin, id).unwrap();
+        let again = if one_file { "install_file" } else { "failed_install" };
+        assert_eq!(
+            kit.written_down()[1..],
+            [format!("models.resume_install {id}"), format!("models.restart_{again} {id}")]
+        );
     }
 }
 
@@ -162,7 +169,10 @@ fn a_download_that_was_called_off_leaves_nothing() {
     kit.server.put("/x.safetensors", page);
     let id = kit.install(&kit.server.url("/x.safetensors"));
     kit.wait(id, "downloading");
-    kit.models.cancel_install(&Actor::local_operator(), id).unwrap();
+    for _ in 0..2 {
+        kit.models.cancel_install(&Actor::local_operator(), id).unwrap();
+    }
+    assert_eq!(kit.written_down()[1..], [format!("models.cancel_install {id}")]);
     kit.until(|| kit.names().contains(&"model_install_cancelled".to_owned()).then_some(()));
     assert_eq!(kit.job(id)["status"], json!("cancelled"));
     assert_eq!(kit.job(id)["download_parts"][0]["status"], json!("cancelled"));
