@@ -161,6 +161,14 @@ def record_swin():
         model = ModelLoader().load_from_state_dict(state)
         arrays[name] = thin(model.model.eval()(picture(26, 37))); shapes[name] = shape
         print(name, model.architecture.id, model.scale)
+    from spandrel.architectures.OmniSR.__arch.OmniSR import OmniSR
+    for name, more in [("omni", dict(num_feat=16, res_num=2, up_scale=2)), ("omni_plain", dict(num_feat=24, block_num=2, pe=False, bias=False, up_scale=3)), ("omni_odd", dict(num_feat=16, window_size=5, up_scale=1))]:
+        state = OmniSR(**more).state_dict()
+        shape = {n: list(t.shape) for n, t in state.items()}
+        for n, s in shape.items(): state[n] = weight(n, s)
+        model = ModelLoader().load_from_state_dict(state)
+        arrays[name] = thin(model.model.eval()(picture(26, 37))); shapes[name] = shape
+        print(name, model.architecture.id, model.scale, model.model.hyperparameters)
     keep("swin", arrays, shapes)
 
 

@@ -1,6 +1,6 @@
 //! Attention within windows of a picture, as Swin transformers and those after them have it.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::diffusion::{
     Result,
@@ -14,6 +14,10 @@ const AT_A_TIME: usize = 64;
 const BIASES_AT_A_TIME: usize = 1 << 25;
 /// The most biases that a file may have made for a window.
 const MOST_BIASES: usize = 1 << 22;
+/// What the table of biases by distance is called in most files.
+pub(super) const BIASES: &str = "relative_position_bias_table";
+/// Smallest length of a row that is brought to length 1.
+const SHORTEST: f64 = 1e-12;
 
 /// How a picture is cut into windows.
 #[derive(Debug)]
@@ -46,26 +50,53 @@ impl Cut {
             .into());
         }
         let [tall, broad] = sides;
-        let (mut order, mut back, mut parts) = (Vec::new(), vec![0_u32; h * w], Vec::new());
+        let mut parts = Vec::new();
         // What was pushed around an edge is a part of its own, as is the last window before it.
         let part = |at: usize, n: usize, axis: usize| u8::from(at >= n - sides[axis]) + u8::from(at >= n - shifts[axis]);
-        for window in 0..(h / tall) * (w / broad) {
-            let (top, left) = (window / (w / broad) * tall, window % (w / broad) * broad);
+        let cut = Self::by([h, w], sides, device, |[row, column], [down, across]| {
+            let (y, x) = (row * tall + down, column * broad + across);
+            parts.push(3 * part(y, h, 0) + part(x, w, 1));
+            [(y + shifts[0]) % h, (x + shifts[1]) % w]
+        })?;
+        Ok(Self {
+            parts: (shifts != [0, 0]).then_some(parts),
+            ..cut
+        })
+    }
+
+    /// With windows that are spread over the picture: of each rectangle that has a pixel for every window, each window has the pixel in the same place.
+    pub(super) fn spread([h, w]: [usize; 2], sides: [usize; 2], device: &Device) -> Result<Self> {
+        let [tall, broad] = [h / sides[0].max(1), w / sides[1].max(1)];
+        if sides.contains(&0) || [tall * sides[0], broad * sides[1]] != [h, w] {
+            return Err(candle_core::Error::Msg(format!("{h}x{w} pixels do not divide among windows of {sides:?}")).into());
+        }
+        Self::by([h, w], sides, device, |[row, column], [down, across]| {
+            [down * tall + row, across * broad + column]
+        })
+    }
+
+    /// With what `place` says of the pixel in a row and column of the window in a row and column: its own row and column.
+    fn by(
+        [h, w]: [usize; 2],
+        sides: [usize; 2],
+        device: &Device,
+        mut place: impl FnMut([usize; 2], [usize; 2]) -> [usize; 2],
+    ) -> Result<Self> {
+        let ([tall, broad], columns) = (sides, w / sides[1]);
+        let (mut order, mut back) = (Vec::new(), vec![0_u32; h * w]);
+        for window in 0..h / tall * columns {
             for pixel in 0..tall * broad {
-                let (y, x) = (top + pixel / broad, left + pixel % broad);
-                let place = (y + shifts[0]) % h * w + (x + shifts[1]) % w;
-                back[place] = order.len() as u32;
-                order.push(place as u32);
-                parts.push(3 * part(y, h, 0) + part(x, w, 1));
+                let [y, x] = place([window / columns, window % columns], [pixel / broad, pixel % broad]);
+                back[y * w + x] = order.len() as u32;
+                order.push((y * w + x) as u32);
             }
         }
-        let count = h * w;
         Ok(Self {
             sides,
             size: [h, w],
-            order: Tensor::from_vec(order, count, device)?,
-            back: Tensor::from_vec(back, count, device)?,
-            parts: (shifts != [0, 0]).then_some(parts),
+            order: Tensor::from_vec(order, h * w, device)?,
+            back: Tensor::from_vec(back, h * w, device)?,
+            parts: None,
         })
     }
 
@@ -141,22 +172,21 @@ impl WindowAttention {
             weights.at("qkv").linear(width, 3 * width)?,
             weights.at("proj").linear(width, width)?,
         );
-        Self::new(weights, width, qkv, out)
+        Self::new(weights, BIASES, width, qkv, out)
     }
 
-    /// From the products for queries, keys and values as one, the product for what was seen, and `relative_position_bias_table [(2 side - 1)², heads]`
+    /// From the products for queries, keys and values as one, the product for what was seen, and the tensor `table [(2 side - 1)², heads]`
     /// in `weights`; with the side of its windows.
-    pub(super) fn new(weights: &Weights, width: usize, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
-        const TABLE: &str = "relative_position_bias_table";
-        let (rows, heads) = match weights.require(TABLE)?.as_slice() {
+    pub(super) fn new(weights: &Weights, table: &str, width: usize, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
+        let (rows, heads) = match weights.require(table)?.as_slice() {
             [rows, heads] if *heads > 0 && width.is_multiple_of(*heads) => (*rows, *heads),
-            other => return Err(weights.corrupt(format!("`{}.{TABLE}` has shape {other:?}", weights.path()))),
+            other => return Err(weights.corrupt(format!("`{}.{table}` has shape {other:?}", weights.path()))),
         };
-        let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{}.{TABLE}` is of no square window", weights.path())))?;
+        let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{}.{table}` is of no square window", weights.path())))?;
         let pixels = side * side;
         if heads.checked_mul(pixels * pixels).is_none_or(|n| n > MOST_BIASES) {
             return Err(weights.corrupt(format!(
-                "`{}.{TABLE}` is for windows of {side} pixels and {heads} heads",
+                "`{}.{table}` is for windows of {side} pixels and {heads} heads",
                 weights.path()
             )));
         }
@@ -168,7 +198,7 @@ impl WindowAttention {
             })
             .collect();
         let distances = Tensor::from_vec(distances, pixels * pixels, weights.device())?;
-        let bias = weights.read(TABLE)?.index_select(&distances, 0)?;
+        let bias = weights.read(table)?.index_select(&distances, 0)?;
         let attention = Self {
             qkv,
             out,
@@ -176,6 +206,12 @@ impl WindowAttention {
             heads,
         };
         Ok((attention, side))
+    }
+
+    /// From the two products alone: no distance counts for more than another within windows of `side`.
+    pub(super) fn without_distances(qkv: Linear, out: Linear, heads: usize, side: usize, weights: &Weights) -> Result<Self> {
+        let bias = Tensor::zeros((heads, side * side, side * side), weights.dtype(), weights.device())?;
+        Ok(Self { qkv, out, bias, heads })
     }
 
     /// Pixels `[1, h * w, width]` after attention within the windows of `cut`.
@@ -222,6 +258,26 @@ pub(super) fn wide_attention(
     Ok(Tensor::cat(&done, 0)?)
 }
 
+/// Attention among the channels of each window by how alike they are: `[windows, c, n]` for queries, keys and values `qkv [windows, n, 3 c]`;
+/// `temperature [heads, 1, 1]`.
+pub(super) fn channel_attention(qkv: &Tensor, temperature: &Tensor) -> Result<Tensor> {
+    let ((windows, pixels, three), heads) = (qkv.dims3()?, temperature.dim(0)?);
+    let (width, each) = (three / 3, three / 3 / heads);
+    let part = |which: usize| -> Result<Tensor> {
+        let part = qkv.narrow(2, which * width, width)?.transpose(1, 2)?.contiguous()?;
+        Ok(part.reshape((windows, heads, each, pixels))?)
+    };
+    let unit = |x: Tensor| -> Result<Tensor> {
+        let length = x.to_dtype(DType::F32)?.sqr()?.sum_keepdim(3)?.sqrt()?.maximum(SHORTEST)?;
+        Ok(x.broadcast_div(&length.to_dtype(x.dtype())?)?)
+    };
+    let alike = unit(part(0)?)?.matmul(&unit(part(1)?)?.transpose(2, 3)?.contiguous()?)?;
+    let alike = alike.broadcast_mul(temperature)?.to_dtype(DType::F32)?;
+    let shares = alike.broadcast_sub(&alike.max_keepdim(3)?)?.exp()?;
+    let shares = shares.broadcast_div(&shares.sum_keepdim(3)?)?.to_dtype(qkv.dtype())?;
+    Ok(shares.matmul(&part(2)?)?.reshape((windows, width, pixels))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +311,13 @@ mod tests {
         let back: Vec<f32> = cut.pixels(&cut.windows(&x)?)?.flatten_all()?.to_vec1()?;
         assert_eq!(back, x.flatten_all()?.to_vec1::<f32>()?);
         assert!(Cut::rectangles([4, 6], [2, 3], [2, 0], &Device::Cpu).is_err());
+        // The same windows, spread: of each square of two by two pixels the second window has the one at the upper right.
+        let cut = Cut::spread([4, 6], [2, 3], &Device::Cpu)?;
+        let second: Vec<f32> = cut.windows(&x)?.get(1)?.flatten_all()?.to_vec1()?;
+        assert_eq!(second, [1.0, 3.0, 5.0, 13.0, 15.0, 17.0]);
+        let back: Vec<f32> = cut.pixels(&cut.windows(&x)?)?.flatten_all()?.to_vec1()?;
+        assert_eq!(back, x.flatten_all()?.to_vec1::<f32>()?);
+        assert!(Cut::spread([4, 6], [2, 4], &Device::Cpu).is_err() && Cut::spread([4, 6], [0, 3], &Device::Cpu).is_err());
         assert_eq!(
             (side_of_table(225), side_of_table(169), side_of_table(16)),
             (Some(8), Some(7), None)

@@ -2,7 +2,9 @@
 
 mod compact;
 mod dat;
+mod frame;
 mod hat;
+mod omni;
 mod plksr;
 mod rrdb;
 mod span;
@@ -20,11 +22,17 @@ use crate::diffusion::{
 
 use compact::Compact;
 use dat::Dat;
-use hat::Hat;
+use omni::OmniSr;
 use plksr::Plksr;
 use rrdb::Rrdb;
 use span::Span;
 use swin::SwinIr;
+
+/// The architectures that are known, for messages.
+const KNOWN: &str = "DAT, ESRGAN, HAT, OmniSR, PLKSR, Real-ESRGAN Compact, SPAN, SwinIR";
+
+/// Most times that a network makes a picture larger along a side.
+const MOST_TIMES: usize = 256;
 
 /// What sizes a network takes and gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,14 +95,19 @@ impl Upscaler {
             Box::new(Span::load(&weights)?)
         } else if dat::matches(&weights) {
             Box::new(Dat::load(&weights)?)
-        } else if hat::matches(&weights) {
-            Box::new(Hat::load(&weights)?)
         } else if swin::matches(&weights) {
             Box::new(SwinIr::load(&weights)?)
+        } else if omni::matches(&weights) {
+            Box::new(OmniSr::load(&weights)?)
         } else {
-            return Err(weights
-                .corrupt("its weights are of none of the known upscalers (DAT, ESRGAN, HAT, PLKSR, Real-ESRGAN Compact, SPAN, SwinIR)"));
+            return Err(weights.corrupt(format!("its weights are of none of the known upscalers ({KNOWN})")));
         };
+        let scale = network.shape().scale;
+        if !(1..=MOST_TIMES).contains(&scale) {
+            return Err(weights.corrupt(format!(
+                "it would make pictures {scale} times as large, expected 1 to {MOST_TIMES} times"
+            )));
+        }
         Ok(Self {
             network,
             bytes: weights.bytes_loaded(),
@@ -113,14 +126,22 @@ impl Upscaler {
 
     /// The result for `x [1, 3, h, w]` in 0 to 1, before it is brought into that range.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let Shape { channels, .. } = self.network.shape();
-        if x.dim(1)? != channels {
+        let Shape { channels, scale, .. } = self.network.shape();
+        let (b, c, h, w) = x.dims4()?;
+        if c != channels {
             return Err(ModelError::Input(format!(
-                "the model takes pictures of {channels} channels, this one has {}",
-                x.dim(1)?
+                "the model takes pictures of {channels} channels, this one has {c}"
             )));
         }
-        self.network.forward(x)
+        let y = self.network.forward(x)?;
+        if y.dims() != [b, c, h * scale, w * scale] {
+            return Err(ModelError::Input(format!(
+                "the model makes {:?} of a picture of {:?}, expected one {scale} times as large",
+                y.dims(),
+                x.dims()
+            )));
+        }
+        Ok(y)
     }
 
     /// The result for `x [1, 3, h, w]` in 0 to 1: in that range, `scale` times as large. A picture of a size that the network does not take is
