@@ -162,13 +162,31 @@ def record_swin():
         arrays[name] = thin(model.model.eval()(picture(26, 37))); shapes[name] = shape
         print(name, model.architecture.id, model.scale)
     from spandrel.architectures.OmniSR.__arch.OmniSR import OmniSR
-    for name, more in [("omni", dict(num_feat=16, res_num=2, up_scale=2)), ("omni_plain", dict(num_feat=24, block_num=2, pe=False, bias=False, up_scale=3)), ("omni_odd", dict(num_feat=16, window_size=5, up_scale=1))]:
-        state = OmniSR(**more).state_dict()
-        shape = {n: list(t.shape) for n, t in state.items()}
-        for n, s in shape.items(): state[n] = weight(n, s)
+    from spandrel.architectures.RGT.__arch.rgt import RGT
+    from spandrel.architectures.DRCT.__arch.drct_arch import DRCT
+    from spandrel.architectures.ATD.__arch.atd_arch import ATD
+    # ATD lets equal ones come in any order; here they keep the one they had.
+    sort = torch.sort
+    torch.sort = lambda x, dim, stable: sort(x, dim=dim, stable=True)
+    atd = dict(embed_dim=24, depths=[3, 2], num_heads=[3, 2], num_tokens=16, window_size=7, upscale=2, upsampler="pixelshuffle")
+    for name, net in [
+        ("omni", OmniSR(num_feat=16, res_num=2, up_scale=2)), ("omni_plain", OmniSR(num_feat=24, block_num=2, pe=False, bias=False, up_scale=3)), ("omni_odd", OmniSR(num_feat=16, window_size=5, up_scale=1)),
+        ("rgt", RGT(embed_dim=32, depth=[4, 5], num_heads=[4, 2], mlp_ratio=2, split_size=[4, 8], upscale=2)), ("rgt_odd", RGT(embed_dim=32, depth=[3], num_heads=[2], mlp_ratio=2, split_size=[8, 8], qkv_bias=False, c_ratio=0.75, resi_connection="3conv", upscale=3)),
+        ("drct", DRCT(embed_dim=24, depths=[6, 6], num_heads=[3, 2], gc=8, window_size=8, mlp_ratio=2, upscale=2, upsampler="pixelshuffle")), ("drct_identity", DRCT(embed_dim=24, depths=[6], num_heads=[2], gc=12, window_size=16, qkv_bias=False, patch_norm=False, resi_connection="identity", upscale=4, upsampler="pixelshuffle")),
+        ("atd", ATD(**atd)), ("atd_light", ATD(**{**atd, "embed_dim": 48, "window_size": 8, "upsampler": "pixelshuffledirect", "upscale": 3})), ("atd_plain", ATD(**{**atd, "upsampler": "", "upscale": 1, "norm": False, "qkv_bias": False, "resi_connection": "3conv"})),
+    ]:
+        state = net.state_dict()
+        shape = {n: list(t.shape) for n, t in state.items() if t.is_floating_point() and "attn_mask" not in n}
+        for n, s in shape.items():
+            if not n.endswith("rpe_biases"): state[n] = weight(n, s)
         model = ModelLoader().load_from_state_dict(state)
-        arrays[name] = thin(model.model.eval()(picture(26, 37))); shapes[name] = shape
-        print(name, model.architecture.id, model.scale, model.model.hyperparameters)
+        # DRCT does not fill up its last windows by itself.
+        side = net.window_size if name.startswith("drct") else 1
+        more = (0, -37 % side, 0, -26 % side)
+        y = model.model.eval()(torch.nn.functional.pad(picture(26, 37), more, "reflect"))
+        arrays[name] = thin(y[..., : 26 * model.scale, : 37 * model.scale]); shapes[name] = shape
+        print(name, model.architecture.id, model.scale, float(y.abs().max()), model.model.hyperparameters)
+    torch.sort = sort
     keep("swin", arrays, shapes)
 
 

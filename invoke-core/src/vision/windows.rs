@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::layers::{softmax, unit};
 use crate::diffusion::{
     Result,
     ops::{AttentionMask, Linear, attention},
@@ -16,8 +17,6 @@ const BIASES_AT_A_TIME: usize = 1 << 25;
 const MOST_BIASES: usize = 1 << 22;
 /// What the table of biases by distance is called in most files.
 pub(super) const BIASES: &str = "relative_position_bias_table";
-/// Smallest length of a row that is brought to length 1.
-const SHORTEST: f64 = 1e-12;
 
 /// How a picture is cut into windows.
 #[derive(Debug)]
@@ -165,6 +164,11 @@ pub(super) fn side_of_table(rows: usize) -> Option<usize> {
     (all * all == rows && all % 2 == 1 && all <= 127).then(|| all.div_ceil(2))
 }
 
+/// Whether heads of windows whose pixels see so many others have more biases than anybody needs.
+pub(super) fn too_many_biases(heads: usize, own: usize, others: usize) -> bool {
+    heads.checked_mul(own * others).is_none_or(|n| n > MOST_BIASES)
+}
+
 impl WindowAttention {
     /// `weights` has `qkv`, `proj` and `relative_position_bias_table [(2 side - 1)², heads]`.
     pub(super) fn load(weights: &Weights, width: usize) -> Result<(Self, usize)> {
@@ -184,7 +188,7 @@ impl WindowAttention {
         };
         let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{}.{table}` is of no square window", weights.path())))?;
         let pixels = side * side;
-        if heads.checked_mul(pixels * pixels).is_none_or(|n| n > MOST_BIASES) {
+        if too_many_biases(heads, pixels, pixels) {
             return Err(weights.corrupt(format!(
                 "`{}.{table}` is for windows of {side} pixels and {heads} heads",
                 weights.path()
@@ -214,14 +218,28 @@ impl WindowAttention {
         Ok(Self { qkv, out, bias, heads })
     }
 
+    pub(super) fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// Pixels `[1, h * w, width]` after attention within the windows of `cut`.
     pub(super) fn forward(&self, x: &Tensor, cut: &Cut) -> Result<Tensor> {
-        let qkv = cut.windows(&self.qkv.forward(x)?)?;
+        self.look(&self.products(x)?, cut)
+    }
+
+    /// Queries, keys and values of pixels: `[1, h * w, 3 width]`.
+    pub(super) fn products(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.qkv.forward(x)?)
+    }
+
+    /// The attention alone, from queries, keys and values.
+    pub(super) fn look(&self, qkv: &Tensor, cut: &Cut) -> Result<Tensor> {
+        let (qkv, device) = (cut.windows(qkv)?, qkv.device());
         let width = qkv.dim(2)? / 3;
         let part = |i: usize| qkv.narrow(2, i * width, width);
         let parts = [part(0)?, part(1)?, part(2)?];
         let seen = wide_attention([&parts[0], &parts[1], &parts[2]], self.heads, &self.bias, |from, count| {
-            cut.mask(from, count, x.device())
+            cut.mask(from, count, device)
         })?;
         Ok(self.out.forward(&cut.pixels(&seen)?)?)
     }
@@ -267,14 +285,8 @@ pub(super) fn channel_attention(qkv: &Tensor, temperature: &Tensor) -> Result<Te
         let part = qkv.narrow(2, which * width, width)?.transpose(1, 2)?.contiguous()?;
         Ok(part.reshape((windows, heads, each, pixels))?)
     };
-    let unit = |x: Tensor| -> Result<Tensor> {
-        let length = x.to_dtype(DType::F32)?.sqr()?.sum_keepdim(3)?.sqrt()?.maximum(SHORTEST)?;
-        Ok(x.broadcast_div(&length.to_dtype(x.dtype())?)?)
-    };
-    let alike = unit(part(0)?)?.matmul(&unit(part(1)?)?.transpose(2, 3)?.contiguous()?)?;
-    let alike = alike.broadcast_mul(temperature)?.to_dtype(DType::F32)?;
-    let shares = alike.broadcast_sub(&alike.max_keepdim(3)?)?.exp()?;
-    let shares = shares.broadcast_div(&shares.sum_keepdim(3)?)?.to_dtype(qkv.dtype())?;
+    let alike = unit(&part(0)?)?.matmul(&unit(&part(1)?)?.transpose(2, 3)?.contiguous()?)?;
+    let shares = softmax(&alike.broadcast_mul(temperature)?.to_dtype(DType::F32)?, 3)?.to_dtype(qkv.dtype())?;
     Ok(shares.matmul(&part(2)?)?.reshape((windows, width, pixels))?)
 }
 

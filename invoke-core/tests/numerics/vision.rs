@@ -323,6 +323,13 @@ fn transformers_that_enlarge_agree_with_spandrel() {
         ("omni", 2),
         ("omni_plain", 3),
         ("omni_odd", 1),
+        ("rgt", 2),
+        ("rgt_odd", 3),
+        ("drct", 2),
+        ("drct_identity", 4),
+        ("atd", 2),
+        ("atd_light", 3),
+        ("atd_plain", 1),
     ] {
         let name = format!("swin/{name}");
         let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();

@@ -251,8 +251,8 @@ fn embedding(header: &Header) -> Option<Map<String, Value>> {
 /// What training frameworks put before all names of an upscaler.
 const UPSCALER_PREFIXES: &[&str] = &["module.", "netG."];
 
-/// Names that an upscaler of each family has: ESRGAN before and after its names changed, and between; SPAN; PLKSR; OmniSR; SwinIR, Swin2SR and HAT;
-/// the same without groups.
+/// Names that an upscaler of each family has: ESRGAN before and after its names changed, and between; SPAN; PLKSR; OmniSR; ATD; DRCT; SwinIR, Swin2SR and
+/// HAT; DAT and RGT.
 const UPSCALERS: &[&[&str]] = &[
     &["model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"],
     &["conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"],
@@ -264,6 +264,8 @@ const UPSCALERS: &[&[&str]] = &[
         "residual_layer.0.residual_layer.0.layer.0.fn.0.weight",
         "up.0.weight",
     ],
+    &["conv_first.weight", "layers.0.residual_group.layers.0.attn_atd.scale"],
+    &["conv_first.weight", "layers.0.swin1.norm1.weight"],
     &["conv_first.weight", "layers.0.residual_group.blocks.0.norm1.weight"],
     &["conv_first.1.weight", "layers.0.residual_group.blocks.0.norm1.weight"],
     &["conv_first.weight", "layers.0.blocks.0.norm1.weight"],

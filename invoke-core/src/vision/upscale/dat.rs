@@ -17,7 +17,7 @@ use crate::{
     },
     vision::{
         layers::{bias, channel_means, conv, conv_norm, depthwise_norm},
-        windows::{Cut, channel_attention, wide_attention},
+        windows::{Cut, channel_attention, too_many_biases, wide_attention},
     },
 };
 
@@ -26,7 +26,7 @@ const LONGEST: usize = 64;
 
 /// Two products with a gate between: half of the channels, convolved, are what the other half is multiplied with.
 #[derive(Debug)]
-struct Gated {
+pub(super) struct Gated {
     widen: Linear,
     norm: LayerNorm,
     conv: Depthwise,
@@ -35,7 +35,7 @@ struct Gated {
 }
 
 impl Gated {
-    fn load(weights: &Weights, width: usize) -> Result<Self> {
+    pub(super) fn load(weights: &Weights, width: usize) -> Result<Self> {
         let inner = weights.require("fc1.weight")?.first().copied().unwrap_or_default();
         let (half, gate) = (inner / 2, weights.at("sg"));
         let conv = gate.at("conv");
@@ -49,7 +49,7 @@ impl Gated {
     }
 
     /// Added to `residual`, `[1, h * w, width]`.
-    fn forward_add(&self, x: &Tensor, residual: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+    pub(super) fn forward_add(&self, x: &Tensor, residual: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
         let x = gelu(&self.widen.forward(x)?)?;
         let (kept, gate) = (x.narrow(2, 0, self.half)?, x.narrow(2, self.half, self.half)?.contiguous()?);
         let gate = self.conv.forward(&tokens_as_pixels(&self.norm.forward(&gate)?, h, w)?)?;
@@ -113,6 +113,14 @@ impl Beside {
     fn together(&self, seen: &Tensor, convolved: &Tensor) -> Result<Tensor> {
         Ok(self.out.forward(&pixels_as_tokens(&add(seen, convolved)?)?)?)
     }
+
+    /// What attention within windows gave, and the values that it was given, put together.
+    fn with_windows(&self, [seen, values]: [Tensor; 2]) -> Result<Tensor> {
+        let convolved = gelu(&self.conv.forward(&values)?)?;
+        let weighed = self.weighed_by_channel(&seen.contiguous()?, &convolved)?;
+        let convolved = self.weighed_by_place(&convolved, &seen.contiguous()?)?;
+        self.together(&weighed, &convolved)
+    }
 }
 
 /// Attention of half the channels within windows of one form.
@@ -144,6 +152,12 @@ impl Half {
             x = layer.at(2).linear(width, outputs)?.forward(&x)?;
         }
         let pixels = tall * broad;
+        if too_many_biases(heads, pixels, pixels) {
+            return Err(weights.corrupt(format!(
+                "`{}` is for windows of {tall}x{broad} pixels and {heads} heads",
+                weights.path()
+            )));
+        }
         let places: Vec<u32> = (0..pixels * pixels)
             .map(|i| {
                 let (a, b) = (i / pixels, i % pixels);
@@ -173,15 +187,15 @@ impl Half {
 
 /// Attention within windows: half of the channels in tall ones, half in broad ones.
 #[derive(Debug)]
-struct Windows {
+pub(super) struct Windows {
     qkv: Linear,
     halves: [Half; 2],
-    beside: Beside,
     is_shifted: bool,
 }
 
 impl Windows {
-    fn load(weights: &Weights, width: usize, is_shifted: bool) -> Result<Self> {
+    /// For block `number` of group `group`.
+    pub(super) fn load(weights: &Weights, width: usize, group: usize, number: usize) -> Result<Self> {
         let halves = weights.at("attns");
         let sides = sides_of(&halves.at(0))?;
         let half = |number: usize, sides: [usize; 2]| -> Result<Half> {
@@ -194,12 +208,21 @@ impl Windows {
         Ok(Self {
             qkv: weights.at("qkv").linear(width, 3 * width)?,
             halves: [half(0, sides)?, half(1, [sides[1], sides[0]])?],
-            beside: Beside::load(weights, width)?,
-            is_shifted,
+            is_shifted: if group.is_multiple_of(2) {
+                number % 4 == 2
+            } else {
+                number.is_multiple_of(4)
+            },
         })
     }
 
-    fn forward(&self, x: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+    /// Heads of both halves.
+    pub(super) fn heads(&self) -> usize {
+        2 * self.halves[0].heads
+    }
+
+    /// What pixels `[1, h * w, width]` see, and their values; pictures both.
+    pub(super) fn forward(&self, x: &Tensor, [h, w]: [usize; 2]) -> Result<[Tensor; 2]> {
         let qkv = self.qkv.forward(x)?;
         let width = qkv.dim(2)? / 3;
         let values = tokens_as_pixels(&qkv.narrow(2, 2 * width, width)?.contiguous()?, h, w)?;
@@ -216,11 +239,7 @@ impl Windows {
             let one = half.forward([part(0)?, part(1)?, part(2)?], &cut)?;
             seen.push(crop(&tokens_as_pixels(&one, tall, broad)?, h, w)?);
         }
-        let seen = Tensor::cat(&seen, 1)?;
-        let convolved = gelu(&self.beside.conv.forward(&values)?)?;
-        let weighed = self.beside.weighed_by_channel(&seen.contiguous()?, &convolved)?;
-        let convolved = self.beside.weighed_by_place(&convolved, &seen.contiguous()?)?;
-        self.beside.together(&weighed, &convolved)
+        Ok([Tensor::cat(&seen, 1)?, values])
     }
 }
 
@@ -278,7 +297,7 @@ impl Channels {
 
 #[derive(Debug)]
 enum Attention {
-    Windows(Windows),
+    Windows(Windows, Beside),
     Channels(Channels),
 }
 
@@ -293,18 +312,13 @@ impl Block {
     /// Block `number` of group `group`.
     fn load(weights: &Weights, width: usize, group: usize, number: usize) -> Result<Self> {
         let attention = weights.at("attn");
-        let is_shifted = if group.is_multiple_of(2) {
-            number % 4 == 2
-        } else {
-            number.is_multiple_of(4)
-        };
         Ok(Self {
             norms: [
                 weights.at("norm1").layer_norm(width, EPS)?,
                 weights.at("norm2").layer_norm(width, EPS)?,
             ],
             attention: if number.is_multiple_of(2) {
-                Attention::Windows(Windows::load(&attention, width, is_shifted)?)
+                Attention::Windows(Windows::load(&attention, width, group, number)?, Beside::load(&attention, width)?)
             } else {
                 Attention::Channels(Channels::load(&attention, width)?)
             },
@@ -315,7 +329,7 @@ impl Block {
     fn forward(&self, x: &Tensor, size: [usize; 2]) -> Result<Tensor> {
         let normed = self.norms[0].forward(x)?;
         let seen = match &self.attention {
-            Attention::Windows(windows) => windows.forward(&normed, size)?,
+            Attention::Windows(windows, beside) => beside.with_windows(windows.forward(&normed, size)?)?,
             Attention::Channels(channels) => channels.forward(&normed, size)?,
         };
         let x = add(x, &seen)?;

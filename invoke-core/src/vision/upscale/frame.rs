@@ -217,9 +217,9 @@ impl Frame {
             return Err(weights.corrupt("networks with absolute positions are not supported: they take pictures of one size"));
         }
         let [channels, width] = widths(weights)?;
-        let norm_in = weights.at(norm_in);
+        let (mean, norm_in) = (means(weights, channels)?, weights.at(norm_in));
         Ok(Self {
-            mean: means(weights, channels)?,
+            mean: if weights.has("no_norm") { mean.zeros_like()? } else { mean },
             range,
             first: conv(&weights.at("conv_first"))?,
             norm_in: norm_in.has("weight").then(|| norm_in.layer_norm(width, EPS)).transpose()?,

@@ -11,7 +11,7 @@ use crate::{
     },
     vision::{
         layers::{channel_means, conv},
-        windows::{Cut, wide_attention},
+        windows::{Cut, too_many_biases, wide_attention},
     },
 };
 
@@ -68,7 +68,7 @@ impl Overlapping {
         let all = rows.isqrt();
         let larger = (all + 1).saturating_sub(side);
         let fits = all * all == rows && larger >= side && (larger - side).is_multiple_of(2) && heads > 0 && width.is_multiple_of(heads);
-        if !fits || larger > 256 {
+        if !fits || larger > 256 || too_many_biases(heads, side * side, larger * larger) {
             return Err(wrong());
         }
         // The original's numbers of the far places are negative, and count from the table's end.

@@ -1,11 +1,14 @@
 //! Models from picture to picture, most of them upscalers: told apart by their weights' names, as spandrel does.
 
+mod atd;
 mod compact;
 mod dat;
+mod drct;
 mod frame;
 mod hat;
 mod omni;
 mod plksr;
+mod rgt;
 mod rrdb;
 mod span;
 mod swin;
@@ -20,16 +23,19 @@ use crate::diffusion::{
     weights::{Change, Renamed, Source, Weights, open_weights},
 };
 
+use atd::Atd;
 use compact::Compact;
 use dat::Dat;
+use drct::Drct;
 use omni::OmniSr;
 use plksr::Plksr;
+use rgt::Rgt;
 use rrdb::Rrdb;
 use span::Span;
 use swin::SwinIr;
 
 /// The architectures that are known, for messages.
-const KNOWN: &str = "DAT, ESRGAN, HAT, OmniSR, PLKSR, Real-ESRGAN Compact, SPAN, SwinIR";
+const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, OmniSR, PLKSR, Real-ESRGAN Compact, RGT, SPAN, SwinIR";
 
 /// Most times that a network makes a picture larger along a side.
 const MOST_TIMES: usize = 256;
@@ -93,8 +99,14 @@ impl Upscaler {
             Box::new(Plksr::load(&weights)?)
         } else if span::matches(&weights) {
             Box::new(Span::load(&weights)?)
+        } else if rgt::matches(&weights) {
+            Box::new(Rgt::load(&weights)?)
         } else if dat::matches(&weights) {
             Box::new(Dat::load(&weights)?)
+        } else if atd::matches(&weights) {
+            Box::new(Atd::load(&weights)?)
+        } else if drct::matches(&weights) {
+            Box::new(Drct::load(&weights)?)
         } else if swin::matches(&weights) {
             Box::new(SwinIr::load(&weights)?)
         } else if omni::matches(&weights) {

@@ -40,13 +40,13 @@ impl Mlp {
 }
 
 /// Pictures cut into windows of one size: without a shift, and shifted by half a window.
-fn cuts([h, w]: [usize; 2], side: usize, device: &Device) -> Result<[Cut; 2]> {
+pub(super) fn cuts([h, w]: [usize; 2], side: usize, device: &Device) -> Result<[Cut; 2]> {
     Ok([Cut::new(h, w, side, 0, device)?, Cut::new(h, w, side, side / 2, device)?])
 }
 
 /// One transformer.
 #[derive(Debug)]
-struct Block {
+pub(super) struct Block {
     norms: [LayerNorm; 2],
     attention: WindowAttention,
     beside: Option<Beside>,
@@ -54,7 +54,7 @@ struct Block {
 }
 
 impl Block {
-    fn load(weights: &Weights, width: usize, window: &mut Side) -> Result<Self> {
+    pub(super) fn load(weights: &Weights, width: usize, window: &mut Side) -> Result<Self> {
         let (attention, side) = WindowAttention::load(&weights.at("attn"), width)?;
         window.note(side, weights)?;
         let beside = weights.at("conv_block.cab");
@@ -70,7 +70,7 @@ impl Block {
     }
 
     /// For pixels `[1, h * w, width]`.
-    fn forward(&self, x: &Tensor, size: [usize; 2], cut: &Cut) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, size: [usize; 2], cut: &Cut) -> Result<Tensor> {
         let normed = self.norms[0].forward(x)?;
         let mut y = add(x, &self.attention.forward(&normed, cut)?)?;
         if let Some(beside) = &self.beside {
