@@ -4,7 +4,10 @@ use candle_core::{D, DType, Tensor};
 
 use crate::diffusion::{
     ModelError, Result,
-    ops::{Border, Conv2d, ConvConfig, Depthwise, GroupNorm, PaddingMode, pad, pick, pixel_shuffle, pixels_as_tokens, tokens_as_pixels},
+    ops::{
+        Border, Conv2d, ConvConfig, Depthwise, GroupNorm, PaddingMode, pad, pick, pixel_shuffle, pixels_as_tokens, relu, scale_channels,
+        sigmoid, tokens_as_pixels,
+    },
     weights::Weights,
 };
 
@@ -61,6 +64,23 @@ pub(super) fn channel_means(x: &Tensor) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
     let mean = (pixels_as_tokens(x)?.sum_keepdim(1)? / (h * w) as f64)?;
     Ok(tokens_as_pixels(&mean, 1, 1)?)
+}
+
+/// Channels of a picture weighed by what their means say.
+#[derive(Debug)]
+pub(super) struct Squeeze([Conv2d; 2]);
+
+impl Squeeze {
+    /// From the two products of the means.
+    pub(super) fn load(narrow: &Weights, widen: &Weights) -> Result<Self> {
+        Ok(Self([conv(narrow)?, conv(widen)?]))
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let ([narrow, widen], (b, c, _, _)) = (&self.0, x.dims4()?);
+        let weight = sigmoid(&widen.forward(&relu(&narrow.forward(&channel_means(x)?)?)?)?)?;
+        Ok(scale_channels(x, &weight.contiguous()?.reshape((b, c))?)?)
+    }
 }
 
 /// Exponentials along an axis that sum to 1.

@@ -182,17 +182,20 @@ impl WindowAttention {
     /// From the products for queries, keys and values as one, the product for what was seen, and the tensor `table [(2 side - 1)², heads]`
     /// in `weights`; with the side of its windows.
     pub(super) fn new(weights: &Weights, table: &str, width: usize, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
-        let (rows, heads) = match weights.require(table)?.as_slice() {
-            [rows, heads] if *heads > 0 && width.is_multiple_of(*heads) => (*rows, *heads),
+        match weights.require(table)?.as_slice() {
+            [_, heads] if *heads > 0 && width.is_multiple_of(*heads) => {}
             other => return Err(weights.corrupt(format!("`{}.{table}` has shape {other:?}", weights.path()))),
-        };
-        let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{}.{table}` is of no square window", weights.path())))?;
+        }
+        Self::with_table(weights, table, &weights.read(table)?, qkv, out)
+    }
+
+    /// The same from a table that was computed from the tensor `from` in `weights`; heads divide the width.
+    pub(super) fn with_table(weights: &Weights, from: &str, table: &Tensor, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
+        let ((rows, heads), path) = (table.dims2()?, weights.path());
+        let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{path}.{from}` is of no square window")))?;
         let pixels = side * side;
         if too_many_biases(heads, pixels, pixels) {
-            return Err(weights.corrupt(format!(
-                "`{}.{table}` is for windows of {side} pixels and {heads} heads",
-                weights.path()
-            )));
+            return Err(weights.corrupt(format!("`{path}.{from}` is for windows of {side} pixels and {heads} heads")));
         }
         let distances: Vec<u32> = (0..pixels * pixels)
             .map(|i| {
@@ -202,7 +205,7 @@ impl WindowAttention {
             })
             .collect();
         let distances = Tensor::from_vec(distances, pixels * pixels, weights.device())?;
-        let bias = weights.read(table)?.index_select(&distances, 0)?;
+        let bias = table.index_select(&distances, 0)?;
         let attention = Self {
             qkv,
             out,

@@ -143,6 +143,10 @@ fn upscalers_agree_with_spandrel() {
         ("plksr", 2, (20, 24)),
         ("plksr_real", 3, (20, 24)),
         ("plksr_sampled", 2, (20, 24)),
+        ("cugan_x2", 2, (35, 40)),
+        ("cugan_x3_pro", 3, (35, 42)),
+        ("cugan_x4", 4, (33, 36)),
+        ("cugan_fast", 2, (44, 40)),
     ];
     for (name, scale, (h, w)) in cases {
         let name = format!("upscalers/{name}");
@@ -323,6 +327,9 @@ fn transformers_that_enlarge_agree_with_spandrel() {
         ("omni", 2),
         ("omni_plain", 3),
         ("omni_odd", 1),
+        ("swin2_shuffle", 2),
+        ("swin2_aux", 4),
+        ("swin2_jpeg", 1),
         ("rgt", 2),
         ("rgt_odd", 3),
         ("drct", 2),

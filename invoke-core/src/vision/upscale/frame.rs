@@ -7,8 +7,8 @@ use crate::{
     diffusion::{
         Result,
         ops::{
-            Border, Conv2d, Fused, LayerNorm, PaddingMode, add, crop, leaky_relu, pad, pixel_shuffle, pixels_as_tokens, scaled,
-            tokens_as_pixels,
+            Border, Conv2d, Fused, LayerNorm, Linear, PaddingMode, add, crop, leaky_relu, pad, pixel_shuffle, pixels_as_tokens,
+            resize_bicubic, scaled, tokens_as_pixels,
         },
         weights::Weights,
     },
@@ -37,7 +37,7 @@ impl Convs {
         }))
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
         for (i, conv) in self.0.iter().enumerate() {
             if i > 0 {
@@ -54,12 +54,22 @@ impl Convs {
     }
 }
 
+/// What goes beside the features that become pixels (`Swin2SR` for compressed pictures): they are made a picture and come back from it, and the picture that
+/// was given, enlarged, is added.
+#[derive(Debug)]
+struct Aux {
+    narrow: Conv2d,
+    widen: Conv2d,
+    given: Conv2d,
+}
+
 /// How the picture is made larger at the end.
 #[derive(Debug)]
 enum Enlarge {
     /// A convolution, convolutions whose channels become pixels, a convolution.
     Shuffle {
         before: Conv2d,
+        aux: Option<Aux>,
         steps: Vec<(Conv2d, usize)>,
         last: Conv2d,
     },
@@ -100,8 +110,16 @@ impl Enlarge {
                 let conv = one(&name)?;
                 Ok((conv, (shape[0] / shape[1]).isqrt()))
             };
+            let aux = || -> Result<Aux> {
+                Ok(Aux {
+                    narrow: one("conv_aux")?,
+                    widen: one("conv_after_aux.0")?,
+                    given: one("conv_bicubic")?,
+                })
+            };
             return Ok(Self::Shuffle {
                 before,
+                aux: weights.has("conv_bicubic.weight").then(aux).transpose()?,
                 steps: names.map(step).collect::<Result<_>>()?,
                 last: one("conv_last")?,
             });
@@ -124,13 +142,22 @@ impl Enlarge {
         }
     }
 
-    /// The result from features and, for a network that does not enlarge, the picture.
-    fn forward(&self, x: &Tensor, picture: &Tensor) -> Result<Tensor> {
+    /// The result from features and the picture, which was `h` by `w` pixels large before it was made one that divides into windows.
+    fn forward(&self, x: &Tensor, picture: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
         Ok(match self {
-            Self::Shuffle { before, steps, last } => {
+            Self::Shuffle { before, aux, steps, last } => {
                 let mut x = leaky_relu(&before.forward(x)?, 0.01)?;
+                if let Some(aux) = aux {
+                    x = leaky_relu(&aux.widen.forward(&aux.narrow.forward(&x)?)?, 0.01)?;
+                }
                 for (conv, side) in steps {
                     x = pixel_shuffle(&conv.forward(&x)?, *side)?;
+                }
+                if let Some(aux) = aux {
+                    // All of the picture becomes as large as the result, what was added to it too: so the networks were trained.
+                    let [tall, broad] = [h, w].map(|n| n * self.scale());
+                    let given = aux.given.forward(&resize_bicubic(picture, tall, broad)?)?;
+                    x = add(&crop(&x, tall, broad)?, &given)?;
                 }
                 last.forward(&x)?
             }
@@ -201,6 +228,7 @@ pub(super) struct Frame {
     /// What pictures in 0 to 1 are multiplied with.
     range: f32,
     first: Conv2d,
+    product_in: Option<Linear>,
     norm_in: Option<LayerNorm>,
     norm_out: LayerNorm,
     after: Convs,
@@ -218,10 +246,12 @@ impl Frame {
         }
         let [channels, width] = widths(weights)?;
         let (mean, norm_in) = (means(weights, channels)?, weights.at(norm_in));
+        let product_in = weights.at("patch_embed.proj");
         Ok(Self {
             mean: if weights.has("no_norm") { mean.zeros_like()? } else { mean },
             range,
             first: conv(&weights.at("conv_first"))?,
+            product_in: product_in.has("weight").then(|| product_in.linear(width, width)).transpose()?,
             norm_in: norm_in.has("weight").then(|| norm_in.layer_norm(width, EPS)).transpose()?,
             norm_out: weights.at("norm").layer_norm(width, EPS)?,
             after: Convs::load(&weights.at("conv_after_body"))?,
@@ -249,12 +279,15 @@ impl Frame {
         let (_, _, tall, broad) = picture.dims4()?;
         let first = self.first.forward(&picture)?;
         let mut x = pixels_as_tokens(&first)?;
+        if let Some(product) = &self.product_in {
+            x = product.forward(&x)?;
+        }
         if let Some(norm) = &self.norm_in {
             x = norm.forward(&x)?;
         }
         let x = self.norm_out.forward(&blocks(x, [tall, broad])?)?;
         let x = self.after.forward(&tokens_as_pixels(&x, tall, broad)?)?;
-        let y = self.enlarge.forward(&add(&x, &first)?, &picture)?.to_dtype(DType::F32)?;
+        let y = self.enlarge.forward(&add(&x, &first)?, &picture, [h, w])?.to_dtype(DType::F32)?;
         let y = scaled(&y, 1.0 / self.range)?.broadcast_add(&self.mean.to_dtype(DType::F32)?)?;
         let scale = self.enlarge.scale();
         Ok(crop(&y, h * scale, w * scale)?)

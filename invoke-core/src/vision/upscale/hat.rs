@@ -6,11 +6,11 @@ use super::{frame::EPS, swin::Mlp};
 use crate::{
     diffusion::{
         Result,
-        ops::{Conv2d, LayerNorm, Linear, gelu, pixels_as_tokens, relu, scale_channels, scaled, sigmoid, tokens_as_pixels},
+        ops::{Conv2d, LayerNorm, Linear, gelu, pixels_as_tokens, scaled, tokens_as_pixels},
         weights::Weights,
     },
     vision::{
-        layers::{channel_means, conv},
+        layers::{Squeeze, conv},
         windows::{Cut, too_many_biases, wide_attention},
     },
 };
@@ -22,7 +22,7 @@ const BESIDE: f32 = 0.01;
 #[derive(Debug)]
 pub(super) struct Beside {
     convs: [Conv2d; 2],
-    squeeze: [Conv2d; 2],
+    squeeze: Squeeze,
 }
 
 impl Beside {
@@ -30,7 +30,7 @@ impl Beside {
         let attention = weights.at("3.attention");
         Ok(Self {
             convs: [conv(&weights.at(0))?, conv(&weights.at(2))?],
-            squeeze: [conv(&attention.at(1))?, conv(&attention.at(3))?],
+            squeeze: Squeeze::load(&attention.at(1), &attention.at(3))?,
         })
     }
 
@@ -38,11 +38,7 @@ impl Beside {
     pub(super) fn forward(&self, x: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
         let [first, second] = &self.convs;
         let x = second.forward(&gelu(&first.forward(&tokens_as_pixels(x, h, w)?)?)?)?;
-        let (b, c, _, _) = x.dims4()?;
-        let [reduce, expand] = &self.squeeze;
-        let weight = expand.forward(&relu(&reduce.forward(&channel_means(&x)?)?)?)?;
-        let x = scale_channels(&x, &sigmoid(&weight)?.contiguous()?.reshape((b, c))?)?;
-        Ok(scaled(&pixels_as_tokens(&x)?, BESIDE)?)
+        Ok(scaled(&pixels_as_tokens(&self.squeeze.forward(&x)?)?, BESIDE)?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod atd;
 mod compact;
+mod cugan;
 mod dat;
 mod drct;
 mod frame;
@@ -12,6 +13,7 @@ mod rgt;
 mod rrdb;
 mod span;
 mod swin;
+mod swin2;
 
 use std::{path::Path, sync::Arc};
 
@@ -25,6 +27,7 @@ use crate::diffusion::{
 
 use atd::Atd;
 use compact::Compact;
+use cugan::Cugan;
 use dat::Dat;
 use drct::Drct;
 use omni::OmniSr;
@@ -33,9 +36,10 @@ use rgt::Rgt;
 use rrdb::Rrdb;
 use span::Span;
 use swin::SwinIr;
+use swin2::Swin2Sr;
 
 /// The architectures that are known, for messages.
-const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, OmniSR, PLKSR, Real-ESRGAN Compact, RGT, SPAN, SwinIR";
+const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SPAN, Swin2SR, SwinIR";
 
 /// Most times that a network makes a picture larger along a side.
 const MOST_TIMES: usize = 256;
@@ -109,6 +113,10 @@ impl Upscaler {
             Box::new(Drct::load(&weights)?)
         } else if swin::matches(&weights) {
             Box::new(SwinIr::load(&weights)?)
+        } else if swin2::matches(&weights) {
+            Box::new(Swin2Sr::load(&weights)?)
+        } else if cugan::matches(&weights) {
+            Box::new(Cugan::load(&weights)?)
         } else if omni::matches(&weights) {
             Box::new(OmniSr::load(&weights)?)
         } else {

@@ -33,6 +33,10 @@ impl Mlp {
         })
     }
 
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.narrow.forward(&gelu(&self.widen.forward(x)?)?)?)
+    }
+
     /// Added to `residual`.
     pub(super) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         Ok(self.narrow.forward_add(&gelu(&self.widen.forward(x)?)?, residual)?)
@@ -42,6 +46,11 @@ impl Mlp {
 /// Pictures cut into windows of one size: without a shift, and shifted by half a window.
 pub(super) fn cuts([h, w]: [usize; 2], side: usize, device: &Device) -> Result<[Cut; 2]> {
     Ok([Cut::new(h, w, side, 0, device)?, Cut::new(h, w, side, side / 2, device)?])
+}
+
+/// What pictures in 0 to 1 are multiplied with: the models against artefacts of JPEG alone have windows of 7, and were trained on bytes.
+pub(super) fn range_of(window: usize) -> f32 {
+    if window == 7 { 255.0 } else { 1.0 }
 }
 
 /// One transformer.
@@ -146,9 +155,8 @@ impl SwinIr {
             .map(|part| Group::load(part, width, &mut window))
             .collect::<Result<_>>()?;
         let window = window.known(weights)?;
-        // SwinIR's models against artefacts of JPEG alone have windows of 7, and were trained on bytes.
         let is_hat = groups.iter().any(|group| group.overlapping.is_some());
-        let range = if window == 7 && !is_hat { 255.0 } else { 1.0 };
+        let range = if is_hat { 1.0 } else { range_of(window) };
         Ok(Self {
             frame: Frame::load(weights, "patch_embed.norm", window, range)?,
             groups,
