@@ -1,4 +1,4 @@
-"""Records what MediaPipe and InvokeAI make of faces, for `invoke-core/src/vision/tflite/tests.rs` and `nodes/image/faces/tests.rs`.
+"""Records what MediaPipe and InvokeAI make of faces, for `invoke-core/src/vision/face/tests.rs` and `nodes/image/faces/tests.rs`.
 
     python record_faces.py     needs mediapipe, invokeai, ai-edge-litert (for the layout of TFLite files)
 

@@ -119,6 +119,9 @@ def record_upscalers():
     one("plksr", shape_of(PLKSR(dim=16, n_blocks=2, upscaling_factor=2, kernel_size=9, split_ratio=0.25)), (20, 24))
     one("plksr_real", shape_of(RealPLKSR(dim=16, n_blocks=2, upscaling_factor=3, kernel_size=9)), (20, 24))
     one("plksr_sampled", shape_of(RealPLKSR(dim=16, n_blocks=2, upscaling_factor=2, kernel_size=9, dysample=True, layer_norm=True, use_ea=False)), (20, 24))
+    from spandrel.architectures.RealCUGAN.__arch import upcunet_v3 as cugan
+    for name, net, size in [("x2", cugan.UpCunet2x(), (35, 40)), ("x3_pro", cugan.UpCunet3x(pro=True), (35, 42)), ("x4", cugan.UpCunet4x(), (33, 36)), ("fast", cugan.UpCunet2x_fast(), (44, 40))]:
+        one(f"cugan_{name}", shape_of(net), size)
     keep("upscalers", arrays, shapes)
 
 
@@ -161,6 +164,34 @@ def record_swin():
         model = ModelLoader().load_from_state_dict(state)
         arrays[name] = thin(model.model.eval()(picture(26, 37))); shapes[name] = shape
         print(name, model.architecture.id, model.scale)
+    from spandrel.architectures.Swin2SR.__arch.Swin2SR import Swin2SR
+    from spandrel.architectures.OmniSR.__arch.OmniSR import OmniSR
+    from spandrel.architectures.RGT.__arch.rgt import RGT
+    from spandrel.architectures.DRCT.__arch.drct_arch import DRCT
+    from spandrel.architectures.ATD.__arch.atd_arch import ATD
+    # ATD lets equal ones come in any order; here they keep the one they had.
+    sort = torch.sort
+    torch.sort = lambda x, dim, stable: sort(x, dim=dim, stable=True)
+    atd = dict(embed_dim=24, depths=[3, 2], num_heads=[3, 2], num_tokens=16, window_size=7, upscale=2, upsampler="pixelshuffle")
+    for name, net in [
+        ("omni", OmniSR(num_feat=16, res_num=2, up_scale=2)), ("omni_plain", OmniSR(num_feat=24, block_num=2, pe=False, bias=False, up_scale=3)), ("omni_odd", OmniSR(num_feat=16, window_size=5, up_scale=1)),
+        *[(f"swin2_{name}", Swin2SR(**{**common, **more})) for name, more in [("shuffle", dict(upsampler="pixelshuffle", upscale=2)), ("aux", dict(upsampler="pixelshuffle_aux", upscale=4, qkv_bias=False, resi_connection="3conv")), ("jpeg", dict(upsampler="", upscale=1, window_size=7, img_size=28))]],
+        ("rgt", RGT(embed_dim=32, depth=[4, 5], num_heads=[4, 2], mlp_ratio=2, split_size=[4, 8], upscale=2)), ("rgt_odd", RGT(embed_dim=32, depth=[3], num_heads=[2], mlp_ratio=2, split_size=[8, 8], qkv_bias=False, c_ratio=0.75, resi_connection="3conv", upscale=3)),
+        ("drct", DRCT(embed_dim=24, depths=[6, 6], num_heads=[3, 2], gc=8, window_size=8, mlp_ratio=2, upscale=2, upsampler="pixelshuffle")), ("drct_identity", DRCT(embed_dim=24, depths=[6], num_heads=[2], gc=12, window_size=16, qkv_bias=False, patch_norm=False, resi_connection="identity", upscale=4, upsampler="pixelshuffle")),
+        ("atd", ATD(**atd)), ("atd_light", ATD(**{**atd, "embed_dim": 48, "window_size": 8, "upsampler": "pixelshuffledirect", "upscale": 3})), ("atd_plain", ATD(**{**atd, "upsampler": "", "upscale": 1, "norm": False, "qkv_bias": False, "resi_connection": "3conv"})),
+    ]:
+        state = net.state_dict()
+        shape = {n: list(t.shape) for n, t in state.items() if t.is_floating_point() and "attn_mask" not in n}
+        for n, s in shape.items():
+            if not n.endswith("rpe_biases"): state[n] = weight(n, s)
+        model = ModelLoader().load_from_state_dict(state)
+        # DRCT does not fill up its last windows by itself.
+        side = net.window_size if name.startswith("drct") else 1
+        more = (0, -37 % side, 0, -26 % side)
+        y = model.model.eval()(torch.nn.functional.pad(picture(26, 37), more, "reflect"))
+        arrays[name] = thin(y[..., : 26 * model.scale, : 37 * model.scale]); shapes[name] = shape
+        print(name, model.architecture.id, model.scale, float(y.abs().max()), model.model.hyperparameters)
+    torch.sort = sort
     keep("swin", arrays, shapes)
 
 

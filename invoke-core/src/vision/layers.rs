@@ -1,12 +1,18 @@
 //! Layers as picture models have them, with what follows a convolution in training taken into its weights.
 
-use candle_core::{DType, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use crate::diffusion::{
     ModelError, Result,
-    ops::{Border, Conv2d, ConvConfig, Depthwise, GroupNorm, PaddingMode, pad, pick, pixel_shuffle, pixels_as_tokens, tokens_as_pixels},
+    ops::{
+        Border, Conv2d, ConvConfig, Depthwise, GroupNorm, PaddingMode, pad, pick, pixel_shuffle, pixels_as_tokens, relu, scale_channels,
+        sigmoid, tokens_as_pixels,
+    },
     weights::Weights,
 };
+
+/// Smallest length of a row that is brought to length 1.
+const SHORTEST: f64 = 1e-12;
 
 /// Rows and columns of pictures `[b, c, h, w]` whose sides have to be `least` at least.
 pub(super) fn at_least(least: usize, x: &Tensor) -> Result<(usize, usize)> {
@@ -58,6 +64,35 @@ pub(super) fn channel_means(x: &Tensor) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
     let mean = (pixels_as_tokens(x)?.sum_keepdim(1)? / (h * w) as f64)?;
     Ok(tokens_as_pixels(&mean, 1, 1)?)
+}
+
+/// Channels of a picture weighed by what their means say.
+#[derive(Debug)]
+pub(super) struct Squeeze([Conv2d; 2]);
+
+impl Squeeze {
+    /// From the two products of the means.
+    pub(super) fn load(narrow: &Weights, widen: &Weights) -> Result<Self> {
+        Ok(Self([conv(narrow)?, conv(widen)?]))
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let ([narrow, widen], (b, c, _, _)) = (&self.0, x.dims4()?);
+        let weight = sigmoid(&widen.forward(&relu(&narrow.forward(&channel_means(x)?)?)?)?)?;
+        Ok(scale_channels(x, &weight.contiguous()?.reshape((b, c))?)?)
+    }
+}
+
+/// Exponentials along an axis that sum to 1.
+pub(super) fn softmax(x: &Tensor, axis: usize) -> candle_core::Result<Tensor> {
+    let powers = x.broadcast_sub(&x.max_keepdim(axis)?)?.exp()?;
+    powers.broadcast_div(&powers.sum_keepdim(axis)?)
+}
+
+/// Rows, along the last axis, brought to length 1.
+pub(super) fn unit(x: &Tensor) -> Result<Tensor> {
+    let length = x.to_dtype(DType::F32)?.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.maximum(SHORTEST)?;
+    Ok(x.broadcast_div(&length.to_dtype(x.dtype())?)?)
 }
 
 /// Side of a square kernel.

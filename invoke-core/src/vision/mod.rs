@@ -17,7 +17,6 @@ pub mod safety;
 pub mod segment;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tflite;
 pub mod upscale;
 mod windows;
 

@@ -1,7 +1,8 @@
 //! Attention within windows of a picture, as Swin transformers and those after them have it.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
+use super::layers::{softmax, unit};
 use crate::diffusion::{
     Result,
     ops::{AttentionMask, Linear, attention},
@@ -14,6 +15,8 @@ const AT_A_TIME: usize = 64;
 const BIASES_AT_A_TIME: usize = 1 << 25;
 /// The most biases that a file may have made for a window.
 const MOST_BIASES: usize = 1 << 22;
+/// What the table of biases by distance is called in most files.
+pub(super) const BIASES: &str = "relative_position_bias_table";
 
 /// How a picture is cut into windows.
 #[derive(Debug)]
@@ -46,26 +49,53 @@ impl Cut {
             .into());
         }
         let [tall, broad] = sides;
-        let (mut order, mut back, mut parts) = (Vec::new(), vec![0_u32; h * w], Vec::new());
+        let mut parts = Vec::new();
         // What was pushed around an edge is a part of its own, as is the last window before it.
         let part = |at: usize, n: usize, axis: usize| u8::from(at >= n - sides[axis]) + u8::from(at >= n - shifts[axis]);
-        for window in 0..(h / tall) * (w / broad) {
-            let (top, left) = (window / (w / broad) * tall, window % (w / broad) * broad);
+        let cut = Self::by([h, w], sides, device, |[row, column], [down, across]| {
+            let (y, x) = (row * tall + down, column * broad + across);
+            parts.push(3 * part(y, h, 0) + part(x, w, 1));
+            [(y + shifts[0]) % h, (x + shifts[1]) % w]
+        })?;
+        Ok(Self {
+            parts: (shifts != [0, 0]).then_some(parts),
+            ..cut
+        })
+    }
+
+    /// With windows that are spread over the picture: of each rectangle that has a pixel for every window, each window has the pixel in the same place.
+    pub(super) fn spread([h, w]: [usize; 2], sides: [usize; 2], device: &Device) -> Result<Self> {
+        let [tall, broad] = [h / sides[0].max(1), w / sides[1].max(1)];
+        if sides.contains(&0) || [tall * sides[0], broad * sides[1]] != [h, w] {
+            return Err(candle_core::Error::Msg(format!("{h}x{w} pixels do not divide among windows of {sides:?}")).into());
+        }
+        Self::by([h, w], sides, device, |[row, column], [down, across]| {
+            [down * tall + row, across * broad + column]
+        })
+    }
+
+    /// With what `place` says of the pixel in a row and column of the window in a row and column: its own row and column.
+    fn by(
+        [h, w]: [usize; 2],
+        sides: [usize; 2],
+        device: &Device,
+        mut place: impl FnMut([usize; 2], [usize; 2]) -> [usize; 2],
+    ) -> Result<Self> {
+        let ([tall, broad], columns) = (sides, w / sides[1]);
+        let (mut order, mut back) = (Vec::new(), vec![0_u32; h * w]);
+        for window in 0..h / tall * columns {
             for pixel in 0..tall * broad {
-                let (y, x) = (top + pixel / broad, left + pixel % broad);
-                let place = (y + shifts[0]) % h * w + (x + shifts[1]) % w;
-                back[place] = order.len() as u32;
-                order.push(place as u32);
-                parts.push(3 * part(y, h, 0) + part(x, w, 1));
+                let [y, x] = place([window / columns, window % columns], [pixel / broad, pixel % broad]);
+                back[y * w + x] = order.len() as u32;
+                order.push((y * w + x) as u32);
             }
         }
-        let count = h * w;
         Ok(Self {
             sides,
             size: [h, w],
-            order: Tensor::from_vec(order, count, device)?,
-            back: Tensor::from_vec(back, count, device)?,
-            parts: (shifts != [0, 0]).then_some(parts),
+            order: Tensor::from_vec(order, h * w, device)?,
+            back: Tensor::from_vec(back, h * w, device)?,
+            parts: None,
         })
     }
 
@@ -134,6 +164,11 @@ pub(super) fn side_of_table(rows: usize) -> Option<usize> {
     (all * all == rows && all % 2 == 1 && all <= 127).then(|| all.div_ceil(2))
 }
 
+/// Whether heads of windows whose pixels see so many others have more biases than anybody needs.
+pub(super) fn too_many_biases(heads: usize, own: usize, others: usize) -> bool {
+    heads.checked_mul(own * others).is_none_or(|n| n > MOST_BIASES)
+}
+
 impl WindowAttention {
     /// `weights` has `qkv`, `proj` and `relative_position_bias_table [(2 side - 1)², heads]`.
     pub(super) fn load(weights: &Weights, width: usize) -> Result<(Self, usize)> {
@@ -141,24 +176,26 @@ impl WindowAttention {
             weights.at("qkv").linear(width, 3 * width)?,
             weights.at("proj").linear(width, width)?,
         );
-        Self::new(weights, width, qkv, out)
+        Self::new(weights, BIASES, width, qkv, out)
     }
 
-    /// From the products for queries, keys and values as one, the product for what was seen, and `relative_position_bias_table [(2 side - 1)², heads]`
+    /// From the products for queries, keys and values as one, the product for what was seen, and the tensor `table [(2 side - 1)², heads]`
     /// in `weights`; with the side of its windows.
-    pub(super) fn new(weights: &Weights, width: usize, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
-        const TABLE: &str = "relative_position_bias_table";
-        let (rows, heads) = match weights.require(TABLE)?.as_slice() {
-            [rows, heads] if *heads > 0 && width.is_multiple_of(*heads) => (*rows, *heads),
-            other => return Err(weights.corrupt(format!("`{}.{TABLE}` has shape {other:?}", weights.path()))),
-        };
-        let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{}.{TABLE}` is of no square window", weights.path())))?;
+    pub(super) fn new(weights: &Weights, table: &str, width: usize, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
+        match weights.require(table)?.as_slice() {
+            [_, heads] if *heads > 0 && width.is_multiple_of(*heads) => {}
+            other => return Err(weights.corrupt(format!("`{}.{table}` has shape {other:?}", weights.path()))),
+        }
+        Self::with_table(weights, table, &weights.read(table)?, qkv, out)
+    }
+
+    /// The same from a table that was computed from the tensor `from` in `weights`; heads divide the width.
+    pub(super) fn with_table(weights: &Weights, from: &str, table: &Tensor, qkv: Linear, out: Linear) -> Result<(Self, usize)> {
+        let ((rows, heads), path) = (table.dims2()?, weights.path());
+        let side = side_of_table(rows).ok_or_else(|| weights.corrupt(format!("`{path}.{from}` is of no square window")))?;
         let pixels = side * side;
-        if heads.checked_mul(pixels * pixels).is_none_or(|n| n > MOST_BIASES) {
-            return Err(weights.corrupt(format!(
-                "`{}.{TABLE}` is for windows of {side} pixels and {heads} heads",
-                weights.path()
-            )));
+        if too_many_biases(heads, pixels, pixels) {
+            return Err(weights.corrupt(format!("`{path}.{from}` is for windows of {side} pixels and {heads} heads")));
         }
         let distances: Vec<u32> = (0..pixels * pixels)
             .map(|i| {
@@ -168,7 +205,7 @@ impl WindowAttention {
             })
             .collect();
         let distances = Tensor::from_vec(distances, pixels * pixels, weights.device())?;
-        let bias = weights.read(TABLE)?.index_select(&distances, 0)?;
+        let bias = table.index_select(&distances, 0)?;
         let attention = Self {
             qkv,
             out,
@@ -178,14 +215,34 @@ impl WindowAttention {
         Ok((attention, side))
     }
 
+    /// From the two products alone: no distance counts for more than another within windows of `side`.
+    pub(super) fn without_distances(qkv: Linear, out: Linear, heads: usize, side: usize, weights: &Weights) -> Result<Self> {
+        let bias = Tensor::zeros((heads, side * side, side * side), weights.dtype(), weights.device())?;
+        Ok(Self { qkv, out, bias, heads })
+    }
+
+    pub(super) fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// Pixels `[1, h * w, width]` after attention within the windows of `cut`.
     pub(super) fn forward(&self, x: &Tensor, cut: &Cut) -> Result<Tensor> {
-        let qkv = cut.windows(&self.qkv.forward(x)?)?;
+        self.look(&self.products(x)?, cut)
+    }
+
+    /// Queries, keys and values of pixels: `[1, h * w, 3 width]`.
+    pub(super) fn products(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.qkv.forward(x)?)
+    }
+
+    /// The attention alone, from queries, keys and values.
+    pub(super) fn look(&self, qkv: &Tensor, cut: &Cut) -> Result<Tensor> {
+        let (qkv, device) = (cut.windows(qkv)?, qkv.device());
         let width = qkv.dim(2)? / 3;
         let part = |i: usize| qkv.narrow(2, i * width, width);
         let parts = [part(0)?, part(1)?, part(2)?];
         let seen = wide_attention([&parts[0], &parts[1], &parts[2]], self.heads, &self.bias, |from, count| {
-            cut.mask(from, count, x.device())
+            cut.mask(from, count, device)
         })?;
         Ok(self.out.forward(&cut.pixels(&seen)?)?)
     }
@@ -222,6 +279,20 @@ pub(super) fn wide_attention(
     Ok(Tensor::cat(&done, 0)?)
 }
 
+/// Attention among the channels of each window by how alike they are: `[windows, c, n]` for queries, keys and values `qkv [windows, n, 3 c]`;
+/// `temperature [heads, 1, 1]`.
+pub(super) fn channel_attention(qkv: &Tensor, temperature: &Tensor) -> Result<Tensor> {
+    let ((windows, pixels, three), heads) = (qkv.dims3()?, temperature.dim(0)?);
+    let (width, each) = (three / 3, three / 3 / heads);
+    let part = |which: usize| -> Result<Tensor> {
+        let part = qkv.narrow(2, which * width, width)?.transpose(1, 2)?.contiguous()?;
+        Ok(part.reshape((windows, heads, each, pixels))?)
+    };
+    let alike = unit(&part(0)?)?.matmul(&unit(&part(1)?)?.transpose(2, 3)?.contiguous()?)?;
+    let shares = softmax(&alike.broadcast_mul(temperature)?.to_dtype(DType::F32)?, 3)?.to_dtype(qkv.dtype())?;
+    Ok(shares.matmul(&part(2)?)?.reshape((windows, width, pixels))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +326,13 @@ mod tests {
         let back: Vec<f32> = cut.pixels(&cut.windows(&x)?)?.flatten_all()?.to_vec1()?;
         assert_eq!(back, x.flatten_all()?.to_vec1::<f32>()?);
         assert!(Cut::rectangles([4, 6], [2, 3], [2, 0], &Device::Cpu).is_err());
+        // The same windows, spread: of each square of two by two pixels the second window has the one at the upper right.
+        let cut = Cut::spread([4, 6], [2, 3], &Device::Cpu)?;
+        let second: Vec<f32> = cut.windows(&x)?.get(1)?.flatten_all()?.to_vec1()?;
+        assert_eq!(second, [1.0, 3.0, 5.0, 13.0, 15.0, 17.0]);
+        let back: Vec<f32> = cut.pixels(&cut.windows(&x)?)?.flatten_all()?.to_vec1()?;
+        assert_eq!(back, x.flatten_all()?.to_vec1::<f32>()?);
+        assert!(Cut::spread([4, 6], [2, 4], &Device::Cpu).is_err() && Cut::spread([4, 6], [0, 3], &Device::Cpu).is_err());
         assert_eq!(
             (side_of_table(225), side_of_table(169), side_of_table(16)),
             (Some(8), Some(7), None)

@@ -1,6 +1,6 @@
 //! The models of pictures held to what they are in Python, by `tests/numerics/record_vision.py`. Weights and inputs are numbers drawn from their names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -70,16 +70,29 @@ pub(crate) fn weight(name: &str, shape: &[usize]) -> Tensor {
     }
 }
 
+/// The shapes of a model's weights, by name.
+type Shapes = HashMap<String, Vec<usize>>;
+
+/// The recorded shapes of all models.
+fn shapes() -> BTreeMap<String, Shapes> {
+    serde_json::from_slice(&std::fs::read(recordings().join("vision/shapes.json")).unwrap()).unwrap()
+}
+
+/// Those of upscalers.
+fn upscalers() -> impl Iterator<Item = (String, Shapes)> {
+    shapes()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("upscalers/") || name.starts_with("swin/"))
+}
+
 /// Weights drawn from their names.
 #[derive(Debug)]
-struct Drawn(HashMap<String, Vec<usize>>);
+struct Drawn(Shapes);
 
 impl Drawn {
     /// The weights whose shapes were recorded for `model`.
     fn of(model: &str) -> Arc<dyn Source> {
-        let text = std::fs::read_to_string(recordings().join("vision/shapes.json")).unwrap();
-        let mut all: HashMap<String, HashMap<String, Vec<usize>>> = serde_json::from_str(&text).unwrap();
-        Arc::new(Self(all.remove(model).unwrap_or_else(|| panic!("no shapes of {model}"))))
+        Arc::new(Self(shapes().remove(model).unwrap_or_else(|| panic!("no shapes of {model}"))))
     }
 }
 
@@ -130,6 +143,10 @@ fn upscalers_agree_with_spandrel() {
         ("plksr", 2, (20, 24)),
         ("plksr_real", 3, (20, 24)),
         ("plksr_sampled", 2, (20, 24)),
+        ("cugan_x2", 2, (35, 40)),
+        ("cugan_x3_pro", 3, (35, 42)),
+        ("cugan_x4", 4, (33, 36)),
+        ("cugan_fast", 2, (44, 40)),
     ];
     for (name, scale, (h, w)) in cases {
         let name = format!("upscalers/{name}");
@@ -147,13 +164,8 @@ fn upscalers_agree_with_spandrel() {
 #[test]
 fn what_is_an_upscaler_is_recognised() {
     let folder = tempfile::tempdir().unwrap();
-    let shapes: HashMap<String, HashMap<String, Vec<usize>>> =
-        serde_json::from_slice(&std::fs::read(recordings().join("vision/shapes.json")).unwrap()).unwrap();
-    let families = shapes
-        .iter()
-        .filter(|(name, _)| name.starts_with("upscalers/") || name.starts_with("swin/"));
     let mut seen = 0;
-    for (family, tensors) in families {
+    for (family, tensors) in upscalers() {
         for prefix in ["", "module.", "netG."] {
             let zeros = tensors.iter().map(|(name, shape)| {
                 let tensor = Tensor::zeros(shape.as_slice(), DType::U8, &Device::Cpu).unwrap();
@@ -178,6 +190,48 @@ fn what_is_no_upscaler_is_refused() {
     let source = Arc::new(Drawn(HashMap::from([("down.weight".to_owned(), vec![4, 4, 3, 3])])));
     let error = Upscaler::load(source, DType::F32, &Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("none of the known upscalers"), "{error}");
+}
+
+/// Sizes are told by the weights' shapes alone: whatever those are, a model is refused, or runs, or says why it does not.
+#[test]
+fn odd_shapes_of_upscalers_do_no_harm() {
+    let mut chance = 1_u32;
+    let mut below = |n: usize| {
+        chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (chance >> 8) as usize % n
+    };
+    let (mut refused, mut run) = (0, 0);
+    for (name, sound) in upscalers() {
+        let mut names: Vec<_> = sound.keys().cloned().collect();
+        names.sort();
+        for _ in 0..12 {
+            let mut odd = sound.clone();
+            for _ in 0..=below(3) {
+                let tensor = &names[below(names.len())];
+                let Some(shape) = odd.get_mut(tensor) else { continue };
+                let axis = below(shape.len().max(1));
+                match below(7) {
+                    0 => drop(odd.remove(tensor)),
+                    1 => drop(shape.pop()),
+                    2 => shape.push(below(3)),
+                    3 => shape.reverse(),
+                    _ if shape.is_empty() => {}
+                    4 => shape[axis] = [0, 1, 2, 5, 9, 25, 49, 225, 961][below(9)],
+                    5 => shape[axis] *= 2,
+                    _ => shape[axis] += 1,
+                }
+            }
+            let Ok(model) = Upscaler::load(Arc::new(Drawn(odd)), DType::F32, &Device::Cpu) else {
+                refused += 1;
+                continue;
+            };
+            if let Ok(y) = model.run(&picture(3, 17, 19)) {
+                assert_eq!(y.dims(), [1, 3, 17 * model.scale(), 19 * model.scale()], "{name}");
+                run += 1;
+            }
+        }
+    }
+    assert!(refused > 100 && run > 10, "{refused} were refused, {run} ran");
 }
 
 #[test]
@@ -270,6 +324,19 @@ fn transformers_that_enlarge_agree_with_spandrel() {
         ("hat", 2),
         ("dat", 2),
         ("dat_light", 3),
+        ("omni", 2),
+        ("omni_plain", 3),
+        ("omni_odd", 1),
+        ("swin2_shuffle", 2),
+        ("swin2_aux", 4),
+        ("swin2_jpeg", 1),
+        ("rgt", 2),
+        ("rgt_odd", 3),
+        ("drct", 2),
+        ("drct_identity", 4),
+        ("atd", 2),
+        ("atd_light", 3),
+        ("atd_plain", 1),
     ] {
         let name = format!("swin/{name}");
         let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();

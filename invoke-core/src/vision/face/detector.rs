@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use super::Region;
+use super::{Region, network::Known};
 use crate::{
-    diffusion::Result,
+    diffusion::{ModelError, Result},
     imaging::{
         Picture,
         cv::{Beyond, Parallelogram, warp_linear},
     },
-    vision::tflite::Network,
 };
 
 /// Pixels along each side of what the network sees.
@@ -35,7 +34,7 @@ pub struct Detection {
 
 /// The network.
 #[derive(Debug)]
-pub struct Detector(Network);
+pub struct Detector(Known);
 
 impl Detector {
     /// Opens MediaPipe's file.
@@ -43,7 +42,7 @@ impl Detector {
     /// # Errors
     /// If the file cannot be read, is damaged, or holds another network.
     pub fn open(path: &Path) -> Result<Self> {
-        Ok(Self(Network::open(path)?.expect(SIDE, &[GUESSES * NUMBERS, GUESSES])?))
+        Ok(Self(Known::open(path, SIDE, &[GUESSES * NUMBERS, GUESSES])?))
     }
 
     /// Bytes of its weights.
@@ -51,11 +50,17 @@ impl Detector {
         self.0.bytes()
     }
 
-    /// The faces of a picture in RGB that are likelier than `least`, from 0 to 1; the likeliest first.
+    /// The faces of a picture in RGB that are likelier than `least`, from 0 to 1; the likeliest first. `between` is asked before each step whether to go
+    /// on.
     ///
     /// # Errors
-    /// If the network cannot be computed.
-    pub fn find(&self, picture: &Picture, least: f32) -> Result<Vec<Detection>> {
+    /// If the network cannot be computed, and what `between` fails with.
+    pub fn find<E: From<ModelError>>(
+        &self,
+        picture: &Picture,
+        least: f32,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<Detection>, E> {
         let (width, height) = picture.size();
         let side = width.max(height) as f32;
         let frame = Frame {
@@ -70,7 +75,7 @@ impl Detector {
         };
         let seen = warp_linear(picture, &square, SIDE, SIDE, Beyond::Zeros);
         let samples: Vec<f32> = seen.data().iter().map(|v| f32::from(*v) * (2.0 / 255.0) - 1.0).collect();
-        let outputs = self.0.run(&samples)?;
+        let outputs = self.0.run(&samples, between)?;
         let [boxes, scores] = outputs.as_slice() else {
             return Ok(Vec::new());
         };

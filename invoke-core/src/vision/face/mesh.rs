@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use super::{Points, Region};
+use super::{
+    Points, Region,
+    network::{Known, regions},
+};
 use crate::{
     diffusion::{ModelError, Result},
     imaging::Picture,
-    vision::tflite::Network,
+    vision::network::tflite,
 };
 
 /// Points of a face without its irises.
@@ -19,7 +22,7 @@ const SIDE: usize = 192;
 /// The network.
 #[derive(Debug)]
 pub struct Mesh {
-    network: Network,
+    network: Known,
     /// Which points lips and both eyes are looked at for once more; empty if they are not.
     again: Vec<Vec<usize>>,
 }
@@ -31,7 +34,7 @@ impl Mesh {
     /// If the file cannot be read, is damaged, or holds another network.
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self {
-            network: Network::open(path)?.expect(SIDE, &[3 * POINTS, 1])?,
+            network: Known::open(path, SIDE, &[3 * POINTS, 1])?,
             again: Vec::new(),
         })
     }
@@ -41,17 +44,16 @@ impl Mesh {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with_attention(path: &Path) -> Result<Self> {
-        let network = Network::open(path)?;
-        let again: Vec<Vec<usize>> = network.regions().map(<[usize]>::to_vec).collect();
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let network = tflite::open(path)?;
+        let again = regions(&network);
         if again.len() != 3 || again.iter().flatten().any(|i| *i >= POINTS) {
             return Err(ModelError::Corrupt {
-                file,
+                file: network.name,
                 reason: format!("it looks once more at {} parts of a face, expected lips and two eyes", again.len()),
             });
         }
         let [lips, left, right] = [0, 1, 2].map(|i| 2 * again[i].len());
-        let network = network.expect(SIDE, &[3 * POINTS, lips, left, right, 2 * IRIS, 2 * IRIS, 1])?;
+        let network = Known::new(network, SIDE, &[3 * POINTS, lips, left, right, 2 * IRIS, 2 * IRIS, 1])?;
         Ok(Self { network, again })
     }
 
@@ -60,17 +62,24 @@ impl Mesh {
         self.network.bytes()
     }
 
-    /// The points of the face in a region of a picture in RGB, if it is one with a likelihood of more than `least`, from 0 to 1.
+    /// The points of the face in a region of a picture in RGB, if it is one with a likelihood of more than `least`, from 0 to 1. `between` is asked before
+    /// each step whether to go on.
     ///
     /// # Errors
-    /// If the network cannot be computed.
-    pub fn points(&self, picture: &Picture, region: &Region, least: f32) -> Result<Option<Points>> {
+    /// If the network cannot be computed, and what `between` fails with.
+    pub fn points<E: From<ModelError>>(
+        &self,
+        picture: &Picture,
+        region: &Region,
+        least: f32,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Option<Points>, E> {
         if !region.is_something() {
             return Ok(None);
         }
         let seen = region.cut(picture, SIDE);
         let samples: Vec<f32> = seen.data().iter().map(|v| f32::from(*v) * (1.0 / 255.0)).collect();
-        let outputs = self.network.run(&samples)?;
+        let outputs = self.network.run(&samples, between)?;
         let [mesh, finer @ .., flag] = outputs.as_slice() else {
             return Ok(None);
         };

@@ -5,8 +5,11 @@
 
 mod detector;
 mod mesh;
+mod network;
 mod region;
 pub mod sketch;
+#[cfg(test)]
+mod tests;
 
 pub use detector::{Detection, Detector};
 pub use mesh::{Mesh, POINTS};

@@ -11,7 +11,7 @@ use crate::{
     },
     vision::{
         layers::{conv_with, side},
-        windows::{Cut, WindowAttention},
+        windows::{BIASES, Cut, WindowAttention},
     },
 };
 
@@ -32,7 +32,8 @@ impl Block {
         let attention = weights.at("attention");
         let own = attention.at("self");
         let qkv = own.joint(&["query", "key", "value"], width, width)?;
-        let (attention, side) = WindowAttention::new(&own, width, qkv, attention.at("output.dense").linear(width, width)?)?;
+        let out = attention.at("output.dense").linear(width, width)?;
+        let (attention, side) = WindowAttention::new(&own, BIASES, width, qkv, out)?;
         let inner = outputs(weights, "intermediate.dense")?;
         let block = Self {
             norms: [

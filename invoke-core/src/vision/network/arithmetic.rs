@@ -3,7 +3,10 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::{Binary, Reduce, Unary, axis, broadcast, elements, integers};
-use crate::diffusion::ops::{self, channels_first, pairwise, pixels_as_tokens, tokens_as_pixels};
+use crate::{
+    diffusion::ops::{self, channels_first, pairwise, pixels_as_tokens, tokens_as_pixels},
+    vision::layers,
+};
 
 /// One of the bounds and other single numbers that operations take as inputs.
 pub(super) fn number(x: &Tensor) -> Result<f32> {
@@ -254,16 +257,12 @@ pub(super) fn softmax(x: &Tensor, along: i64, to_the_end: bool) -> Result<Tensor
     if x.elem_count() == 0 {
         return Ok(x.clone());
     }
-    let one = |x: &Tensor, axis: usize| -> Result<Tensor> {
-        let powers = x.broadcast_sub(&x.max_keepdim(axis)?)?.exp()?;
-        powers.broadcast_div(&powers.sum_keepdim(axis)?)
-    };
     if !to_the_end || along + 1 == x.rank() {
-        return one(x, along);
+        return layers::softmax(x, along);
     }
     let rows: usize = x.dims()[..along].iter().product();
     let x2 = if x.rank() == 4 { channels_first(x)? } else { x.contiguous()? };
-    one(&x2.reshape((rows, ()))?, 1)?.reshape(x.dims())
+    layers::softmax(&x2.reshape((rows, ()))?, 1)?.reshape(x.dims())
 }
 
 /// The matrix product of the last two axes.

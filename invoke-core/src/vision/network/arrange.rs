@@ -204,12 +204,23 @@ pub(super) fn slice(ranges: Option<&Ranges>, inputs: &[Option<&Tensor>]) -> Resu
     let mut y = x.clone();
     for (along, part) in places.into_iter().enumerate() {
         y = match part {
-            Some((first, count, 1)) => y.narrow(along, first, count)?,
+            Some((first, count, 1)) => part_of(&y, along, first, count)?,
             Some(part) => index(&y, along, &listed(part))?,
             None => y,
         };
     }
     Ok(y)
+}
+
+/// Places of an axis that follow each other: a copy, so that a small part does not keep the memory of a large value. That of pictures stays in the order
+/// that kernels like.
+fn part_of(x: &Tensor, along: usize, first: usize, count: usize) -> Result<Tensor> {
+    let part = x.narrow(along, first, count)?;
+    match part.rank() {
+        _ if count == x.dims()[along] => Ok(part),
+        4 => part.permute((0, 2, 3, 1))?.force_contiguous()?.permute((0, 3, 1, 2)),
+        _ => part.force_contiguous(),
+    }
 }
 
 /// First place, number of places and step of a range of `side` places.
@@ -253,7 +264,7 @@ pub(super) fn split(x: &Tensor, along: i64, sizes: Option<&[i64]>, outputs: usiz
     }
     let mut first = 0;
     let part = |size: usize| {
-        let part = x.narrow(along, first, size);
+        let part = part_of(x, along, first, size);
         first += size;
         part
     };

@@ -1,6 +1,7 @@
 //! Networks that come as data: a list of steps over named values, as exported files hold them, and what runs such a list.
 //!
-//! A reader of files makes a [`Network`]; a [`Runner`] prepares it for a device and computes it. Operations mean what they mean in ONNX (opsets 9 to 18):
+//! A reader of files ([`onnx`], [`tflite`]) makes a [`Network`]; a [`Runner`] prepares it for a device and computes it. Operations mean what they mean in
+//! ONNX (opsets 9 to 18):
 //! pictures are `[b, c, h, w]`, and what an operation may take either as an attribute or as an input is an `Option` here: the attribute, or `None` if
 //! the input of that place has it. Floats of any width are computed in single floats; whole numbers are `i64` and truth values bytes, and both stay on
 //! the CPU, as they are shapes and places and not pictures.
@@ -12,17 +13,22 @@ mod arrange;
 mod layers;
 pub mod onnx;
 mod pool;
+mod regions;
 mod resize;
 mod run;
 #[cfg(test)]
 mod tests;
+pub mod tflite;
 mod window;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 use candle_core::{DType, Tensor};
 
+pub use regions::Region;
 pub use run::Runner;
+
+use crate::diffusion::{ModelError, short};
 
 /// Most elements that one value may have: a gigabyte of single floats.
 pub const MOST_ELEMENTS: usize = 1 << 28;
@@ -198,6 +204,12 @@ pub enum Op {
     ConstantOfShape(Element),
     /// Broadcast to the shape that is the second input.
     Expand,
+    /// How pixels of a region lie in a picture: a matrix `[1, 4, 4]` from the landmarks `[1, n, 3]` in the picture (`MediaPipe`'s).
+    Region(Region),
+    /// A part of a picture of so many pixels, down and across, each from where a matrix says it lies.
+    Sample([usize; 2]),
+    /// Landmarks `[1, n, 2]` of a region in the picture, by its matrix.
+    PlaceLandmarks,
 }
 
 /// One number of its kind.
@@ -360,6 +372,27 @@ pub enum Nearest {
     RoundPreferCeil,
     Floor,
     Ceil,
+}
+
+/// A network's file as a whole, if it has no more than `most` bytes, and what it is called in messages.
+fn read_whole(path: &Path, most: u64) -> Result<(Vec<u8>, String), ModelError> {
+    let name = short(path);
+    let io = |source| ModelError::Io {
+        file: name.clone(),
+        source,
+    };
+    let bytes = std::fs::metadata(path).map_err(io)?.len();
+    if bytes > most {
+        return Err(corrupt(&name, &format!("it has {bytes} bytes, expected {most} at most")));
+    }
+    Ok((std::fs::read(path).map_err(io)?, name))
+}
+
+fn corrupt(file: &str, reason: &str) -> ModelError {
+    ModelError::Corrupt {
+        file: file.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// The most axes that a value may have.

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::{
     Input, Network, Op, Step, Unary, arithmetic, arrange,
     layers::{Affine, Convolution, Product},
-    pool, resize,
+    pool, regions, resize,
 };
 use crate::diffusion::{ModelError, Result};
 
@@ -428,6 +428,9 @@ fn compute(op: &Op, inputs: &[Option<&Tensor>], outputs: usize, device: &Device)
         Op::Cast(to) => arithmetic::cast(at(0)?, *to, device)?,
         Op::ConstantOfShape(element) => arrange::filled(at(0)?, *element, device)?,
         Op::Expand => arrange::expand(at(0)?, at(1)?)?,
+        Op::Region(region) => region.matrix(at(0)?)?,
+        Op::Sample(size) => regions::sample(at(0)?, at(1)?, *size)?,
+        Op::PlaceLandmarks => regions::transform(at(0)?, at(1)?)?,
     };
     Ok(vec![y])
 }

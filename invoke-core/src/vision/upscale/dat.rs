@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use super::{
     Network, Shape,
-    swin::{Convs, Enlarge, means},
+    frame::{Convs, EPS, Frame, numbered, widths},
 };
 use crate::{
     diffusion::{
@@ -17,19 +17,16 @@ use crate::{
     },
     vision::{
         layers::{bias, channel_means, conv, conv_norm, depthwise_norm},
-        windows::{Cut, wide_attention},
+        windows::{Cut, channel_attention, too_many_biases, wide_attention},
     },
 };
 
-const EPS: f64 = 1e-5;
-/// Smallest length of a row that is brought to length 1.
-const SHORTEST: f64 = 1e-12;
 /// The longest side of a window.
 const LONGEST: usize = 64;
 
 /// Two products with a gate between: half of the channels, convolved, are what the other half is multiplied with.
 #[derive(Debug)]
-struct Gated {
+pub(super) struct Gated {
     widen: Linear,
     norm: LayerNorm,
     conv: Depthwise,
@@ -38,7 +35,7 @@ struct Gated {
 }
 
 impl Gated {
-    fn load(weights: &Weights, width: usize) -> Result<Self> {
+    pub(super) fn load(weights: &Weights, width: usize) -> Result<Self> {
         let inner = weights.require("fc1.weight")?.first().copied().unwrap_or_default();
         let (half, gate) = (inner / 2, weights.at("sg"));
         let conv = gate.at("conv");
@@ -52,7 +49,7 @@ impl Gated {
     }
 
     /// Added to `residual`, `[1, h * w, width]`.
-    fn forward_add(&self, x: &Tensor, residual: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+    pub(super) fn forward_add(&self, x: &Tensor, residual: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
         let x = gelu(&self.widen.forward(x)?)?;
         let (kept, gate) = (x.narrow(2, 0, self.half)?, x.narrow(2, self.half, self.half)?.contiguous()?);
         let gate = self.conv.forward(&tokens_as_pixels(&self.norm.forward(&gate)?, h, w)?)?;
@@ -116,6 +113,14 @@ impl Beside {
     fn together(&self, seen: &Tensor, convolved: &Tensor) -> Result<Tensor> {
         Ok(self.out.forward(&pixels_as_tokens(&add(seen, convolved)?)?)?)
     }
+
+    /// What attention within windows gave, and the values that it was given, put together.
+    fn with_windows(&self, [seen, values]: [Tensor; 2]) -> Result<Tensor> {
+        let convolved = gelu(&self.conv.forward(&values)?)?;
+        let weighed = self.weighed_by_channel(&seen.contiguous()?, &convolved)?;
+        let convolved = self.weighed_by_place(&convolved, &seen.contiguous()?)?;
+        self.together(&weighed, &convolved)
+    }
 }
 
 /// Attention of half the channels within windows of one form.
@@ -147,6 +152,12 @@ impl Half {
             x = layer.at(2).linear(width, outputs)?.forward(&x)?;
         }
         let pixels = tall * broad;
+        if too_many_biases(heads, pixels, pixels) {
+            return Err(weights.corrupt(format!(
+                "`{}` is for windows of {tall}x{broad} pixels and {heads} heads",
+                weights.path()
+            )));
+        }
         let places: Vec<u32> = (0..pixels * pixels)
             .map(|i| {
                 let (a, b) = (i / pixels, i % pixels);
@@ -176,15 +187,15 @@ impl Half {
 
 /// Attention within windows: half of the channels in tall ones, half in broad ones.
 #[derive(Debug)]
-struct Windows {
+pub(super) struct Windows {
     qkv: Linear,
     halves: [Half; 2],
-    beside: Beside,
     is_shifted: bool,
 }
 
 impl Windows {
-    fn load(weights: &Weights, width: usize, is_shifted: bool) -> Result<Self> {
+    /// For block `number` of group `group`.
+    pub(super) fn load(weights: &Weights, width: usize, group: usize, number: usize) -> Result<Self> {
         let halves = weights.at("attns");
         let sides = sides_of(&halves.at(0))?;
         let half = |number: usize, sides: [usize; 2]| -> Result<Half> {
@@ -197,12 +208,21 @@ impl Windows {
         Ok(Self {
             qkv: weights.at("qkv").linear(width, 3 * width)?,
             halves: [half(0, sides)?, half(1, [sides[1], sides[0]])?],
-            beside: Beside::load(weights, width)?,
-            is_shifted,
+            is_shifted: if group.is_multiple_of(2) {
+                number % 4 == 2
+            } else {
+                number.is_multiple_of(4)
+            },
         })
     }
 
-    fn forward(&self, x: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+    /// Heads of both halves.
+    pub(super) fn heads(&self) -> usize {
+        2 * self.halves[0].heads
+    }
+
+    /// What pixels `[1, h * w, width]` see, and their values; pictures both.
+    pub(super) fn forward(&self, x: &Tensor, [h, w]: [usize; 2]) -> Result<[Tensor; 2]> {
         let qkv = self.qkv.forward(x)?;
         let width = qkv.dim(2)? / 3;
         let values = tokens_as_pixels(&qkv.narrow(2, 2 * width, width)?.contiguous()?, h, w)?;
@@ -219,11 +239,7 @@ impl Windows {
             let one = half.forward([part(0)?, part(1)?, part(2)?], &cut)?;
             seen.push(crop(&tokens_as_pixels(&one, tall, broad)?, h, w)?);
         }
-        let seen = Tensor::cat(&seen, 1)?;
-        let convolved = gelu(&self.beside.conv.forward(&values)?)?;
-        let weighed = self.beside.weighed_by_channel(&seen.contiguous()?, &convolved)?;
-        let convolved = self.beside.weighed_by_place(&convolved, &seen.contiguous()?)?;
-        self.beside.together(&weighed, &convolved)
+        Ok([Tensor::cat(&seen, 1)?, values])
     }
 }
 
@@ -251,46 +267,28 @@ struct Channels {
     qkv: Linear,
     /// `[heads, 1, 1]`
     temperature: Tensor,
-    heads: usize,
     beside: Beside,
 }
 
 impl Channels {
     fn load(weights: &Weights, width: usize) -> Result<Self> {
         let shape = weights.require("temperature")?;
-        let heads = match shape.as_slice() {
-            [heads, 1, 1] if *heads > 0 && width.is_multiple_of(*heads) => *heads,
-            other => return Err(weights.corrupt(format!("`{}.temperature` has shape {other:?}", weights.path()))),
-        };
+        if !matches!(shape.as_slice(), [heads, 1, 1] if *heads > 0 && width.is_multiple_of(*heads)) {
+            return Err(weights.corrupt(format!("`{}.temperature` has shape {shape:?}", weights.path())));
+        }
         Ok(Self {
             qkv: weights.at("qkv").linear(width, 3 * width)?,
             temperature: weights.read("temperature")?,
-            heads,
             beside: Beside::load(weights, width)?,
         })
     }
 
     fn forward(&self, x: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
         let qkv = self.qkv.forward(x)?;
-        let (_, pixels, three) = qkv.dims3()?;
-        let (width, each) = (three / 3, three / 3 / self.heads);
-        // [heads, channels of one, pixels]
-        let part = |which: usize| -> Result<Tensor> {
-            let part = qkv.narrow(2, which * width, width)?.squeeze(0)?.t()?.contiguous()?;
-            Ok(part.reshape((self.heads, each, pixels))?)
-        };
-        let values = part(2)?;
-        let unit = |x: Tensor| -> Result<Tensor> {
-            let length = x.to_dtype(DType::F32)?.sqr()?.sum_keepdim(2)?.sqrt()?.maximum(SHORTEST)?;
-            Ok(x.broadcast_div(&length.to_dtype(x.dtype())?)?)
-        };
-        let alike = unit(part(0)?)?.matmul(&unit(part(1)?)?.transpose(1, 2)?.contiguous()?)?;
-        let alike = alike.broadcast_mul(&self.temperature)?.to_dtype(DType::F32)?;
-        let shares = (alike.broadcast_sub(&alike.max_keepdim(2)?)?).exp()?;
-        let shares = shares.broadcast_div(&shares.sum_keepdim(2)?)?.to_dtype(values.dtype())?;
-        let picture = |x: Tensor| x.reshape((1, width, h, w));
-        let seen = picture(shares.matmul(&values)?)?;
-        let convolved = gelu(&self.beside.conv.forward(&picture(values)?)?)?;
+        let width = qkv.dim(2)? / 3;
+        let values = tokens_as_pixels(&qkv.narrow(2, 2 * width, width)?.contiguous()?, h, w)?;
+        let seen = channel_attention(&qkv, &self.temperature)?.reshape((1, width, h, w))?;
+        let convolved = gelu(&self.beside.conv.forward(&values)?)?;
         let weighed = self.beside.weighed_by_place(&seen, &convolved)?;
         let convolved = self.beside.weighed_by_channel(&convolved, &seen)?;
         self.beside.together(&weighed, &convolved)
@@ -299,7 +297,7 @@ impl Channels {
 
 #[derive(Debug)]
 enum Attention {
-    Windows(Windows),
+    Windows(Windows, Beside),
     Channels(Channels),
 }
 
@@ -314,18 +312,13 @@ impl Block {
     /// Block `number` of group `group`.
     fn load(weights: &Weights, width: usize, group: usize, number: usize) -> Result<Self> {
         let attention = weights.at("attn");
-        let is_shifted = if group.is_multiple_of(2) {
-            number % 4 == 2
-        } else {
-            number.is_multiple_of(4)
-        };
         Ok(Self {
             norms: [
                 weights.at("norm1").layer_norm(width, EPS)?,
                 weights.at("norm2").layer_norm(width, EPS)?,
             ],
             attention: if number.is_multiple_of(2) {
-                Attention::Windows(Windows::load(&attention, width, is_shifted)?)
+                Attention::Windows(Windows::load(&attention, width, group, number)?, Beside::load(&attention, width)?)
             } else {
                 Attention::Channels(Channels::load(&attention, width)?)
             },
@@ -336,7 +329,7 @@ impl Block {
     fn forward(&self, x: &Tensor, size: [usize; 2]) -> Result<Tensor> {
         let normed = self.norms[0].forward(x)?;
         let seen = match &self.attention {
-            Attention::Windows(windows) => windows.forward(&normed, size)?,
+            Attention::Windows(windows, beside) => beside.with_windows(windows.forward(&normed, size)?)?,
             Attention::Channels(channels) => channels.forward(&normed, size)?,
         };
         let x = add(x, &seen)?;
@@ -347,14 +340,8 @@ impl Block {
 /// The network.
 #[derive(Debug)]
 pub(super) struct Dat {
-    mean: Tensor,
-    first: Conv2d,
-    norm_in: LayerNorm,
+    frame: Frame,
     groups: Vec<(Vec<Block>, Convs)>,
-    norm_out: LayerNorm,
-    after: Convs,
-    enlarge: Enlarge,
-    shape: Shape,
 }
 
 /// Whether weights are of this architecture.
@@ -366,61 +353,29 @@ pub(super) fn matches(weights: &Weights) -> bool {
 
 impl Dat {
     pub(super) fn load(weights: &Weights) -> Result<Self> {
-        let first = conv(&weights.at("conv_first"))?;
-        let channels = weights.require("conv_first.weight")?[1];
-        let width = first.out_channels();
+        let [_, width] = widths(weights)?;
         let mut groups = Vec::new();
-        while weights.has(&format!("layers.{}.blocks.0.norm1.weight", groups.len())) {
-            let group = weights.at("layers").at(groups.len());
-            let mut blocks = Vec::new();
-            while group.has(&format!("blocks.{}.norm1.weight", blocks.len())) {
-                blocks.push(Block::load(
-                    &group.at("blocks").at(blocks.len()),
-                    width,
-                    groups.len(),
-                    blocks.len(),
-                )?);
-            }
-            groups.push((blocks, Convs::load(&group.at("conv"))?));
+        for (number, group) in numbered(&weights.at("layers"), "blocks.0.norm1.weight").iter().enumerate() {
+            let blocks = numbered(&group.at("blocks"), "norm1.weight");
+            let blocks = blocks.iter().enumerate().map(|(i, part)| Block::load(part, width, number, i));
+            groups.push((blocks.collect::<Result<_>>()?, Convs::load(&group.at("conv"))?));
         }
-        let enlarge = Enlarge::load(weights, channels)?;
-        Ok(Self {
-            mean: means(weights, channels)?,
-            first,
-            norm_in: weights.at("before_RG.1").layer_norm(width, EPS)?,
-            groups,
-            norm_out: weights.at("norm").layer_norm(width, EPS)?,
-            after: Convs::load(&weights.at("conv_after_body"))?,
-            shape: Shape {
-                scale: enlarge.scale(),
-                channels,
-                minimum: 16,
-                multiple: 1,
-            },
-            enlarge,
-        })
+        let frame = Frame::load(weights, "before_RG.1", 1, 1.0)?;
+        Ok(Self { frame, groups })
     }
 }
 
 impl Network for Dat {
     fn shape(&self) -> Shape {
-        self.shape
+        self.frame.shape()
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, h, w) = x.dims4()?;
-        let picture = x.broadcast_sub(&self.mean)?;
-        let first = self.first.forward(&picture)?;
-        let mut x = self.norm_in.forward(&pixels_as_tokens(&first)?)?;
-        for (blocks, convs) in &self.groups {
-            let start = x.clone();
-            for block in blocks {
-                x = block.forward(&x, [h, w])?;
-            }
-            x = add(&pixels_as_tokens(&convs.forward(&tokens_as_pixels(&x, h, w)?)?)?, &start)?;
-        }
-        let x = self.after.forward(&tokens_as_pixels(&self.norm_out.forward(&x)?, h, w)?)?;
-        let y = self.enlarge.forward(&add(&x, &first)?, &picture)?.to_dtype(DType::F32)?;
-        Ok(y.broadcast_add(&self.mean.to_dtype(DType::F32)?)?)
+        self.frame.forward(x, |pixels, size| {
+            self.groups.iter().try_fold(pixels, |given, (blocks, convs)| {
+                let x = blocks.iter().try_fold(given.clone(), |x, block| block.forward(&x, size))?;
+                convs.forward_add(&x, size, &given)
+            })
+        })
     }
 }

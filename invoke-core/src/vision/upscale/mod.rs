@@ -1,12 +1,19 @@
 //! Models from picture to picture, most of them upscalers: told apart by their weights' names, as spandrel does.
 
+mod atd;
 mod compact;
+mod cugan;
 mod dat;
+mod drct;
+mod frame;
 mod hat;
+mod omni;
 mod plksr;
+mod rgt;
 mod rrdb;
 mod span;
 mod swin;
+mod swin2;
 
 use std::{path::Path, sync::Arc};
 
@@ -18,13 +25,24 @@ use crate::diffusion::{
     weights::{Change, Renamed, Source, Weights, open_weights},
 };
 
+use atd::Atd;
 use compact::Compact;
+use cugan::Cugan;
 use dat::Dat;
-use hat::Hat;
+use drct::Drct;
+use omni::OmniSr;
 use plksr::Plksr;
+use rgt::Rgt;
 use rrdb::Rrdb;
 use span::Span;
 use swin::SwinIr;
+use swin2::Swin2Sr;
+
+/// The architectures that are known, for messages.
+const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SPAN, Swin2SR, SwinIR";
+
+/// Most times that a network makes a picture larger along a side.
+const MOST_TIMES: usize = 256;
 
 /// What sizes a network takes and gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,16 +103,31 @@ impl Upscaler {
             Box::new(Plksr::load(&weights)?)
         } else if span::matches(&weights) {
             Box::new(Span::load(&weights)?)
+        } else if rgt::matches(&weights) {
+            Box::new(Rgt::load(&weights)?)
         } else if dat::matches(&weights) {
             Box::new(Dat::load(&weights)?)
-        } else if hat::matches(&weights) {
-            Box::new(Hat::load(&weights)?)
+        } else if atd::matches(&weights) {
+            Box::new(Atd::load(&weights)?)
+        } else if drct::matches(&weights) {
+            Box::new(Drct::load(&weights)?)
         } else if swin::matches(&weights) {
             Box::new(SwinIr::load(&weights)?)
+        } else if swin2::matches(&weights) {
+            Box::new(Swin2Sr::load(&weights)?)
+        } else if cugan::matches(&weights) {
+            Box::new(Cugan::load(&weights)?)
+        } else if omni::matches(&weights) {
+            Box::new(OmniSr::load(&weights)?)
         } else {
-            return Err(weights
-                .corrupt("its weights are of none of the known upscalers (DAT, ESRGAN, HAT, PLKSR, Real-ESRGAN Compact, SPAN, SwinIR)"));
+            return Err(weights.corrupt(format!("its weights are of none of the known upscalers ({KNOWN})")));
         };
+        let scale = network.shape().scale;
+        if !(1..=MOST_TIMES).contains(&scale) {
+            return Err(weights.corrupt(format!(
+                "it would make pictures {scale} times as large, expected 1 to {MOST_TIMES} times"
+            )));
+        }
         Ok(Self {
             network,
             bytes: weights.bytes_loaded(),
@@ -113,14 +146,22 @@ impl Upscaler {
 
     /// The result for `x [1, 3, h, w]` in 0 to 1, before it is brought into that range.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let Shape { channels, .. } = self.network.shape();
-        if x.dim(1)? != channels {
+        let Shape { channels, scale, .. } = self.network.shape();
+        let (b, c, h, w) = x.dims4()?;
+        if c != channels {
             return Err(ModelError::Input(format!(
-                "the model takes pictures of {channels} channels, this one has {}",
-                x.dim(1)?
+                "the model takes pictures of {channels} channels, this one has {c}"
             )));
         }
-        self.network.forward(x)
+        let y = self.network.forward(x)?;
+        if y.dims() != [b, c, h * scale, w * scale] {
+            return Err(ModelError::Input(format!(
+                "the model makes {:?} of a picture of {:?}, expected one {scale} times as large",
+                y.dims(),
+                x.dims()
+            )));
+        }
+        Ok(y)
     }
 
     /// The result for `x [1, 3, h, w]` in 0 to 1: in that range, `scale` times as large. A picture of a size that the network does not take is

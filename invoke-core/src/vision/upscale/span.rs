@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Network, Shape, compact::scale_of, swin::means};
+use super::{Network, Shape, compact::scale_of, frame::means};
 use crate::{
     diffusion::{
         Result,

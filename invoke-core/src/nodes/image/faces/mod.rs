@@ -69,14 +69,12 @@ impl Finder {
     /// The points of `most` faces at most of a picture in RGB: found with a likelihood of `detected` at least, and once looked at with one of more than
     /// `confirmed`.
     fn find(&self, cx: &dyn NodeCx, picture: &Picture, most: usize, detected: f32, confirmed: f32) -> Result<Vec<Points>, NodeError> {
-        cx.check_canceled()?;
         let (width, height) = picture.size();
-        let mut detections = self.detector.find(picture, detected)?;
+        let mut detections = self.detector.find(picture, detected, || cx.check_canceled())?;
         detections.truncate(most);
         let mut faces = Vec::new();
         for region in Region::apart(detections.iter().map(|d| d.region(width, height))) {
-            cx.check_canceled()?;
-            faces.extend(self.mesh.points(picture, &region, confirmed)?);
+            faces.extend(self.mesh.points(picture, &region, confirmed, || cx.check_canceled())?);
         }
         Ok(faces)
     }

@@ -12,8 +12,8 @@ use std::{collections::HashMap, path::Path};
 use candle_core::Tensor;
 
 use self::wire::{Fields, Value};
-use super::{Input, Network, Step};
-use crate::diffusion::{ModelError, Result, short};
+use super::{Input, Network, Step, corrupt, read_whole};
+use crate::diffusion::Result;
 
 /// Versions of the operators that are known.
 const OPSETS: std::ops::RangeInclusive<u64> = 9..=18;
@@ -23,33 +23,23 @@ const LARGEST: u64 = 1 << 29;
 /// Opens an ONNX file.
 ///
 /// # Errors
-/// [`ModelError::Io`] if it cannot be read, [`ModelError::Corrupt`] if it is damaged or asks for what is not supported.
+/// If it cannot be read, is damaged, or asks for what is not supported.
 pub fn open(path: &Path) -> Result<Network> {
-    let io = |source| ModelError::Io { file: short(path), source };
-    if std::fs::metadata(path).map_err(io)?.len() > LARGEST {
-        return Err(corrupt(short(path), "is larger than 512 MiB, the most that is read"));
-    }
-    read(&std::fs::read(path).map_err(io)?, &short(path))
+    let (bytes, name) = read_whole(path, LARGEST)?;
+    read(&bytes, &name)
 }
 
 /// Reads an ONNX file's bytes; `name` is what it is called in messages.
 ///
 /// # Errors
-/// [`ModelError::Corrupt`] if it is damaged or asks for what is not supported.
+/// If it is damaged or asks for what is not supported.
 pub fn read(bytes: &[u8], name: &str) -> Result<Network> {
     model(bytes)
         .map(|network| Network {
             name: name.to_owned(),
             ..network
         })
-        .map_err(|reason| corrupt(name.to_owned(), &reason))
-}
-
-fn corrupt(file: String, reason: &str) -> ModelError {
-    ModelError::Corrupt {
-        file,
-        reason: reason.to_owned(),
-    }
+        .map_err(|reason| corrupt(name, &reason))
 }
 
 fn model(bytes: &[u8]) -> Result<Network, String> {

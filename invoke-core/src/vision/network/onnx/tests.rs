@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use candle_core::{DType, Device, Tensor};
 
 use super::*;
-use crate::vision::network::Runner;
+use crate::{diffusion::ModelError, vision::network::Runner};
 
 /// What was recorded, by the graphs' names: the graph, what it is given and what it gives.
 fn recorded() -> BTreeMap<String, (Vec<u8>, Vec<Tensor>, Vec<Tensor>)> {

@@ -13,7 +13,9 @@ const MOST_INPUTS: usize = 32;
 /// Most dimensions of a tensor.
 const MOST_DIMENSIONS: usize = 6;
 /// Most numbers of a tensor, and of all that a file holds: MediaPipe's tensors have 1.2 million at most.
-pub(super) const MOST_NUMBERS: usize = 1 << 22;
+const MOST_NUMBERS: usize = 1 << 22;
+/// The kind of operators that widen.
+const DEQUANTIZE: i32 = 6;
 
 /// A tensor.
 #[derive(Debug)]
@@ -91,17 +93,35 @@ impl<'a> File<'a> {
                 settings: table.raw(5)?,
             })
         };
-        Ok(Self {
+        let mut file = Self {
             operators: graph.tables(3, MOST_OPERATORS)?.iter().map(operator).collect::<Result<_, _>>()?,
             inputs: all(graph.ints(1, MOST_INPUTS)?)?,
             outputs: all(graph.ints(2, MOST_INPUTS)?)?,
             tensors,
-        })
+        };
+        file.widen()?;
+        Ok(file)
+    }
+
+    /// Does what operators do that widen weights kept in half floats: those were widened as they were read.
+    fn widen(&mut self) -> Result<(), Flaw> {
+        for operator in self.operators.extract_if(.., |operator| operator.code == DEQUANTIZE) {
+            let from = operator.inputs.first().copied().flatten();
+            let numbers = match from.and_then(|i| self.tensors[i].numbers.as_ref()) {
+                Some(Numbers::Floats(numbers)) => numbers.clone(),
+                _ => return Err("an operator widens numbers that are not the file's".to_owned()),
+            };
+            self.tensors[operator.output] = Described {
+                shape: numbers.dims().to_vec(),
+                numbers: Some(Numbers::Floats(numbers)),
+            };
+        }
+        Ok(())
     }
 }
 
 /// The number of elements of a shape.
-pub(super) fn count(shape: &[usize]) -> Result<usize, Flaw> {
+fn count(shape: &[usize]) -> Result<usize, Flaw> {
     let all = shape.iter().try_fold(1_usize, |all, n| all.checked_mul(*n));
     all.filter(|n| *n <= MOST_NUMBERS)
         .ok_or_else(|| format!("a tensor of {shape:?}, more than {MOST_NUMBERS} numbers"))

@@ -1,43 +1,24 @@
-//! The operators that MediaPipe's model of faces adds to TFLite's: it looks once more, and closer, where it found eyes and lips.
+//! What `MediaPipe`'s model of faces has more than others: it looks once more, and closer, where it found eyes and lips.
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
-use super::{file::count, flat::Flaw, flex::Map};
+use super::elements;
+use crate::diffusion::ops::pixels_as_tokens;
 
 /// The part of a picture around some landmarks, turned so that two of them lie level.
-#[derive(Debug)]
-pub(super) struct LandmarkRegion {
-    level: [usize; 2],
-    around: Vec<usize>,
-    /// How much larger it is than the landmarks, and into how many pixels it is to become: across and down.
-    scale: [f32; 2],
-    size: [f32; 2],
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// The landmarks that lie level.
+    pub level: [usize; 2],
+    /// Those that it is around.
+    pub around: Vec<usize>,
+    /// How much larger it is than these: across and down.
+    pub scale: [f32; 2],
+    /// Into how many pixels it is to become: across and down.
+    pub size: [f32; 2],
 }
 
-impl LandmarkRegion {
-    pub(super) fn read(settings: &Map<'_>) -> std::result::Result<Self, Flaw> {
-        let target = settings.number("target_rotation_radians")?;
-        if target != 0.0 {
-            return Err(format!("a region's `target_rotation_radians` is {target}, expected 0"));
-        }
-        let size = [settings.count("output_width")?, settings.count("output_height")?];
-        let around = settings.counts("subset_idxs")?;
-        if around.is_empty() || size.contains(&0) {
-            return Err(format!("a region of {size:?} pixels around {} landmarks", around.len()));
-        }
-        Ok(Self {
-            level: [settings.count("left_rotation_idx")?, settings.count("right_rotation_idx")?],
-            around,
-            scale: [settings.number("scale_x")? as f32, settings.number("scale_y")? as f32],
-            size: size.map(|n| n as f32),
-        })
-    }
-
-    /// The landmarks it is around.
-    pub(super) fn around(&self) -> &[usize] {
-        &self.around
-    }
-
+impl Region {
     /// How pixels of the region lie in the picture: a matrix `[1, 4, 4]`, for landmarks `[1, n, 3]` in pixels of the picture.
     pub(super) fn matrix(&self, landmarks: &Tensor) -> Result<Tensor> {
         let (_, n, dimensions) = landmarks.dims3()?;
@@ -68,7 +49,7 @@ impl LandmarkRegion {
             [0.0, 0.0, 1.0, 0.0],
             [0.0, 0.0, 0.0, 1.0],
         ];
-        Tensor::from_vec(rows.concat(), (1, 4, 4), &Device::Cpu)
+        Tensor::from_vec(rows.concat(), (1, 4, 4), landmarks.device())
     }
 }
 
@@ -87,9 +68,9 @@ pub(super) fn sample(picture: &Tensor, matrix: &Tensor, [oh, ow]: [usize; 2]) ->
     if b != 1 || h * w == 0 {
         bail!("a part of {:?}, expected one picture", picture.dims());
     }
-    count(&[c, oh, ow]).map_err(candle_core::Error::Msg)?;
+    elements(&[c, oh, ow])?;
     let matrix = rows(matrix)?;
-    let from: Vec<f32> = super::pixels_first(picture)?.flatten_all()?.to_vec1()?;
+    let from: Vec<f32> = pixels_as_tokens(picture)?.flatten_all()?.to_vec1()?;
     let mut to = vec![0.0; oh * ow * c];
     for (i, pixel) in to.chunks_exact_mut(c.max(1)).enumerate() {
         let (x, y) = ((i % ow) as f32 + 0.5, (i / ow) as f32 + 0.5);
@@ -109,7 +90,7 @@ pub(super) fn sample(picture: &Tensor, matrix: &Tensor, [oh, ow]: [usize; 2]) ->
             *v = (1.0 - fy) * upper + fy * lower;
         }
     }
-    Tensor::from_vec(to, (1, oh, ow, c), &Device::Cpu)?.permute((0, 3, 1, 2))
+    Tensor::from_vec(to, (1, oh, ow, c), picture.device())?.permute((0, 3, 1, 2))
 }
 
 /// Landmarks `[1, n, 2]` of a region, in the picture.
@@ -125,5 +106,5 @@ pub(super) fn transform(landmarks: &Tensor, matrix: &Tensor) -> Result<Tensor> {
         .iter()
         .flat_map(|[x, y]| matrix.map(|[a, b, shift]| a * x + b * y + shift))
         .collect();
-    Tensor::from_vec(moved, landmarks.shape(), &Device::Cpu)
+    Tensor::from_vec(moved, landmarks.shape(), landmarks.device())
 }

@@ -1,6 +1,18 @@
 //! Networks that `tests/numerics/record_faces.py` made, held to what MediaPipe's runtime gives for them, and files that nobody should open.
 
-use super::*;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+use super::network::Known;
+use crate::{
+    diffusion::ModelError,
+    vision::network::{Runner, tflite},
+};
+
+fn go_on() -> Result<(), ModelError> {
+    Ok(())
+}
 
 fn read(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/numerics/vision/faces");
@@ -19,17 +31,16 @@ fn samples(side: usize, number: impl Fn(u8) -> f32) -> Vec<f32> {
 
 #[test]
 fn networks_give_what_they_give_in_mediapipe() {
-    let recorded = candle_core::safetensors::load_buffer(&read("faces.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let recorded = candle_core::safetensors::load_buffer(&read("faces.safetensors"), &Device::Cpu).unwrap();
     let unit = |v: u8| f32::from(v) / 255.0;
     let signed = |v: u8| f32::from(v) / 127.5 - 1.0;
-    for (name, input, outputs) in [
-        ("detector", samples(128, signed), 2),
-        ("mesh", samples(192, unit), 2),
-        ("attention", samples(192, unit), 7),
+    for (name, side, input, outputs) in [
+        ("detector", 128, samples(128, signed), &[14336, 896][..]),
+        ("mesh", 192, samples(192, unit), &[1404, 1]),
+        ("attention", 192, samples(192, unit), &[1404, 160, 142, 142, 10, 10, 1]),
     ] {
-        let network = Network::parse(&read(&format!("{name}.tflite")), name).unwrap();
-        let found = network.run(&input).unwrap();
-        assert_eq!(found.len(), outputs, "{name}");
+        let network = tflite::read(&read(&format!("{name}.tflite")), name).unwrap();
+        let found = Known::new(network, side, outputs).unwrap().run(&input, go_on).unwrap();
         for (i, numbers) in found.iter().enumerate() {
             let want: Vec<f32> = recorded[&format!("{name}.{i}")].flatten_all().unwrap().to_vec1().unwrap();
             let stride = if numbers.len() > 2000 { 7 } else { 1 };
@@ -44,18 +55,33 @@ fn networks_give_what_they_give_in_mediapipe() {
 
 #[test]
 fn a_network_for_something_else_is_refused() {
-    let parse = || Network::parse(&read("mesh.tflite"), "mesh.tflite").unwrap();
-    assert!(parse().expect(192, &[1404, 1]).is_ok());
+    let known = |side, outputs: &[usize]| Known::new(tflite::read(&read("mesh.tflite"), "mesh.tflite").unwrap(), side, outputs);
     for (side, outputs, why) in [
         (128, vec![1404, 1], "expected [1, 128, 128, 3]"),
         (192, vec![1404], "it gives 2 tensors, expected 1"),
         (192, vec![1404, 2], "[1404, 1] numbers, expected [1404, 2]"),
     ] {
-        let error = parse().expect(side, &outputs).unwrap_err().to_string();
+        let error = known(side, &outputs).unwrap_err().to_string();
         assert!(error.contains("mesh.tflite") && error.contains(why), "{error}");
     }
     // A picture of another size is no input.
-    assert!(parse().run(&[0.0; 12]).is_err());
+    assert!(known(192, &[1404, 1]).unwrap().run(&[0.0; 12], go_on).is_err());
+}
+
+#[test]
+fn a_network_may_be_stopped_in_its_midst() {
+    let network = tflite::read(&read("mesh.tflite"), "mesh.tflite").unwrap();
+    let (steps, mut asked) = (network.steps.len(), 0);
+    let stop = || {
+        asked += 1;
+        if asked > steps / 2 {
+            return Err(ModelError::Input("stopped".into()));
+        }
+        Ok(())
+    };
+    let error = Known::new(network, 192, &[1404, 1]).unwrap().run(&samples(192, f32::from), stop);
+    assert!(error.unwrap_err().to_string().contains("stopped"));
+    assert_eq!(asked, steps / 2 + 1);
 }
 
 #[test]
@@ -68,7 +94,7 @@ fn damaged_files_are_refused_without_a_panic() {
     let mut refused = 0;
     for name in ["detector.tflite", "mesh.tflite", "attention.tflite"] {
         let whole = read(name);
-        let sound = Network::parse(&whole, name).unwrap();
+        let sound = tflite::read(&whole, name).unwrap();
         let mut runs = 8;
         for round in 0..600 {
             let mut bad = whole.clone();
@@ -86,80 +112,29 @@ fn damaged_files_are_refused_without_a_panic() {
                     *byte = [0, 1, 0x7f, 0x80, 0xff, below(256) as u8][below(6)];
                 }
             }
-            match Network::parse(&bad, name) {
+            let runner = tflite::read(&bad, name).and_then(|network| Runner::new(network, &Device::Cpu));
+            match runner {
                 Err(error) => {
                     assert!(error.to_string().contains(name), "{error}");
                     refused += 1;
                 }
-                Ok(network) if runs > 0 && network.input_shape == sound.input_shape => {
+                Ok(runner) if runs > 0 && runner.inputs() == sound.inputs => {
                     runs -= 1;
-                    let _ = network.run(&vec![0.5; network.input_shape.iter().product()]);
+                    let shape: Vec<usize> = sound.inputs[0].shape.iter().copied().flatten().collect();
+                    let input = Tensor::full(0.5_f32, shape, &Device::Cpu).unwrap();
+                    let _ = runner.run(vec![input], go_on);
                 }
                 Ok(_) => {}
             }
         }
     }
     assert!(refused > 300, "{refused} of 1800 files were refused");
-    assert!(Network::parse(&[], "x").is_err());
-    assert!(Network::parse(b"\x08\0\0\0TFL3\0\0\0\0", "x").is_err());
+    assert!(tflite::read(&[], "x").is_err());
+    assert!(tflite::read(b"\x08\0\0\0TFL3\0\0\0\0", "x").is_err());
 }
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let error = Network::open(Path::new("/nowhere/face.tflite")).unwrap_err().to_string();
+    let error = tflite::open(Path::new("/nowhere/face.tflite")).unwrap_err().to_string();
     assert!(error.contains("face.tflite"), "{error}");
-}
-
-#[test]
-fn what_needs_too_much_memory_is_refused_before_it_is_taken() {
-    use crate::diffusion::ops::{Conv2d, ConvConfig, Depthwise};
-    let zeros = |shape: [usize; 4]| Tensor::zeros(&shape, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
-    let after = layers::After::Nothing;
-    // A pixel of many channels, and kernels far larger than it.
-    let config = ConvConfig {
-        stride: 1,
-        padding: [0; 4],
-    };
-    let conv = Layer::Conv {
-        same: true,
-        conv: Conv2d::new(zeros([1, 1, 32, 32]), None, config).unwrap(),
-        kernel: [32, 32],
-        stride: 1,
-        after,
-    };
-    let depthwise = Layer::Depthwise {
-        same: true,
-        conv: Depthwise::new(&zeros([1, 1, 31, 31]), None, 1).unwrap(),
-        kernel: 31,
-        stride: 1,
-        after,
-    };
-    for layer in [conv, depthwise] {
-        let error = layer.forward(&[zeros([1, 1 << 13, 1, 1])]).unwrap_err().to_string();
-        assert!(error.contains("more than 4194304 numbers"), "{error}");
-    }
-    // Tensors that are all kept, and such of which only the last is.
-    let run = |outputs: &[usize]| {
-        let step = |i| Step {
-            layer: Layer::Activation(after),
-            inputs: vec![i],
-            output: i + 1,
-            done: Vec::new(),
-        };
-        let mut steps: Vec<Step> = (0..17).map(step).collect();
-        find_done(&mut steps, outputs);
-        let network = Network {
-            steps,
-            constants: vec![None; 18],
-            input: 0,
-            input_shape: vec![1, 2048, 2048, 1],
-            outputs: outputs.to_vec(),
-            file: "large.tflite".to_owned(),
-            bytes: 0,
-        };
-        network.run(&vec![0.0; 1 << 22])
-    };
-    assert_eq!(run(&[17]).unwrap()[0].len(), 1 << 22);
-    let error = run(&(1..18).collect::<Vec<_>>()).unwrap_err().to_string();
-    assert!(error.contains("large.tflite") && error.contains("numbers at a time"), "{error}");
 }
