@@ -162,12 +162,14 @@ impl Core {
 
         let registry = Arc::new(nodes::registry(settings.allow_nodes.as_deref(), settings.deny_nodes.as_deref()));
         let results = Arc::new(NodeCache::new(usize::try_from(settings.node_cache_size).unwrap_or(0)));
+        let devices = devices::chosen(&settings);
+        let budget = model_budget(&config, devices.len() as u64);
         let engine = |device| {
             let (registry, results) = (Arc::clone(&registry), Arc::clone(&results));
-            let engine = LocalEngine::on(device, registry, env.clone(), model_budget(&config), results);
+            let engine = LocalEngine::on(device, registry, env.clone(), budget, results);
             Arc::new(engine.with_options(Options::of(&settings)))
         };
-        let engines: Arc<[Arc<LocalEngine>]> = devices::chosen(&settings).into_iter().map(engine).collect();
+        let engines: Arc<[Arc<LocalEngine>]> = devices.into_iter().map(engine).collect();
         let (processor, installer) = (Arc::new(Processor::new()), Arc::new(Installer::new(Arc::clone(&shared))));
 
         let auth = Auth::open(Arc::clone(&shared))?;
@@ -343,8 +345,9 @@ impl std::fmt::Debug for Core {
     }
 }
 
-/// How many bytes models may take: what the configuration says, else half of the machine's memory, and of an accelerator's as much as is free.
-fn model_budget(config: &Config) -> Footprint {
+/// How many bytes the models of each of several devices may take: what the configuration says, else half of the machine's memory, shared evenly, and of an
+/// accelerator's own as much as is free.
+fn model_budget(config: &Config, devices: u64) -> Footprint {
     const WITHOUT_KNOWLEDGE: u64 = 8 << 30;
     let settings = config.settings();
     Footprint {
@@ -352,7 +355,7 @@ fn model_budget(config: &Config) -> Footprint {
         main: match settings.max_cache_ram_gb {
             Some(gb) if gb > 0.0 => gigabytes(gb),
             _ => crate::env::memory::total().map_or(WITHOUT_KNOWLEDGE, |bytes| bytes / 2),
-        },
+        } / devices.max(1),
     }
 }
 

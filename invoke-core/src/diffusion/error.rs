@@ -60,6 +60,12 @@ pub enum ModelError {
 /// Short for results of loading and running models.
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 
+/// Whether arithmetic failed because a device's memory ran out.
+pub(crate) fn is_lack_of_memory(error: &candle_core::Error) -> bool {
+    let text = error.to_string();
+    text.to_ascii_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY")
+}
+
 /// How a file is named in messages: its folder and name, never the whole path.
 pub(crate) fn short(path: &Path) -> String {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

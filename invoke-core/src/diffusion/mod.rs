@@ -23,6 +23,7 @@ pub mod weights;
 
 pub use blocks::Seamless;
 pub use convert::{convert_checkpoint, tokenizers_of};
+pub(crate) use error::is_lack_of_memory;
 pub use error::{ModelError, Result};
 pub(crate) use error::{config_error, read_json, read_text, short};
 pub use known::Base;

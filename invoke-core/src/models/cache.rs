@@ -164,7 +164,7 @@ impl ModelCache {
             let after = state.held.plus(size);
             let over = (after.device > self.budget.device, after.main > self.budget.main);
             let helps = |held: Footprint| (over.0 && held.device > 0) || (over.1 && held.main > 0);
-            if !state.drop_oldest(helps) {
+            if !state.drop_oldest(&helps) {
                 return;
             }
         }
@@ -175,13 +175,13 @@ impl ModelCache {
         self.budget.less(self.state.lock().held)
     }
 
-    /// Drops parts that nobody uses, the one that was used longest ago first, until it is enough. Returns how many bytes they took.
-    pub fn drop_until(&self, is_enough: impl Fn() -> bool) -> u64 {
+    /// Drops parts that nobody uses and whose going `helps`, the one that was used longest ago first, until it is enough. Returns how many bytes they took.
+    pub fn drop_until(&self, helps: impl Fn(Footprint) -> bool, is_enough: impl Fn() -> bool) -> u64 {
         let mut dropped = 0;
         while !is_enough() {
             let mut state = self.state.lock();
             let before = state.held;
-            if !state.drop_oldest(|_| true) {
+            if !state.drop_oldest(&helps) {
                 break;
             }
             dropped += before.less(state.held).total();
@@ -191,7 +191,7 @@ impl ModelCache {
 
     /// Drops every part that nobody uses and returns how many bytes they took.
     pub fn drop_idle(&self) -> u64 {
-        self.drop_until(|| false)
+        self.drop_until(|_| true, || false)
     }
 
     /// Drops every part of a model: its record or its files changed.
@@ -243,7 +243,7 @@ impl State {
     }
 
     /// Drops the part that was used longest ago, of those that nobody uses and whose size `helps`. Whether there was one.
-    fn drop_oldest(&mut self, helps: impl Fn(Footprint) -> bool) -> bool {
+    fn drop_oldest(&mut self, helps: &impl Fn(Footprint) -> bool) -> bool {
         let idle = self
             .entries
             .iter()
@@ -310,9 +310,10 @@ mod tests {
         drop(load(&cache, "more", size(3, 0)));
         assert_eq!(cache.models(), ["in memory", "more"]);
         assert_eq!(cache.stats().bytes, 33);
-        // No more goes than has to.
+        // No more goes than has to, and nothing that would not help.
+        assert_eq!(cache.drop_until(|held| held.device > 100, || false), 0);
         let is_enough = || cache.room().main == 100;
-        assert_eq!(cache.drop_until(is_enough), 30);
+        assert_eq!(cache.drop_until(|held| held.main > 0, is_enough), 30);
         assert_eq!(cache.models(), ["more"]);
     }
 

@@ -13,6 +13,8 @@ use candle_core::{DType, Device, Tensor};
 use super::{NodeCx, NodeError, store::ObjectStore};
 use crate::{
     config::Settings,
+    diffusion::is_lack_of_memory,
+    env::memory,
     models::{Footprint, ModelCache},
 };
 
@@ -147,22 +149,42 @@ impl Workbench {
         if self.cramped.load(Ordering::Relaxed) { room / 2 } else { room }
     }
 
-    /// Does work that may find the device's memory too small. If it does, all models go that can, and the work is done once more, with less of them there.
+    /// Does work that may find the device's memory too small. If it does, all models go, and the work is done once more, with less of them there.
     pub fn with_second_try<T>(&self, work: impl Fn() -> Result<T, NodeError>) -> Result<T, NodeError> {
         match work() {
             Err(error) if error.is_out_of_memory() && self.memory.is_own && self.options.partial => {
-                let dropped = self.cache.drop_idle();
-                tracing::warn!(
-                    dropped,
-                    "work found too little memory, and is tried again with less of its models on the device: {error}"
-                );
-                self.cramped.store(true, Ordering::Relaxed);
-                let done = work();
-                self.cramped.store(false, Ordering::Relaxed);
-                done
+                tracing::warn!("work found too little memory, and is tried again with less of its models on the device: {error}");
+                // Also those that others use: what is loaded now shall fit beside them.
+                self.cache.clear();
+                let _cramped = Cramped::begin(self);
+                work()
             }
             done => done,
         }
+    }
+
+    /// Makes parts that nobody uses go until so many bytes of the memory that the device computes in are free, or nothing is left that could go. Returns how
+    /// many bytes went.
+    fn drop_until(&self, is_enough: impl Fn(&Self) -> bool) -> u64 {
+        self.cache
+            .drop_until(|held| !self.memory.is_own || held.device > 0, || is_enough(self))
+    }
+}
+
+/// While this lives, models take half of the room that there is. What was loaded so goes at its end: the next work may need less.
+struct Cramped<'a>(&'a Workbench);
+
+impl<'a> Cramped<'a> {
+    fn begin(bench: &'a Workbench) -> Self {
+        bench.cramped.store(true, Ordering::Relaxed);
+        Self(bench)
+    }
+}
+
+impl Drop for Cramped<'_> {
+    fn drop(&mut self) {
+        self.0.cramped.store(false, Ordering::Relaxed);
+        self.0.cache.drop_idle();
     }
 }
 
@@ -199,7 +221,7 @@ pub fn make_room(cx: &dyn NodeCx, bytes: u64, what: &str) -> Result<(), NodeErro
     if bench.is_free(bytes) {
         return Ok(());
     }
-    let dropped = bench.cache.drop_until(|| bench.is_free(bytes));
+    let dropped = bench.drop_until(|bench| bench.is_free(bytes));
     tracing::info!(bytes, dropped, "models were dropped to make room for {what}");
     if bench.is_free(bytes) {
         return Ok(());
@@ -219,7 +241,7 @@ pub fn make_room_for_weights(cx: &dyn NodeCx, bytes: u64, what: &str) -> Result<
     if !bench.memory.is_own {
         return make_room(cx, bytes, what).map(|()| u64::MAX);
     }
-    bench.cache.drop_until(|| bench.room_for_weights() >= bytes);
+    bench.drop_until(|bench| bench.room_for_weights() >= bytes);
     let room = bench.room_for_weights();
     if room >= bytes {
         return Ok(u64::MAX);
@@ -229,6 +251,18 @@ pub fn make_room_for_weights(cx: &dyn NodeCx, bytes: u64, what: &str) -> Result<
             "{what} takes about {} and {} of the device's are free for it",
             shown(bytes),
             shown(room)
+        )));
+    }
+    let resting = bytes - room;
+    let is_enough = || memory::available().is_none_or(|free| free >= resting);
+    bench.cache.drop_until(|held| held.main > 0, is_enough);
+    if !is_enough() {
+        let free = memory::available().unwrap_or_default();
+        return Err(out_of_memory(&format!(
+            "{what} takes about {}, of which {} find room on the device, and {} of the machine's memory are free",
+            shown(bytes),
+            shown(room),
+            shown(free)
         )));
     }
     tracing::warn!(
@@ -263,11 +297,10 @@ fn out_of_memory(text: &str) -> NodeError {
 /// A fault of the arithmetic; a device's lack of memory is said to be one.
 impl From<candle_core::Error> for NodeError {
     fn from(error: candle_core::Error) -> Self {
-        let text = error.to_string();
-        if text.to_ascii_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") {
+        if is_lack_of_memory(&error) {
             out_of_memory("the device's ran out")
         } else {
-            Self::runtime(text)
+            Self::runtime(error)
         }
     }
 }
@@ -286,7 +319,7 @@ impl From<crate::diffusion::ModelError> for NodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nodes::testing::TestBench;
+    use crate::{models::PartKey, nodes::testing::TestBench};
 
     #[test]
     fn half_floats_hold_denoisers_where_the_configuration_says_so() {
@@ -305,6 +338,14 @@ mod tests {
         assert_eq!(of("float32"), [DType::F32; 2]);
         let held = if invoke_kernels::holds_halves() { DType::BF16 } else { DType::F32 };
         assert_eq!(of("bfloat16"), [DType::F32, held]);
+    }
+
+    fn key() -> PartKey {
+        PartKey {
+            model: "m".into(),
+            part: "unet",
+            variant: String::new(),
+        }
     }
 
     fn accelerator(partial: bool) -> Workbench {
@@ -346,12 +387,26 @@ mod tests {
             let done = bench.with_second_try(|| {
                 let mut seen = seen.lock();
                 seen.push(bench.room_for_weights() >> 30);
+                let held = bench
+                    .cache
+                    .get_or_load::<_, NodeError>(key(), Footprint::default(), || Ok(((), Footprint::of_main(seen.len() as u64))));
+                held.unwrap();
                 if seen.len() == 1 { Err(error()) } else { Ok(()) }
             });
             (done.is_ok(), seen.into_inner())
         };
+        // What was loaded in the cramped room does not stay, also where the work panics.
+        let panics = AtomicBool::new(false);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            bench.with_second_try(|| {
+                assert!(!panics.swap(true, Ordering::Relaxed), "the second time");
+                Err::<(), _>(out_of_memory("all"))
+            })
+        }));
+        assert!(panicked.is_err() && bench.room_for_weights() == 4 << 30);
         let full = || candle_core::Error::Msg("CUDA_ERROR_OUT_OF_MEMORY".into()).into();
         assert_eq!(rooms(&bench, full), (true, vec![4, 2]));
+        assert_eq!(bench.cache.stats().bytes, 0);
         assert_eq!(bench.room_for_weights(), 4 << 30);
         assert_eq!(rooms(&bench, || NodeError::value("no")), (false, vec![4]));
         bench.options.partial = false;

@@ -1,5 +1,7 @@
 //! Models of other shapes than the shipped one's, with random weights, and what steers them.
 
+use std::path::Path;
+
 use candle_core::{DType, Device, Tensor};
 use invoke_core::diffusion::control::{ClipVisionModel, ControlNet, ControlStrength, ImageFeatures, IpAdapter, IpTarget, T2iAdapter};
 use invoke_core::diffusion::text::compel::Encoder;
@@ -10,6 +12,10 @@ use invoke_core::diffusion::weights::{Weights, open_weights};
 use super::{Recorded, random, recordings, tiny, wave};
 
 const CPU: Device = Device::Cpu;
+
+fn view(folder: &Path) -> Weights {
+    Weights::new(open_weights(folder).unwrap(), DType::F32, &CPU)
+}
 
 fn unet(name: &str) -> UNet {
     UNet::open(&random(name).join("unet"), DType::F32, &CPU).unwrap()
@@ -95,14 +101,14 @@ fn sdxl_and_its_control_net() {
 fn t2i_adapters() {
     let recorded = Recorded::open("shapes");
     for kind in ["full_adapter", "full_adapter_xl", "light_adapter"] {
-        let adapter = T2iAdapter::open(&random(kind), DType::F32, &CPU).unwrap();
+        let adapter = T2iAdapter::open(&random(kind), &view(&random(kind))).unwrap();
         for (i, state) in adapter.forward(&picture(1)).unwrap().iter().enumerate() {
             recorded.check(&format!("{kind} {i}"), state);
         }
     }
     let unet = unet("sdxl");
     let context = sdxl_context(|e, b, a| unet.prepare(e, b, a));
-    let adapter = T2iAdapter::open(&random("full_adapter_xl"), DType::F32, &CPU).unwrap();
+    let adapter = T2iAdapter::open(&random("full_adapter_xl"), &view(&random("full_adapter_xl"))).unwrap();
     let states = adapter.forward(&picture(2)).unwrap();
     let inputs = StepInputs {
         adapter: &states,
@@ -163,7 +169,7 @@ fn sdxl_prompts() {
 #[test]
 fn image_prompts() {
     let recorded = Recorded::open("ip_adapter");
-    let vision = ClipVisionModel::open(&random("clip_vision"), DType::F32, &CPU).unwrap();
+    let vision = ClipVisionModel::open(&random("clip_vision"), &view(&random("clip_vision"))).unwrap();
     let pictures = wave(&[2, 3, 32, 32], 0.0, 1.0);
     recorded.check("pooled", &vision.encode(&pictures, ImageFeatures::Pooled).unwrap());
     recorded.check("penultimate", &vision.encode(&pictures, ImageFeatures::Penultimate).unwrap());

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde::Deserialize;
 
 use super::ImageFeatures;
 use crate::diffusion::error::{ModelError, Result, config_error, read_json};
 use crate::diffusion::ops::{AttentionMask, Conv2d, ConvConfig, LayerNorm, Linear};
 use crate::diffusion::text::layer::{ClipLayer, LayerShape};
-use crate::diffusion::weights::{Weights, open_weights};
+use crate::diffusion::weights::Weights;
 
 /// Mean and deviation of red, green and blue that the encoder was trained with.
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
@@ -57,10 +57,9 @@ pub struct ClipVisionModel {
 }
 
 impl ClipVisionModel {
-    /// Reads a folder with `config.json` and safetensors weights, in `dtype`, onto `device`.
-    pub fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
-        let config = read_json(&folder.join("config.json"))?;
-        Self::load(&config, &Weights::new(open_weights(folder)?, dtype, device))
+    /// From the `config.json` of a folder and its weights.
+    pub fn open(folder: &Path, weights: &Weights) -> Result<Self> {
+        Self::load(&read_json(&folder.join("config.json"))?, weights)
     }
 
     /// From the JSON of a config and weights under transformers' names, in their data type.

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde::Deserialize;
 
 use crate::diffusion::error::{ModelError, Result, config_error, read_json};
 use crate::diffusion::ops::{Conv2d, ConvConfig, add, channels_first, halve};
-use crate::diffusion::weights::{Weights, open_weights};
+use crate::diffusion::weights::Weights;
 
 #[derive(Debug, Clone, Deserialize)]
 struct Config {
@@ -59,8 +59,8 @@ struct Block {
 }
 
 impl T2iAdapter {
-    /// Reads a folder with `config.json` and safetensors weights, in `dtype`, onto `device`.
-    pub fn open(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
+    /// From the `config.json` of a folder and its weights.
+    pub fn open(folder: &Path, weights: &Weights) -> Result<Self> {
         let path = folder.join("config.json");
         let config: Config = read_json(&path)?;
         let n = config.channels.len();
@@ -70,7 +70,7 @@ impl T2iAdapter {
                 "`channels`, `num_res_blocks` or `downscale_factor` is out of range",
             ));
         }
-        Self::load(config, &Weights::new(open_weights(folder)?, dtype, device))
+        Self::load(config, weights)
     }
 
     fn load(config: Config, weights: &Weights) -> Result<Self> {

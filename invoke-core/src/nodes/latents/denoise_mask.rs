@@ -209,12 +209,6 @@ impl Invoke for CreateGradientMask {
         let area = large(area)?;
         let pixels = GrayImage::from_raw(area.width() as u32, area.height() as u32, area.into_data())
             .ok_or_else(|| NodeError::runtime("the mask has the wrong number of pixels"))?;
-        let saved = cx.save_image(NewPicture {
-            pixels: std::sync::Arc::new(DynamicImage::ImageLuma8(pixels)),
-            category: crate::domain::image::ImageCategory::Mask,
-            metadata: None,
-            board: None,
-        })?;
         let tensor = to_tensor(&large(samples)?)?;
         let masked_latents_name = match (&self.image, &self.unet, &self.vae) {
             (Some(image), Some(unet), Some(vae)) => {
@@ -228,6 +222,13 @@ impl Invoke for CreateGradientMask {
             }
             _ => None,
         };
+        // Last, or it would be there twice if what comes before is tried twice.
+        let saved = cx.save_image(NewPicture {
+            pixels: std::sync::Arc::new(DynamicImage::ImageLuma8(pixels)),
+            category: crate::domain::image::ImageCategory::Mask,
+            metadata: None,
+            board: None,
+        })?;
         Ok(GradientMaskOutput {
             denoise_mask: DenoiseMaskField {
                 mask_name: keep(cx, tensor),

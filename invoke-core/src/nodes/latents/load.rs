@@ -246,10 +246,9 @@ pub(super) fn t2i_adapter(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Resu
         (model, "t2i_adapter", variant_of(dtype, &[])),
         |()| expected_bytes(&place),
         || Ok(()),
-        |(), _| {
-            let adapter = T2iAdapter::open(&place, dtype, &bench.device)?;
-            let size = bench.footprint(adapter.bytes(), 0);
-            Ok((adapter, size))
+        |(), room| {
+            let weights = Weights::new(open_weights(&place)?, dtype, &bench.device).within(room);
+            Ok((T2iAdapter::open(&place, &weights)?, took(bench, &weights)))
         },
     )
 }
@@ -281,10 +280,9 @@ pub(super) fn clip_vision(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Resu
         (model, "image_encoder", variant_of(dtype, &[])),
         |()| expected_bytes(&place),
         || Ok(()),
-        |(), _| {
-            let encoder = ClipVisionModel::open(&place, dtype, &bench.device)?;
-            let size = bench.footprint(encoder.bytes(), 0);
-            Ok((encoder, size))
+        |(), room| {
+            let weights = Weights::new(open_weights(&place)?, dtype, &bench.device).within(room);
+            Ok((ClipVisionModel::open(&place, &weights)?, took(bench, &weights)))
         },
     )
 }
@@ -298,7 +296,8 @@ pub(super) fn inversion(cx: &dyn NodeCx, model: &ModelIdentifierField, trigger: 
     cached(
         cx,
         (model, "embedding", trigger.to_owned()),
-        |()| expected_bytes(&place),
+        // Some rows, which lie in main memory.
+        |()| 0,
         || Ok(()),
         |(), _| {
             let inversion = Inversion::read(trigger, &*open_weights(&place)?)?;

@@ -9,7 +9,7 @@ use super::{
     layers::{Affine, Convolution, Product},
     pool, regions, resize,
 };
-use crate::diffusion::{ModelError, Result};
+use crate::diffusion::{ModelError, Result, is_lack_of_memory};
 
 /// A network on a device: its weights as the kernels like them, and for each step what may be forgotten after it.
 #[derive(Debug)]
@@ -189,7 +189,10 @@ impl Runner {
                 read.push(value.transpose()?);
             }
             let made = step.work.compute(&read, step.writes.len(), &self.device);
-            let made = made.map_err(|error| wrong(format!("cannot be computed: {error}")))?;
+            let made = made.map_err(|error| match error {
+                error if is_lack_of_memory(&error) => ModelError::Compute(error),
+                error => wrong(format!("cannot be computed: {error}")),
+            })?;
             for (number, tensor) in step.writes.iter().zip(made) {
                 if let Some(number) = number {
                     alive += tensor.elem_count();
