@@ -7,6 +7,7 @@ mod dat;
 mod drct;
 mod frame;
 mod hat;
+mod mosr;
 mod omni;
 mod plksr;
 mod rgt;
@@ -30,6 +31,7 @@ use compact::Compact;
 use cugan::Cugan;
 use dat::Dat;
 use drct::Drct;
+use mosr::Mosr;
 use omni::OmniSr;
 use plksr::Plksr;
 use rgt::Rgt;
@@ -39,7 +41,7 @@ use swin::SwinIr;
 use swin2::Swin2Sr;
 
 /// The architectures that are known, for messages.
-const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SPAN, Swin2SR, SwinIR";
+const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, MoSR, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SPAN, Swin2SR, SwinIR";
 
 /// Most times that a network makes a picture larger along a side.
 const MOST_TIMES: usize = 256;
@@ -101,6 +103,8 @@ impl Upscaler {
             Box::new(Rrdb::load(&weights, &names)?)
         } else if plksr::matches(&weights) {
             Box::new(Plksr::load(&weights)?)
+        } else if mosr::matches(&weights) {
+            Box::new(Mosr::load(&weights)?)
         } else if span::matches(&weights) {
             Box::new(Span::load(&weights)?)
         } else if rgt::matches(&weights) {
