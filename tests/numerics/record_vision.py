@@ -125,6 +125,8 @@ def record_upscalers():
     from spandrel.architectures.RealCUGAN.__arch import upcunet_v3 as cugan
     for name, net, size in [("x2", cugan.UpCunet2x(), (35, 40)), ("x3_pro", cugan.UpCunet3x(pro=True), (35, 42)), ("x4", cugan.UpCunet4x(), (33, 36)), ("fast", cugan.UpCunet2x_fast(), (44, 40))]:
         one(f"cugan_{name}", shape_of(net), size)
+    from spandrel.architectures.SCUNet.__arch.SCUNet import SCUNet
+    one("scunet", shape_of(SCUNet(dim=64, config=[2, 1, 1, 2, 1, 1, 2])), (44, 60))
     keep("upscalers", arrays, shapes)
 
 

@@ -146,6 +146,7 @@ fn upscalers_agree_with_spandrel() {
         ("mosr_ps", 3, (20, 24)),
         ("mosr_gps", 2, (20, 24)),
         ("mosr_dys", 2, (20, 24)),
+        ("scunet", 1, (44, 60)),
         ("cugan_x2", 2, (35, 40)),
         ("cugan_x3_pro", 3, (35, 42)),
         ("cugan_x4", 4, (33, 36)),

@@ -251,8 +251,8 @@ fn embedding(header: &Header) -> Option<Map<String, Value>> {
 /// What training frameworks put before all names of an upscaler.
 const UPSCALER_PREFIXES: &[&str] = &["module.", "netG."];
 
-/// Names that an upscaler of each family has: ESRGAN before and after its names changed, and between; SPAN; PLKSR; MoSR; OmniSR; RealCUGAN; ATD; DRCT;
-/// SwinIR, Swin2SR and HAT; DAT and RGT.
+/// Names that an upscaler of each family has: ESRGAN before and after its names changed, and between; SPAN; PLKSR; MoSR; OmniSR; RealCUGAN; SCUNet; ATD;
+/// DRCT; SwinIR, Swin2SR and HAT; DAT and RGT.
 const UPSCALERS: &[&[&str]] = &[
     &["model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"],
     &["conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"],
@@ -269,6 +269,11 @@ const UPSCALERS: &[&[&str]] = &[
         "unet1.conv1.conv.0.weight",
         "unet1.conv2.seblock.conv1.weight",
         "unet2.conv_bottom.weight",
+    ],
+    &[
+        "m_head.0.weight",
+        "m_body.0.trans_block.msa.relative_position_params",
+        "m_tail.0.weight",
     ],
     &["conv_first.weight", "layers.0.residual_group.layers.0.attn_atd.scale"],
     &["conv_first.weight", "layers.0.swin1.norm1.weight"],

@@ -12,6 +12,7 @@ mod omni;
 mod plksr;
 mod rgt;
 mod rrdb;
+mod scunet;
 mod span;
 mod swin;
 mod swin2;
@@ -36,12 +37,13 @@ use omni::OmniSr;
 use plksr::Plksr;
 use rgt::Rgt;
 use rrdb::Rrdb;
+use scunet::ScuNet;
 use span::Span;
 use swin::SwinIr;
 use swin2::Swin2Sr;
 
 /// The architectures that are known, for messages.
-const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, MoSR, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SPAN, Swin2SR, SwinIR";
+const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, MoSR, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SCUNet, SPAN, Swin2SR, SwinIR";
 
 /// Most times that a network makes a picture larger along a side.
 const MOST_TIMES: usize = 256;
@@ -119,6 +121,8 @@ impl Upscaler {
             Box::new(SwinIr::load(&weights)?)
         } else if swin2::matches(&weights) {
             Box::new(Swin2Sr::load(&weights)?)
+        } else if scunet::matches(&weights) {
+            Box::new(ScuNet::load(&weights)?)
         } else if cugan::matches(&weights) {
             Box::new(Cugan::load(&weights)?)
         } else if omni::matches(&weights) {

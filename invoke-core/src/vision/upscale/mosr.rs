@@ -13,7 +13,7 @@ use crate::{
         ops::{Conv2d, ConvConfig, Depthwise, LayerNorm, add, cat_channels, mish, pixel_shuffle, pixels_as_tokens, tokens_as_pixels},
         weights::Weights,
     },
-    vision::layers::{bias, conv, side},
+    vision::layers::{bias, conv, depthwise, side},
 };
 
 const EPS: f64 = 1e-6;
@@ -47,7 +47,7 @@ impl Block {
         Ok(Self {
             norm: weights.at("norm").layer_norm(width, EPS)?,
             widen,
-            far: Depthwise::new(&far.read("weight")?, bias(&far)?, 1)?,
+            far: depthwise(&far)?,
             narrow: conv(&weights.at("fc2"))?,
             parts,
         })
