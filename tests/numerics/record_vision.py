@@ -119,9 +119,14 @@ def record_upscalers():
     one("plksr", shape_of(PLKSR(dim=16, n_blocks=2, upscaling_factor=2, kernel_size=9, split_ratio=0.25)), (20, 24))
     one("plksr_real", shape_of(RealPLKSR(dim=16, n_blocks=2, upscaling_factor=3, kernel_size=9)), (20, 24))
     one("plksr_sampled", shape_of(RealPLKSR(dim=16, n_blocks=2, upscaling_factor=2, kernel_size=9, dysample=True, layer_norm=True, use_ea=False)), (20, 24))
+    from spandrel.architectures.MoSR.__arch.mosr_arch import MoSR
+    for name, more in [("ps", dict(upscale=3)), ("gps", dict(upscale=2, upsampler="gps", conv_ratio=0.5)), ("dys", dict(upscale=2, upsampler="dys", expansion_ratio=1, kernel_size=5))]:
+        one(f"mosr_{name}", shape_of(MoSR(n_block=2, dim=16, **more)), (20, 24))
     from spandrel.architectures.RealCUGAN.__arch import upcunet_v3 as cugan
     for name, net, size in [("x2", cugan.UpCunet2x(), (35, 40)), ("x3_pro", cugan.UpCunet3x(pro=True), (35, 42)), ("x4", cugan.UpCunet4x(), (33, 36)), ("fast", cugan.UpCunet2x_fast(), (44, 40))]:
         one(f"cugan_{name}", shape_of(net), size)
+    from spandrel.architectures.SCUNet.__arch.SCUNet import SCUNet
+    one("scunet", shape_of(SCUNet(dim=64, config=[2, 1, 1, 2, 1, 1, 2])), (44, 60))
     keep("upscalers", arrays, shapes)
 
 

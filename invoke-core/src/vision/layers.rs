@@ -40,6 +40,17 @@ pub(super) fn conv(weights: &Weights) -> Result<Conv2d> {
     conv_with(weights, ConvConfig::padded(kernel / 2))
 }
 
+/// Every second place, nothing added at the edges.
+pub(super) const HALVING: ConvConfig = ConvConfig {
+    stride: 2,
+    padding: [0; 4],
+};
+
+/// A convolution by channels that keeps the picture's size, its shape read from the file.
+pub(super) fn depthwise(weights: &Weights) -> Result<Depthwise> {
+    Ok(Depthwise::new(&weights.read("weight")?, bias(weights)?, 1)?)
+}
+
 /// A square convolution, its shape read from the file.
 pub(super) fn conv_with(weights: &Weights, config: ConvConfig) -> Result<Conv2d> {
     side(weights)?;

@@ -143,6 +143,10 @@ fn upscalers_agree_with_spandrel() {
         ("plksr", 2, (20, 24)),
         ("plksr_real", 3, (20, 24)),
         ("plksr_sampled", 2, (20, 24)),
+        ("mosr_ps", 3, (20, 24)),
+        ("mosr_gps", 2, (20, 24)),
+        ("mosr_dys", 2, (20, 24)),
+        ("scunet", 1, (44, 60)),
         ("cugan_x2", 2, (35, 40)),
         ("cugan_x3_pro", 3, (35, 42)),
         ("cugan_x4", 4, (33, 36)),
@@ -232,6 +236,16 @@ fn odd_shapes_of_upscalers_do_no_harm() {
         }
     }
     assert!(refused > 100 && run > 10, "{refused} were refused, {run} ran");
+}
+
+/// Accelerators compute in half floats: the way that is not the kernels' takes them from start to end.
+#[test]
+fn upscalers_take_half_floats() {
+    for (name, shapes) in upscalers() {
+        let model = Upscaler::load(Arc::new(Drawn(shapes)), DType::F16, &Device::Cpu).unwrap();
+        let y = model.run(&picture(3, 32, 17).to_dtype(DType::F16).unwrap()).unwrap();
+        assert_eq!(y.dims(), [1, 3, 32 * model.scale(), 17 * model.scale()], "{name}");
+    }
 }
 
 #[test]

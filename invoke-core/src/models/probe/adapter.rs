@@ -251,14 +251,15 @@ fn embedding(header: &Header) -> Option<Map<String, Value>> {
 /// What training frameworks put before all names of an upscaler.
 const UPSCALER_PREFIXES: &[&str] = &["module.", "netG."];
 
-/// Names that an upscaler of each family has: ESRGAN before and after its names changed, and between; SPAN; PLKSR; OmniSR; RealCUGAN; ATD; DRCT; SwinIR,
-/// Swin2SR and HAT; DAT and RGT.
+/// Names that an upscaler of each family has: ESRGAN before and after its names changed, and between; SPAN; PLKSR; MoSR; OmniSR; RealCUGAN; SCUNet; ATD;
+/// DRCT; SwinIR, Swin2SR and HAT; DAT and RGT.
 const UPSCALERS: &[&[&str]] = &[
     &["model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"],
     &["conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"],
     &["conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight", "conv_last.weight"],
     &["conv_1.sk.weight", "block_1.c1_r.sk.weight", "upsampler.0.weight"],
     &["feats.0.weight", "feats.1.lk.conv.weight"],
+    &["gblocks.0.weight", "gblocks.1.fc1.weight", "gblocks.1.conv.weight"],
     &[
         "input.weight",
         "residual_layer.0.residual_layer.0.layer.0.fn.0.weight",
@@ -268,6 +269,11 @@ const UPSCALERS: &[&[&str]] = &[
         "unet1.conv1.conv.0.weight",
         "unet1.conv2.seblock.conv1.weight",
         "unet2.conv_bottom.weight",
+    ],
+    &[
+        "m_head.0.weight",
+        "m_body.0.trans_block.msa.relative_position_params",
+        "m_tail.0.weight",
     ],
     &["conv_first.weight", "layers.0.residual_group.layers.0.attn_atd.scale"],
     &["conv_first.weight", "layers.0.swin1.norm1.weight"],

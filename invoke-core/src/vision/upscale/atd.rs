@@ -18,7 +18,7 @@ use crate::{
         weights::Weights,
     },
     vision::{
-        layers::{at_least, bias, softmax, unit},
+        layers::{at_least, depthwise, softmax, unit},
         windows::{BIASES, Cut, WindowAttention},
     },
 };
@@ -170,7 +170,6 @@ impl Layer {
             .to_vec1::<f32>()?[0];
         let (convs, is_last) = (weights.at("convffn"), !weights.has("sigma"));
         let inner = convs.require("fc1.weight")?.first().copied().unwrap_or_default();
-        let between = convs.at("dwconv.depthwise_conv.0");
         Ok(Self {
             norms: [
                 weights.at("norm1").layer_norm(width, EPS)?,
@@ -185,7 +184,7 @@ impl Layer {
             },
             window: attention,
             widen: convs.at("fc1").linear(width, inner)?,
-            between: Depthwise::new(&between.read("weight")?, bias(&between)?, 1)?,
+            between: depthwise(&convs.at("dwconv.depthwise_conv.0"))?,
             narrow: convs.at("fc2").linear(inner, width)?,
             refine: if is_last { None } else { Some(Refine::load(weights, entries)?) },
         })

@@ -21,13 +21,16 @@ pub(super) struct Compact {
     shape: Shape,
 }
 
+/// Side of the squares that `wide` channels are for each of `channels`.
+pub(super) fn squares(wide: usize, channels: usize) -> Option<usize> {
+    let squares = (channels > 0 && wide.is_multiple_of(channels)).then(|| wide / channels)?;
+    let side = squares.isqrt();
+    (side > 0 && side * side == squares).then_some(side)
+}
+
 /// Side of the squares and number of channels that `wide` channels divide into, the picture's own number before others.
 fn scale_and_channels(wide: usize, channels: usize) -> Option<(usize, usize)> {
-    [channels, 3, 4, 1].into_iter().find_map(|c| {
-        let squares = (c > 0 && wide.is_multiple_of(c)).then(|| wide / c)?;
-        let side = squares.isqrt();
-        (side > 0 && side * side == squares).then_some((side, c))
-    })
+    [channels, 3, 4, 1].into_iter().find_map(|c| Some((squares(wide, c)?, c)))
 }
 
 /// How many times larger a network makes a picture of `channels`, whose last layer gives a square of pixels for each of its pixels.

@@ -9,7 +9,7 @@ use crate::{
         ops::{Border, Conv2d, ConvConfig, add, crop, enlarge_nearest, leaky_relu_owned, pad, pick, pixel_shuffle, pixel_unshuffle},
         weights::Weights,
     },
-    vision::layers::{Enlarging, Squeeze, conv_with, side},
+    vision::layers::{Enlarging, HALVING, Squeeze, conv_with, side},
 };
 
 /// Slope of the activations below zero.
@@ -111,12 +111,8 @@ struct Lower {
 
 impl Lower {
     fn load(down: &Weights, up: &Weights, lost: usize) -> Result<Self> {
-        let halving = ConvConfig {
-            stride: 2,
-            padding: [0; 4],
-        };
         Ok(Self {
-            down: conv_with(down, halving)?,
+            down: conv_with(down, HALVING)?,
             up: Enlarging::squares(up)?,
             lost,
         })

@@ -16,7 +16,7 @@ use crate::{
         weights::Weights,
     },
     vision::{
-        layers::{bias, channel_means, conv, conv_norm, depthwise_norm},
+        layers::{channel_means, conv, conv_norm, depthwise, depthwise_norm},
         windows::{Cut, channel_attention, too_many_biases, wide_attention},
     },
 };
@@ -38,11 +38,10 @@ impl Gated {
     pub(super) fn load(weights: &Weights, width: usize) -> Result<Self> {
         let inner = weights.require("fc1.weight")?.first().copied().unwrap_or_default();
         let (half, gate) = (inner / 2, weights.at("sg"));
-        let conv = gate.at("conv");
         Ok(Self {
             widen: weights.at("fc1").linear(width, inner)?,
             norm: gate.at("norm").layer_norm(half, EPS)?,
-            conv: Depthwise::new(&conv.read("weight")?, bias(&conv)?, 1)?,
+            conv: depthwise(&gate.at("conv"))?,
             narrow: weights.at("fc2").linear(half, width)?,
             half,
         })

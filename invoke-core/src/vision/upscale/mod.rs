@@ -7,10 +7,12 @@ mod dat;
 mod drct;
 mod frame;
 mod hat;
+mod mosr;
 mod omni;
 mod plksr;
 mod rgt;
 mod rrdb;
+mod scunet;
 mod span;
 mod swin;
 mod swin2;
@@ -30,16 +32,18 @@ use compact::Compact;
 use cugan::Cugan;
 use dat::Dat;
 use drct::Drct;
+use mosr::Mosr;
 use omni::OmniSr;
 use plksr::Plksr;
 use rgt::Rgt;
 use rrdb::Rrdb;
+use scunet::ScuNet;
 use span::Span;
 use swin::SwinIr;
 use swin2::Swin2Sr;
 
 /// The architectures that are known, for messages.
-const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SPAN, Swin2SR, SwinIR";
+const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, MoSR, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SCUNet, SPAN, Swin2SR, SwinIR";
 
 /// Most times that a network makes a picture larger along a side.
 const MOST_TIMES: usize = 256;
@@ -101,6 +105,8 @@ impl Upscaler {
             Box::new(Rrdb::load(&weights, &names)?)
         } else if plksr::matches(&weights) {
             Box::new(Plksr::load(&weights)?)
+        } else if mosr::matches(&weights) {
+            Box::new(Mosr::load(&weights)?)
         } else if span::matches(&weights) {
             Box::new(Span::load(&weights)?)
         } else if rgt::matches(&weights) {
@@ -115,6 +121,8 @@ impl Upscaler {
             Box::new(SwinIr::load(&weights)?)
         } else if swin2::matches(&weights) {
             Box::new(Swin2Sr::load(&weights)?)
+        } else if scunet::matches(&weights) {
+            Box::new(ScuNet::load(&weights)?)
         } else if cugan::matches(&weights) {
             Box::new(Cugan::load(&weights)?)
         } else if omni::matches(&weights) {

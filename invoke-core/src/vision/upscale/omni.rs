@@ -11,13 +11,13 @@ use crate::{
     diffusion::{
         Result,
         ops::{
-            Align, Border, Conv2d, ConvConfig, Depthwise, LayerNorm, Linear, PaddingMode, Pool, add, crop, gelu, pad, pixel_shuffle,
-            pixels_as_tokens, pool, resize_bilinear, scale_channels, sigmoid, silu, tokens_as_pixels,
+            Align, Border, Conv2d, Depthwise, LayerNorm, Linear, PaddingMode, Pool, add, crop, gelu, pad, pixel_shuffle, pixels_as_tokens,
+            pool, resize_bilinear, scale_channels, sigmoid, silu, tokens_as_pixels,
         },
         weights::Weights,
     },
     vision::{
-        layers::{at_least, bias, channel_means, conv, conv_with},
+        layers::{HALVING, at_least, channel_means, conv, conv_with, depthwise},
         windows::{Cut, WindowAttention, channel_attention},
     },
 };
@@ -34,11 +34,6 @@ const LEAST: usize = 2 * POOL + 1;
 const POOL: usize = 7;
 const POOL_STRIDE: usize = 3;
 
-/// A convolution by channels as large as the picture, with a bias or without.
-fn by_channels(weights: &Weights) -> Result<Depthwise> {
-    Ok(Depthwise::new(&weights.read("weight")?, bias(weights)?, 1)?)
-}
-
 /// What begins a block: a convolution by channels between two products, its channels weighed by their means.
 #[derive(Debug)]
 struct Mixer {
@@ -53,7 +48,7 @@ impl Mixer {
         let inner = gate.require("1.weight")?.first().copied().unwrap_or_default();
         Ok(Self {
             products: [conv(&weights.at(0))?, conv(&weights.at(5))?],
-            between: by_channels(&weights.at(2))?,
+            between: depthwise(&weights.at(2))?,
             squeeze: [gate.at(1).linear(width, inner)?, gate.at(3).linear(inner, width)?],
         })
     }
@@ -82,7 +77,7 @@ impl Gated {
         Ok(Self {
             norm: weights.at("norm").layer_norm(width, SMALL_EPS)?,
             products: [conv(&inner.at("project_in"))?, conv(&inner.at("project_out"))?],
-            between: by_channels(&inner.at("dwconv"))?,
+            between: depthwise(&inner.at("dwconv"))?,
         })
     }
 
@@ -112,7 +107,7 @@ impl Channels {
     fn load(weights: &Weights) -> Result<Self> {
         Ok(Self {
             qkv: conv(&weights.at("qkv"))?,
-            between: by_channels(&weights.at("qkv_dwconv"))?,
+            between: depthwise(&weights.at("qkv_dwconv"))?,
             temperature: weights.get("temperature", &[HEADS, 1, 1])?,
             out: conv(&weights.at("project_out"))?,
         })
@@ -224,14 +219,10 @@ struct Weigh {
 
 impl Weigh {
     fn load(weights: &Weights) -> Result<Self> {
-        let halving = ConvConfig {
-            stride: 2,
-            padding: [0; 4],
-        };
         Ok(Self {
             narrow: conv(&weights.at("conv1"))?,
             own: conv(&weights.at("conv_f"))?,
-            halve: conv_with(&weights.at("conv2"), halving)?,
+            halve: conv_with(&weights.at("conv2"), HALVING)?,
             around: conv(&weights.at("conv3"))?,
             widen: conv(&weights.at("conv4"))?,
         })

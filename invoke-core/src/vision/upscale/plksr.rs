@@ -82,7 +82,7 @@ impl Block {
 
 /// Enlarges by looking, for each new pixel, at a place that it was taught to look at (`DySample`).
 #[derive(Debug)]
-struct Sampler {
+pub(super) struct Sampler {
     offset: Conv2d,
     scope: Conv2d,
     /// Where each new pixel of a pixel looks at first.
@@ -92,7 +92,7 @@ struct Sampler {
 }
 
 impl Sampler {
-    fn load(weights: &Weights, scale: usize) -> Result<Self> {
+    pub(super) fn load(weights: &Weights, scale: usize) -> Result<Self> {
         let offset = conv(&weights.at("offset"))?;
         let groups = offset.out_channels() / (2 * scale * scale).max(1);
         let start: Vec<f32> = weights.read("init_pos")?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
@@ -110,7 +110,7 @@ impl Sampler {
         })
     }
 
-    fn forward(&self, x: &Tensor, scale: usize) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, scale: usize) -> Result<Tensor> {
         let (_, c, h, w) = x.dims4()?;
         let offsets = (self.offset.forward(x)? * sigmoid(&self.scope.forward(x)?)?)?;
         let flat = |x: &Tensor| -> Result<Vec<f32>> {

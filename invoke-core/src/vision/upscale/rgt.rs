@@ -16,18 +16,13 @@ use crate::{
         },
         weights::Weights,
     },
-    vision::layers::{at_least, bias},
+    vision::layers::{at_least, depthwise},
 };
 
 /// How many times smaller each pass makes the picture, along a side.
 const SMALLER: usize = 4;
 /// Pixels that look at a time: elsewhere than on the CPU, what each sees is a number in memory.
 const AT_A_TIME: usize = 1 << 13;
-
-/// A convolution of each channel by itself, with a bias.
-fn by_channels(weights: &Weights) -> Result<Depthwise> {
-    Ok(Depthwise::new(&weights.read("weight")?, bias(weights)?, 1)?)
-}
 
 /// One pixel of each square, by a weight for each place and channel.
 #[derive(Debug)]
@@ -78,7 +73,7 @@ impl Whole {
         }
         Ok(Self {
             reduce: Reduce::load(&weights.at("reduction1"), width)?,
-            between: by_channels(&weights.at("dwconv"))?,
+            between: depthwise(&weights.at("dwconv"))?,
             narrow: weights.at("conv").linear(width, narrow)?,
             norm: weights.at("norm_act.0").layer_norm(narrow, EPS)?,
             qkv: [
@@ -86,7 +81,7 @@ impl Whole {
                 weights.at("k").linear(narrow, narrow)?,
                 weights.at("v").linear(narrow, width)?,
             ],
-            around: by_channels(&weights.at("cpe"))?,
+            around: depthwise(&weights.at("cpe"))?,
             out: weights.at("proj").linear(width, width)?,
             heads,
         })
@@ -138,7 +133,7 @@ impl Attention {
     fn windows(weights: &Weights, width: usize, windows: Windows) -> Result<Self> {
         Ok(Self::Windows {
             windows,
-            beside: by_channels(&weights.at("get_v"))?,
+            beside: depthwise(&weights.at("get_v"))?,
             out: weights.at("proj").linear(width, width)?,
         })
     }
