@@ -15,6 +15,8 @@ const AT_A_TIME: usize = 64;
 const BIASES_AT_A_TIME: usize = 1 << 25;
 /// The most biases that a file may have made for a window.
 const MOST_BIASES: usize = 1 << 22;
+/// Bytes that a model of windows takes at most.
+const MOST_BYTES: u64 = 4 << 30;
 /// What the table of biases by distance is called in most files.
 pub(super) const BIASES: &str = "relative_position_bias_table";
 
@@ -206,6 +208,11 @@ impl WindowAttention {
             .collect();
         let distances = Tensor::from_vec(distances, pixels * pixels, weights.device())?;
         let bias = table.index_select(&distances, 0)?;
+        // It is far larger than its table, and there is one for each of any number of blocks.
+        weights.count(&bias);
+        if weights.bytes_loaded() > MOST_BYTES {
+            return Err(weights.corrupt(format!("the biases of its windows take more than {} GiB", MOST_BYTES >> 30)));
+        }
         let attention = Self {
             qkv,
             out,

@@ -97,6 +97,16 @@ impl Weights {
         }
     }
 
+    /// The same in single floats where it would be float16, whose range is small. What it hands out is counted apart.
+    #[must_use]
+    pub fn wide(&self) -> Self {
+        Self {
+            dtype: if self.dtype == DType::F16 { DType::F32 } else { self.dtype },
+            loaded: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// The tensors whose names start with `name` and a dot.
     #[must_use]
     pub fn at(&self, name: impl std::fmt::Display) -> Self {
@@ -186,8 +196,9 @@ impl Weights {
         })
     }
 
-    fn count(&self, tensor: &Tensor) -> u64 {
-        let bytes = (tensor.elem_count() * self.dtype.size_in_bytes()) as u64;
+    /// Counts a tensor: one that was read, or is made of others and kept beside them.
+    pub(crate) fn count(&self, tensor: &Tensor) -> u64 {
+        let bytes = (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64;
         self.loaded.fetch_add(bytes, Ordering::Relaxed);
         bytes
     }

@@ -220,6 +220,9 @@ impl Group {
     fn load(weights: &Weights, width: usize, size: usize, window: &mut Side) -> Result<Self> {
         let inner = weights.at("residual_group");
         let entries = inner.require("td")?.first().copied().unwrap_or_default();
+        if entries == 0 {
+            return Err(inner.corrupt("`td` is empty, expected a dictionary of one entry or more"));
+        }
         let layers = numbered(&inner.at("layers"), "norm1.weight");
         let layers = layers.iter().map(|part| Layer::load(part, [width, entries, size], window));
         Ok(Self {

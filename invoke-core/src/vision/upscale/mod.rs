@@ -73,6 +73,7 @@ trait Network: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub struct Upscaler {
     network: Box<dyn Network>,
+    dtype: DType,
     bytes: u64,
 }
 
@@ -99,34 +100,36 @@ impl Upscaler {
     /// From weights under the names of one of the known architectures.
     pub fn load(source: Arc<dyn Source>, dtype: DType, device: &Device) -> Result<Self> {
         let weights = Weights::new(without_prefixes(source), dtype, device);
+        // What attends to pixels, divides by a norm or multiplies by its own results may leave the range of float16.
+        let wide = weights.wide();
         let network: Box<dyn Network> = if weights.has("body.0.weight") && weights.has("body.1.weight") {
             Box::new(Compact::load(&weights)?)
         } else if let Some(names) = rrdb::Names::of(&weights) {
             Box::new(Rrdb::load(&weights, &names)?)
         } else if plksr::matches(&weights) {
-            Box::new(Plksr::load(&weights)?)
+            Box::new(Plksr::load(&wide)?)
         } else if mosr::matches(&weights) {
             Box::new(Mosr::load(&weights)?)
         } else if span::matches(&weights) {
-            Box::new(Span::load(&weights)?)
+            Box::new(Span::load(&wide)?)
         } else if rgt::matches(&weights) {
-            Box::new(Rgt::load(&weights)?)
+            Box::new(Rgt::load(&wide)?)
         } else if dat::matches(&weights) {
-            Box::new(Dat::load(&weights)?)
+            Box::new(Dat::load(&wide)?)
         } else if atd::matches(&weights) {
-            Box::new(Atd::load(&weights)?)
+            Box::new(Atd::load(&wide)?)
         } else if drct::matches(&weights) {
-            Box::new(Drct::load(&weights)?)
+            Box::new(Drct::load(&wide)?)
         } else if swin::matches(&weights) {
-            Box::new(SwinIr::load(&weights)?)
+            Box::new(SwinIr::load(&wide)?)
         } else if swin2::matches(&weights) {
-            Box::new(Swin2Sr::load(&weights)?)
+            Box::new(Swin2Sr::load(&wide)?)
         } else if scunet::matches(&weights) {
-            Box::new(ScuNet::load(&weights)?)
+            Box::new(ScuNet::load(&wide)?)
         } else if cugan::matches(&weights) {
             Box::new(Cugan::load(&weights)?)
         } else if omni::matches(&weights) {
-            Box::new(OmniSr::load(&weights)?)
+            Box::new(OmniSr::load(&wide)?)
         } else {
             return Err(weights.corrupt(format!("its weights are of none of the known upscalers ({KNOWN})")));
         };
@@ -136,8 +139,11 @@ impl Upscaler {
                 "it would make pictures {scale} times as large, expected 1 to {MOST_TIMES} times"
             )));
         }
+        let is_wide = wide.bytes_loaded() > 0;
+        let weights = if is_wide { wide } else { weights };
         Ok(Self {
             network,
+            dtype: weights.dtype(),
             bytes: weights.bytes_loaded(),
         })
     }
@@ -161,7 +167,7 @@ impl Upscaler {
                 "the model takes pictures of {channels} channels, this one has {c}"
             )));
         }
-        let y = self.network.forward(x)?;
+        let y = self.network.forward(&x.to_dtype(self.dtype)?)?.to_dtype(x.dtype())?;
         if y.dims() != [b, c, h * scale, w * scale] {
             return Err(ModelError::Input(format!(
                 "the model makes {:?} of a picture of {:?}, expected one {scale} times as large",

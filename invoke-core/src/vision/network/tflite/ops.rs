@@ -194,7 +194,10 @@ impl<'a> Making<'a> {
         match &self.tensors[tensor].numbers {
             Some(Numbers::Floats(numbers)) if numbers.rank() == 4 => {
                 let (numbers, outputs) = (numbers.clone(), numbers.dims()[order[0] as usize]);
-                Ok((self.constant(format!("{tensor} as a kernel"), &numbers, &order)?, outputs))
+                Ok((
+                    self.constant(format!("{tensor} as a kernel by {order:?}"), &numbers, &order)?,
+                    outputs,
+                ))
             }
             _ => Err(format!("tensor {tensor} is no kernel of a convolution")),
         }
