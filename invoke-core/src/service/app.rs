@@ -126,6 +126,8 @@ impl App {
         let none = !self.devices.iter().any(|device| device.id.split(':').next() == Some(kind));
         let why = match kind {
             "cuda" if none => "no CUDA device is available".to_owned(),
+            "xpu" if none => "no XPU device is available".to_owned(),
+            "mps" if none => "MPS is not available".to_owned(),
             _ => format!(
                 "it is none of {}",
                 self.devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(", ")
@@ -153,16 +155,24 @@ impl App {
         Ok(PROVIDERS.iter().map(|id| self.provider_config(id)).collect())
     }
 
-    /// Sets one up: `api_key` and `base_url`, an empty text or null clears; what is absent stays.
+    /// Sets one up: `api_key` and `base_url`, an empty text clears; what is absent or null stays.
     pub fn set_provider(&self, actor: &Actor, id: &str, changes: &Map<String, Value>) -> Result<Value> {
         authorize_global::<acts::ManageServer>(actor)?;
         known_provider(id)?;
-        if changes.is_empty() {
+        let given: Vec<(&str, &str)> = changes
+            .iter()
+            .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?.trim())))
+            .collect();
+        if given.is_empty() {
             return Err(Error::BadRequest("No external provider config fields provided".into()));
         }
-        let keys = changes.iter().map(|(key, value)| {
-            let blank = value.as_str().is_none_or(|text| text.trim().is_empty());
-            (format!("external_{id}_{key}"), if blank { Value::Null } else { value.clone() })
+        self.change_provider(id, &given)
+    }
+
+    fn change_provider(&self, id: &str, texts: &[(&str, &str)]) -> Result<Value> {
+        let keys = texts.iter().map(|(key, text)| {
+            let value = if text.is_empty() { Value::Null } else { json!(text) };
+            (format!("external_{id}_{key}"), value)
         });
         self.shared.config.change_providers(&keys.collect()).map_err(refused)?;
         Ok(self.provider_config(id))
@@ -170,8 +180,9 @@ impl App {
 
     /// Forgets how one is set up.
     pub fn reset_provider(&self, actor: &Actor, id: &str) -> Result<Value> {
-        let nothing = Map::from_iter([("api_key".to_owned(), Value::Null), ("base_url".to_owned(), Value::Null)]);
-        self.set_provider(actor, id, &nothing)
+        authorize_global::<acts::ManageServer>(actor)?;
+        known_provider(id)?;
+        self.change_provider(id, &[("api_key", ""), ("base_url", "")])
     }
 
     fn provider_has_key(&self, id: &str) -> bool {

@@ -71,7 +71,7 @@ impl Models {
         if self.remove_cover(key)? {
             Ok(())
         } else {
-            Err(Error::NotFound("Not Found".into()))
+            Err(Error::NotFound("Model image file not found".into()))
         }
     }
 }

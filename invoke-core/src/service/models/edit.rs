@@ -39,7 +39,10 @@ pub(super) fn with_page(changes: &Map<String, Value>) -> Result<Map<String, Valu
 
 /// What is wrong with a change, in one text: the words are right and do not go together.
 fn not_taken(issues: Vec<Issue>) -> Error {
-    if issues.iter().any(|issue| issue.kind == "enum" && issue.loc.len() == 2) {
+    if issues
+        .iter()
+        .any(|issue| issue.kind == "enum" && issue.loc.len() == 2 && !issue.input.is_null())
+    {
         return Error::Invalid(issues);
     }
     let texts: Vec<String> = issues
@@ -79,15 +82,15 @@ impl Models {
     pub fn update(&self, actor: &Actor, key: &str, changes: &Map<String, Value>) -> Result<Value> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
         let changes = &with_page(changes)?;
+        if changes.get("key").is_some_and(|new| new.as_str() != Some(key)) {
+            return Err(Error::Unprocessable("A model's key cannot be changed".into()));
+        }
         let _claim = self.claim(key)?;
         let record = self.shared.db.write(|tx| -> Result<_> {
             let record = repo::find(tx, &leave, key)?
                 .as_deref()
                 .and_then(ModelRecord::parse)
                 .ok_or_else(absent)?;
-            if changes.get("key").is_some_and(|new| !new.is_null() && new.as_str() != Some(key)) {
-                return Err(Error::Unprocessable("A model's key cannot be changed".into()));
-            }
             if let Some(Value::String(path)) = changes.get("path").filter(|path| path.as_str() != Some(record.path()))
                 && repo::path_is_taken(tx, &leave, path)?
             {

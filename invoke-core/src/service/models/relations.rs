@@ -25,6 +25,9 @@ impl Models {
     /// Ends a relation; ending what is not there is fine.
     pub fn unrelate(&self, actor: &Actor, one: &str, other: &str) -> Result<()> {
         let leave = authorize_global::<acts::ManageModels>(actor)?;
+        if one == other {
+            return Err(Error::BadRequest("Cannot unlink a model from itself.".into()));
+        }
         Ok(self.shared.db.write(|tx| repo::unrelate(tx, &leave, one, other))?)
     }
 
