@@ -126,6 +126,7 @@ fn body(route: &Route, definitions: &mut Definitions) -> Option<(&'static str, V
     let described = |checked| if route.described.is_empty() { checked } else { route.described };
     match route.body {
         Body::None => None,
+        Body::Json(_) if !route.described.is_empty() => Some(("application/json", fields(route.described), true)),
         Body::Json(shape) => {
             let required = !matches!(shape, Shape::Nullable(_));
             Some(("application/json", json_schema(&shape, definitions), required))

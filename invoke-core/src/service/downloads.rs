@@ -295,7 +295,10 @@ fn make(shared: &Shared, state: &Weak<Inner>, order: Order) {
             }
             tell(Event::BulkDownloadError {
                 download,
-                error: "The archive could not be made".into(),
+                error: match error {
+                    Error::NotFound(text) => text,
+                    _ => "The archive could not be made".into(),
+                },
             });
         }
     }
@@ -304,7 +307,7 @@ fn make(shared: &Shared, state: &Weak<Inner>, order: Order) {
 fn write(shared: &Shared, order: &Order) -> Result<()> {
     let failed = |error| Error::internal("writing an archive", error);
     if !order.complete {
-        return Err(Error::NotFound("Not all pictures were found".into()));
+        return Err(Error::NotFound("Image record not found".into()));
     }
     let mut archive = ZipWriter::new(File::create(&order.path)?);
     for (category, name, subfolder) in &order.pictures {

@@ -3,7 +3,7 @@
 use invoke_core::{
     config::Settings,
     domain::{
-        shape::{Bounds, Extra, ObjectShape, Rule, Shape},
+        shape::{Bounds, Extra, Field, ObjectShape, Rule, Shape},
         validation::Issue,
     },
 };
@@ -28,10 +28,18 @@ static CONFIG: ObjectShape = ObjectShape {
 };
 object!(CONFIG_AND_SET = "InvokeAIAppConfigWithSetFields" { req("set_fields", STRINGS), req("config", Shape::Object(&CONFIG)) });
 object!(CONFIG_CHANGES = "UpdateAppGenerationSettingsRequest" {
-    opt("image_subfolder_strategy", Shape::Nullable(&Shape::Enum(&["flat", "date", "type", "hash"]))),
-    opt("max_queue_history", Shape::Nullable(&Shape::Int(Bounds::NONE.ge(0.0)))),
+    opt("image_subfolder_strategy", Shape::Nullable(&STRATEGIES)),
+    opt("max_queue_history", HISTORY),
     opt("generation_devices", Shape::Nullable(&DEVICES_TO_USE)),
 });
+const STRATEGIES: Shape = Shape::Enum(&["flat", "date", "type", "hash"]);
+const HISTORY: Shape = Shape::Nullable(&Shape::Int(Bounds::NONE.ge(0.0)));
+/// The document does not show the nulls that are refused.
+const CHANGES_SHOWN: &[Field] = &[
+    opt("image_subfolder_strategy", STRATEGIES),
+    opt("max_queue_history", HISTORY),
+    opt("generation_devices", DEVICES_TO_USE),
+];
 const CHANGES_TO_MAKE: Shape = Shape::Ruled(&Shape::Object(&CONFIG_CHANGES), &NO_NULLS);
 /// Null is what an absent key stands for, and no value.
 static NO_NULLS: Rule = Rule {
@@ -110,6 +118,7 @@ pub(super) const ROUTES: &[Route] = &[
             "Changes the configuration, now and for later starts",
         )
         .json(CHANGES_TO_MAKE)
+        .described_by(CHANGES_SHOWN)
         .returns(200, Shape::Object(&CONFIG_AND_SET)),
     Route::get("/api/v1/app/external_providers/status", Access::User, provider_statuses)
         .doc("app", "get_external_provider_statuses", "Which services of others are set up")

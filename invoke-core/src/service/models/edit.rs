@@ -41,7 +41,7 @@ pub(super) fn with_page(changes: &Map<String, Value>) -> Result<Map<String, Valu
 fn not_taken(issues: Vec<Issue>) -> Error {
     if issues
         .iter()
-        .any(|issue| issue.kind == "enum" && issue.loc.len() == 2 && !issue.input.is_null())
+        .any(|issue| issue.kind == "enum" && issue.loc.len() == 2 && issue.loc[1] != "format".into() && !issue.input.is_null())
     {
         return Error::Invalid(issues);
     }
