@@ -240,7 +240,7 @@ pub struct PictureFile {
 }
 
 impl PictureFile {
-    /// As the service takes it; `bytes` are a PNG, JPEG or WebP file.
+    /// As the service takes it; `bytes` are a PNG, JPEG, WebP, GIF or BMP file.
     pub fn read<'a>(&self, bytes: &'a [u8]) -> Result<Upload<'a>> {
         let metadata = self.metadata.clone().map(|value| object("metadata", value)).transpose()?;
         Ok(Upload {

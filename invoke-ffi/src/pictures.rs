@@ -45,7 +45,7 @@ impl Pictures {
         Ok(self.0.read(|core, actor| Ok(core.images.full(actor, &name)?.read_all()?))?)
     }
 
-    /// Keeps a picture: the bytes of a PNG, JPEG or WebP file.
+    /// Keeps a picture: the bytes of a PNG, JPEG, WebP, GIF or BMP file.
     #[uniffi::method(default(category = "user", board_id = None))]
     pub fn upload(&self, bytes: Vec<u8>, category: String, board_id: Option<String>) -> Result<Picture> {
         let file = PictureFile {

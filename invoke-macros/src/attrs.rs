@@ -16,6 +16,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) required: bool,
     pub(crate) hidden: bool,
     pub(crate) input: Option<Ident>,
+    pub(crate) before: Option<syn::Path>,
     pub(crate) title: Option<LitStr>,
     pub(crate) component: Option<LitStr>,
     pub(crate) ui_type: Option<LitStr>,
@@ -127,6 +128,7 @@ fn field_word(attrs: &mut FieldAttrs, meta: &ParseNestedMeta<'_>) -> Result<()> 
                 _ => return Err(Error::new(kind.span(), "expected `any`, `connection` or `direct`")),
             });
         }
+        "before" => attrs.before = Some(meta.value()?.parse()?),
         "shape" => attrs.shape = Some(meta.value()?.parse()?),
         "title" => attrs.title = Some(meta.value()?.parse()?),
         "component" => attrs.component = Some(meta.value()?.parse()?),

@@ -19,7 +19,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// On a field, `#[field(…)]`: `default = 3` (a literal, `null`, or JSON in a text after `json =`), `ge`, `gt`, `le`, `lt`, `multiple_of`,
 /// `min_items`, `max_items`, `min_length`, `max_length`, `input = connection` or `direct`, `title = "…"`, `order = 1`, `hidden`, `component = "…"`,
 /// `ui_type = "…"`, `choices("VALUE" = "Label")`, `model_base(…)`, `model_type(…)`, `model_variant(…)`, `model_format(…)`, `required`,
-/// `shape = …` for a type whose shape says too little.
+/// `shape = …` for a type whose shape says too little, `before = function` (what becomes of a value before it is checked).
 /// A field without a default is required; an `Option` without one is null. A `#[serde(rename = "…")]` names the input.
 #[proc_macro_derive(Node, attributes(node, field, serde))]
 pub fn derive_node(input: TokenStream) -> TokenStream {

@@ -75,11 +75,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             None if required && is_direct => quote!(None),
             None => quote!(Some("null")),
         };
-        let (name, ui) = (&attrs.name, attrs.ui());
+        let (name, ui, before) = (&attrs.name, attrs.ui(), option(attrs.before.as_ref()));
         let way = attrs.input.clone().unwrap_or_else(|| Ident::new("Any", ident.span()));
         metas.push(quote!(crate::graph::meta::FieldMeta {
             name: #name, shape: #shape, kind: crate::graph::meta::Kind::Input, input: crate::graph::meta::Input::#way, required: #required,
-            default: #default, ui: #ui,
+            default: #default, before: #before, ui: #ui,
         }));
     }
     Ok(quote! {

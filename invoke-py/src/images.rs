@@ -87,7 +87,7 @@ impl Images {
         Ok(PyBytes::new(py, &bytes))
     }
 
-    /// Keeps a picture: the bytes of a PNG, JPEG or WebP file.
+    /// Keeps a picture: the bytes of a PNG, JPEG, WebP, GIF or BMP file.
     #[pyo3(signature = (data, *, category="user".to_owned(), board_id=None, is_intermediate=false, metadata=None))]
     fn upload(
         &self,

@@ -2,7 +2,7 @@
 
 use invoke_bindings::{Session, WorkflowListing};
 use invoke_core::{
-    domain::{Error, shape::ObjectShape},
+    domain::{Error, shape::Shape},
     service::workflows::document::{DOCUMENT, NEW_DOCUMENT, checked},
 };
 use pyo3::{Bound, PyAny, PyResult, Python, pyclass, pymethods};
@@ -17,7 +17,7 @@ use crate::{
 #[pyclass(frozen, module = "invoke_py")]
 pub(crate) struct Workflows(pub(crate) Session);
 
-fn document(shape: &'static ObjectShape, given: &Bound<'_, PyAny>) -> PyResult<Value> {
+fn document(shape: &Shape, given: &Bound<'_, PyAny>) -> PyResult<Value> {
     checked(shape, from_python("workflow", given)?).map_err(|issues| raised(given.py(), Error::Invalid(issues).into()))
 }
 

@@ -80,9 +80,9 @@ impl<'s> Call<'s> {
         self.body.take()
     }
 
-    /// A part of a form that is a file.
+    /// A part of a form that is a file; of several the last.
     pub fn file(&self, name: &str) -> Option<&Part> {
-        self.parts.iter().find(|part| part.name == name && part.is_file())
+        self.parts.iter().rfind(|part| part.name == name && part.is_file())
     }
 
     /// A part of a form that is a text.

@@ -21,8 +21,10 @@ use crate::{
 pub(crate) enum Parsed {
     /// There is none.
     Absent,
-    /// JSON, or a text.
+    /// JSON.
     Value(Value),
+    /// Something else, as a text.
+    Text(String),
     /// The parts of a form.
     Parts(Vec<Part>),
 }
@@ -36,7 +38,7 @@ pub(crate) fn parse(body: RawBody, content_type: Option<&str>) -> Result<Parsed>
         RawBody::Bytes(bytes) => bytes,
     };
     if !is_json(content_type) {
-        return Ok(Parsed::Value(Value::String(String::from_utf8_lossy(&bytes).into_owned())));
+        return Ok(Parsed::Text(String::from_utf8_lossy(&bytes).into_owned()));
     }
     match serde_json::from_slice(&bytes) {
         Ok(Value::Null) => Ok(Parsed::Absent),
@@ -106,20 +108,36 @@ pub(crate) fn check(route: &Route, path: Vec<(&'static str, String)>, query: &st
         query_parameters(route.query, query, &mut inputs.query, &mut issues);
     }
     match (route.body, body) {
-        (Body::Json(shape), Parsed::Value(value)) => match Check::at("body").run(&shape, value) {
-            Ok(value) => inputs.body = value,
-            Err(found) => issues.extend(found),
-        },
+        (Body::Json(shape), body @ (Parsed::Value(_) | Parsed::Text(_))) => {
+            let value = match body {
+                Parsed::Value(value) => value,
+                Parsed::Text(text) => Value::String(text),
+                Parsed::Absent | Parsed::Parts(_) => Value::Null,
+            };
+            match Check::at("body").run(&shape, value) {
+                Ok(value) => inputs.body = value,
+                Err(found) => issues.extend(found),
+            }
+        }
         (Body::None | Body::Json(Shape::Nullable(_)), _) => {}
         (Body::Json(_), _) => issues.push(missing(vec!["body".into()])),
         (Body::Fields(fields), body) => {
-            let mut given = match body {
-                Parsed::Value(Value::Object(map)) => map,
-                _ => Map::new(),
-            };
             let mut out = Map::new();
-            for field in fields {
-                parameter(field, given.shift_remove(field.name), "body", &mut out, &mut issues);
+            match body {
+                // What is no object lacks even what an object may lack.
+                Parsed::Value(value) if !value.is_object() => {
+                    issues.extend(fields.iter().map(|field| missing(vec!["body".into(), field.name.into()])));
+                }
+                body => {
+                    let mut given = match body {
+                        Parsed::Value(Value::Object(map)) => map,
+                        _ => Map::new(),
+                    };
+                    for field in fields {
+                        let value = given.shift_remove(field.name).filter(|value| !value.is_null());
+                        parameter(field, value, "body", &mut out, &mut issues);
+                    }
+                }
             }
             inputs.body = Value::Object(out);
         }
@@ -206,6 +224,8 @@ fn form(fields: &[Field], parts: Vec<Part>, inputs: &mut Inputs, issues: &mut Ve
                 ));
             }
             Some(part) if part.is_file() => issues.push(Issue::new("string_type", loc(), "Input should be a valid string", Value::Null)),
+            // What a page sends for a field that was left empty.
+            Some(part) if part.data.is_empty() && field.default == Default::Required => issues.push(missing(loc())),
             Some(part) => {
                 let text = Value::String(String::from_utf8_lossy(&part.data).into_owned());
                 collect(&mut texts, issues, "body", field.name, &field.shape, text);
@@ -280,6 +300,7 @@ mod tests {
             Field::required("flag", Shape::BOOL),
         ]);
     const EMBED: Route = Route::post("/x", Access::User, answer).fields(&[Field::required("ids", Shape::list(&Shape::INT))]);
+    const OPEN: Route = Route::post("/x", Access::User, answer).fields(&[Field::with("seed", Shape::INT, "7")]);
     const TEXT: Route = Route::post("/x", Access::User, answer).json(Shape::STR);
 
     fn places(result: Result<Inputs>) -> Vec<String> {
@@ -333,6 +354,15 @@ mod tests {
             places(check(&EMBED, vec![], "", parse(bytes(r#"{"ids":["a"]}"#), json).unwrap())),
             [r#"int_parsing ["body","ids",0]"#]
         );
+        for absent in [parse(bytes("[1]"), None), parse(bytes("null"), json)] {
+            assert!(check(&OPEN, vec![], "", absent.unwrap()).is_ok());
+        }
+        assert_eq!(
+            places(check(&OPEN, vec![], "", parse(bytes("[1]"), json).unwrap())),
+            [r#"missing ["body","seed"]"#]
+        );
+        let null = parse(bytes(r#"{"seed": null}"#), json).unwrap();
+        assert_eq!(check(&OPEN, vec![], "", null).unwrap().body, json!({"seed": 7}));
         assert_eq!(
             places(check(&TEXT, vec![], "", parse(bytes(""), None).unwrap())),
             [r#"missing ["body"]"#]

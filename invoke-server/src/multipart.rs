@@ -71,7 +71,12 @@ where
         }
         let name = field.name().unwrap_or_default().to_owned();
         let file_name = field.file_name().map(str::to_owned);
-        let content_type = field.content_type().map(ToString::to_string);
+        // As it was written, whether or not it is one.
+        let content_type = field
+            .headers()
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let mut data = Vec::new();
         while let Some(chunk) = field.chunk().await.map_err(fault)? {
             if file_name.is_none() && data.len() + chunk.len() > MAX_TEXT {

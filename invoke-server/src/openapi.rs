@@ -123,18 +123,20 @@ fn body(route: &Route, definitions: &mut Definitions) -> Option<(&'static str, V
         definitions.0.insert(name.clone(), schema);
         json!({"$ref": format!("#/components/schemas/{name}")})
     };
+    let described = |checked| if route.described.is_empty() { checked } else { route.described };
     match route.body {
         Body::None => None,
+        Body::Json(_) if !route.described.is_empty() => Some(("application/json", fields(route.described), true)),
         Body::Json(shape) => {
             let required = !matches!(shape, Shape::Nullable(_));
             Some(("application/json", json_schema(&shape, definitions), required))
         }
         Body::Fields(checked) => {
-            let list = if route.described.is_empty() { checked } else { route.described };
+            let list = described(checked);
             let required = list.iter().any(|field| field.default == Default::Required);
             Some(("application/json", fields(list), required))
         }
-        Body::Form(list) => Some(("multipart/form-data", fields(list), true)),
+        Body::Form(checked) => Some(("multipart/form-data", fields(described(checked)), true)),
     }
 }
 

@@ -73,6 +73,11 @@ impl Reply {
         }
     }
 
+    /// No content, under the content type of JSON, as the original leaves it.
+    pub fn no_json() -> Self {
+        Self::empty(StatusCode::NO_CONTENT).header("content-type", "application/json")
+    }
+
     /// Bytes of a content type.
     pub fn bytes(status: StatusCode, media: &str, bytes: impl Into<Bytes>) -> Self {
         Self {

@@ -3,7 +3,7 @@
 use super::{Error, Result};
 
 /// Characters of the name under which others see somebody.
-pub const DISPLAY_NAME: usize = 255;
+pub const DISPLAY_NAME: usize = 1_000;
 /// Characters of the name of something that is kept, and of a key that something is kept under.
 pub const NAME: usize = 1_000;
 /// Characters of what is said about something, or of a prompt.

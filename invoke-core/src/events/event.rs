@@ -473,7 +473,7 @@ impl Event {
                 base,
                 json!({"message": message, "percentage": percentage, "image": image, "device": device}),
             ),
-            Self::InvocationComplete { base, result } => with(base, json!({ "result": result })),
+            Self::InvocationComplete { base, result } => with(base, json!({ "result": with_meta(result) })),
             Self::InvocationError {
                 base,
                 error_type,
@@ -604,4 +604,12 @@ impl ItemsByOwner {
             format!("{verb}_item_ids_by_user"): by_user,
         })
     }
+}
+/// A result with the place for remarks that every result has, empty where nothing was remarked.
+fn with_meta(result: &Value) -> Value {
+    let mut result = result.clone();
+    if let Some(result) = result.as_object_mut() {
+        result.entry("output_meta").or_insert(Value::Null);
+    }
+    result
 }

@@ -15,7 +15,7 @@ const MAX_SIDE: u32 = 65_535;
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// It is none of the formats that are read.
-    #[error("it is no PNG, JPEG or WebP picture")]
+    #[error("it is no PNG, JPEG, WebP, GIF or BMP picture")]
     Format,
     /// It has too many pixels.
     #[error("it has {width} × {height} pixels; at most {MAX_PIXELS} are read")]
@@ -33,12 +33,19 @@ pub enum DecodeError {
     Data(ImageError),
 }
 
-/// A PNG, JPEG or WebP picture's pixels. The format is told by the content, not by a name.
+/// The pixels of a picture in one of the formats that pages show; of several frames the first. The format is told by the content, not by a name.
 pub fn decode_picture(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|_| DecodeError::Format)?;
-    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) {
+    let read = [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::WebP,
+        ImageFormat::Gif,
+        ImageFormat::Bmp,
+    ];
+    if !reader.format().is_some_and(|format| read.contains(&format)) {
         return Err(DecodeError::Format);
     }
     let mut limits = Limits::default();
@@ -60,10 +67,22 @@ mod tests {
     use crate::files::{Chunks, EncodeOptions, encode_png};
 
     #[test]
-    fn only_the_three_formats_are_read() {
-        for bytes in [&b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"[..], b"", b"hello", b"BM"] {
+    fn what_is_no_picture_is_told_from_a_broken_one() {
+        for bytes in [&b""[..], b"hello", b"II*\0\x08\0\0\0"] {
             assert!(matches!(decode_picture(bytes), Err(DecodeError::Format)));
         }
+        for bytes in [&b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"[..], b"BM"] {
+            assert!(matches!(decode_picture(bytes), Err(DecodeError::Header | DecodeError::Data(_))));
+        }
+    }
+
+    #[test]
+    fn the_first_frame_of_a_gif_is_read() {
+        // One pixel by two: red above transparent.
+        let gif = b"GIF89a\x01\0\x02\0\x80\0\0\xff\0\0\0\0\0!\xf9\x04\x01\0\0\x01\0,\0\0\0\0\x01\0\x02\0\0\x02\x02\x44\x54\0;";
+        let picture = decode_picture(gif).unwrap().to_rgba8();
+        assert_eq!(picture.dimensions(), (1, 2));
+        assert_eq!(picture.get_pixel(0, 0).0[3], 255);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Graph, Registry, model::without_nulls, validate};
+use super::{Graph, Registry, document::NEW_DOCUMENT, model::without_nulls, validate};
 use crate::domain::{
     queue_item::FieldValue,
     shape::{Bounds, Check, Extra, Field, Length, ObjectShape, Shape},
@@ -119,10 +119,10 @@ impl Batch {
             None => Err(vec![Issue::new("missing", below(loc, "graph"), "Field required", whole.clone())]),
             Some(graph) => validate::graph(registry, graph, &below(loc, "graph"), &mut *new_id),
         };
-        if let Some(other) = workflow.as_ref().filter(|w| !w.is_object()) {
-            let msg = "Input should be a valid dictionary or object to extract fields from";
-            issues.push(Issue::new("model_attributes_type", below(loc, "workflow"), msg, other.clone()));
-        }
+        let workflow = workflow.and_then(|workflow| {
+            let checked = Check::below(below(loc, "workflow")).run(&NEW_DOCUMENT, workflow);
+            checked.map_err(|found| issues.extend(found)).ok()
+        });
         let graph = match graph {
             Ok(graph) if issues.is_empty() => graph,
             Ok(_) => return Err(issues),

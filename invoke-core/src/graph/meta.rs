@@ -111,7 +111,7 @@ impl Ui {
 }
 
 /// An input.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct FieldMeta {
     /// Key.
     pub name: &'static str,
@@ -125,6 +125,8 @@ pub struct FieldMeta {
     pub required: bool,
     /// What it is when absent, as JSON; `None`: it may not be absent.
     pub default: Option<&'static str>,
+    /// What becomes of a value before it is checked.
+    pub before: Option<fn(Value) -> Value>,
     /// Hints for editors.
     pub ui: Ui,
 }
@@ -152,6 +154,7 @@ impl FieldMeta {
         input: Input::Direct,
         required: false,
         default: Some("null"),
+        before: None,
         ui: Ui::NONE,
     };
 
@@ -163,6 +166,7 @@ impl FieldMeta {
         input: Input::Connection,
         required: false,
         default: Some("null"),
+        before: None,
         ui: Ui::NONE,
     };
 }

@@ -3,6 +3,7 @@
 //! Pure: JSON in, JSON out. Nothing here runs a node or knows who asked for it.
 
 pub mod batch;
+pub mod document;
 pub mod meta;
 pub mod model;
 mod registry;

@@ -126,14 +126,19 @@ fn node_values(meta: &'static NodeMeta, mut given: Map<String, Value>, loc: &[St
     let mut values = Map::new();
     let mut issues = Vec::new();
     let whole = Value::Object(given.clone());
-    let attributes: [(&str, Shape, Option<Value>); 3] = [
-        ("id", Shape::STR, None),
-        ("is_intermediate", Shape::BOOL, Some(Value::Bool(false))),
-        ("use_cache", Shape::BOOL, Some(Value::Bool(meta.use_cache))),
+    let attributes: [(&str, Shape, Option<Value>, Option<fn(Value) -> Value>); 3] = [
+        // A node that does not say who it is is not the one that its key says.
+        ("id", Shape::STR, Some(Value::String("none".into())), None),
+        ("is_intermediate", Shape::BOOL, Some(Value::Bool(false)), None),
+        ("use_cache", Shape::BOOL, Some(Value::Bool(meta.use_cache)), None),
     ];
-    let fields = meta.fields.iter().map(|f| (f.name, f.shape, f.default.map(|_| default_of(f))));
-    for (name, shape, default) in attributes.into_iter().chain(fields) {
-        match (given.remove(name), default) {
+    let fields = meta
+        .fields
+        .iter()
+        .map(|f| (f.name, f.shape, f.default.map(|_| default_of(f)), f.before));
+    for (name, shape, default, before) in attributes.into_iter().chain(fields) {
+        let value = given.remove(name).map(before.unwrap_or(|value| value));
+        match (value, default) {
             (Some(value), _) => match Check::below(below(loc, name)).numbers_as_texts().run(&shape, value) {
                 Ok(value) => drop(values.insert(name.into(), value)),
                 Err(wrong) => issues.extend(wrong),
@@ -162,6 +167,7 @@ fn node_values(meta: &'static NodeMeta, mut given: Map<String, Value>, loc: &[St
 
 /// Checks a value that an edge brings to an input; the error names the way to what is wrong.
 pub(crate) fn incoming(field: &FieldMeta, value: Value) -> Result<Value, String> {
+    let value = field.before.unwrap_or(|value| value)(value);
     Check::below(vec![field.name.into()])
         .numbers_as_texts()
         .run(&field.shape, value)

@@ -51,6 +51,13 @@ fn check_adapter(values: &Map<String, Value>) -> Result<(), BrokenRule> {
     steps(values)
 }
 
+fn check_t2i_adapter(values: &Map<String, Value>) -> Result<(), BrokenRule> {
+    if values.get("weight").and_then(Value::as_f64).is_some_and(|weight| weight < 0.0) {
+        return Err(BrokenRule::of("weight", "Input should be greater than or equal to 0"));
+    }
+    check_adapter(values)
+}
+
 fn weights(values: &Map<String, Value>, field: &'static str) -> Result<(), BrokenRule> {
     let fine = |weight: &Value| weight.as_f64().is_none_or(|weight| (-1.0..=2.0).contains(&weight));
     let all_fine = match values.get(field) {
@@ -111,7 +118,7 @@ impl Invoke for ControlNet {
 
 /// A T2I-Adapter with its picture.
 #[derive(Debug, Deserialize, Node)]
-#[node(id = "t2i_adapter", check = check_adapter, title = "T2I-Adapter - SD1.5, SDXL", version = "1.0.4", category = "conditioning", tags("t2i_adapter", "control"), output = T2IAdapterOutput)]
+#[node(id = "t2i_adapter", check = check_t2i_adapter, title = "T2I-Adapter - SD1.5, SDXL", version = "1.0.4", category = "conditioning", tags("t2i_adapter", "control"), output = T2IAdapterOutput)]
 struct T2IAdapter {
     image: ImageField,
     #[field(title = "T2I-Adapter Model", order = -1, model_base("sd-1", "sdxl"), model_type("t2i_adapter"))]

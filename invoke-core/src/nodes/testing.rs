@@ -195,6 +195,7 @@ pub(crate) fn example(shape: &Shape) -> Value {
         Shape::Map(_) => json!({}),
         Shape::List(..) => json!([]),
         Shape::Union(shapes) => example(&shapes[0]),
+        Shape::Ruled(of, _) => example(of),
         Shape::Tagged { variants, .. } => example(&variants[0].1),
     }
 }

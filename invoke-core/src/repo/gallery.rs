@@ -126,6 +126,8 @@ impl Query {
                 query.conditions.push("gallery_board = ''".into());
                 query.counted.iter_mut().for_each(|counted| counted.push("board_id = ''".into()));
             }
+            // No board has this identifier, which stands for none in the tables.
+            OnBoard::Board(board) if board.as_str().is_empty() => query.row_only("?# IS NULL", Box::new(0)),
             OnBoard::Board(board) => query.both("gallery_board = ?#", "board_id = ?#", Box::new(board.clone())),
         }
         if let Some(origin) = filter.origin {
@@ -150,14 +152,9 @@ impl Query {
             query.row_only("created_at BETWEEN ?# AND ?# || '\u{10ffff}'", Box::new(day));
         }
         if let Some(term) = filter.search_term.as_deref().filter(|term| !term.is_empty()) {
-            let pattern = format!(
-                "%{}%",
-                term.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
-            );
-            query.row_only(
-                "(metadata LIKE ?# ESCAPE '\\' OR created_at LIKE ?# ESCAPE '\\')",
-                Box::new(pattern),
-            );
+            // The signs of patterns mean in a term what they mean in SQL.
+            let pattern = format!("%{}%", term.to_lowercase());
+            query.row_only("(metadata LIKE ?# OR created_at LIKE ?#)", Box::new(pattern));
         }
         query
     }

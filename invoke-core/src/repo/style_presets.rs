@@ -54,7 +54,7 @@ pub fn is_default(tx: &ReadTx<'_>, id: &str) -> rusqlite::Result<bool> {
 pub fn list(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec<StylePreset>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM style_presets
-         WHERE (?1 IS NULL OR user_id = ?1 OR is_public OR type = 'default') AND ?1 IS NOT char(0) ORDER BY LOWER(name), id"
+         WHERE (?1 IS NULL OR user_id = ?1 OR is_public OR type = 'default') AND ?1 IS NOT char(0) ORDER BY LOWER(name), rowid"
     );
     tx.sql()
         .prepare_cached(&sql)?
@@ -64,7 +64,7 @@ pub fn list(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec<StylePreset>
 
 /// All presets that people made, by name.
 pub fn made_by_people(tx: &ReadTx<'_>, _leave: &Permit<acts::ReadServer, ()>) -> rusqlite::Result<Vec<StylePreset>> {
-    let sql = format!("SELECT {COLUMNS} FROM style_presets WHERE type = 'user' ORDER BY LOWER(name), id");
+    let sql = format!("SELECT {COLUMNS} FROM style_presets WHERE type = 'user' ORDER BY LOWER(name), rowid");
     tx.sql().prepare_cached(&sql)?.query_map([], preset)?.collect()
 }
 

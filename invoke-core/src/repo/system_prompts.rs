@@ -33,7 +33,7 @@ pub fn find(tx: &ReadTx<'_>, id: &str) -> rusqlite::Result<Sealed<SystemPrompt>>
 /// Prompts in a scope and those that others share, by name.
 pub fn list(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec<SystemPrompt>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM system_prompts WHERE (?1 IS NULL OR user_id = ?1 OR is_public) AND ?1 IS NOT char(0) ORDER BY LOWER(name), id"
+        "SELECT {COLUMNS} FROM system_prompts WHERE (?1 IS NULL OR user_id = ?1 OR is_public) AND ?1 IS NOT char(0) ORDER BY LOWER(name), rowid"
     );
     tx.sql()
         .prepare_cached(&sql)?

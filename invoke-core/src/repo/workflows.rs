@@ -68,7 +68,8 @@ fn conditions(scope: &Scope, filter: &Filter) -> (String, Vec<Sql>) {
         values.push(value);
         format!("?{}", values.len())
     };
-    let like = |text: &str| Sql::Text(format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
+    // The signs of patterns mean in a text what they mean in SQL.
+    let like = |text: &str| Sql::Text(format!("%{text}%"));
     let covers_own = filter.categories.is_empty() || filter.categories.contains(&Origin::User);
     match scope {
         Scope::Nothing => parts.push("0".into()),
@@ -90,15 +91,13 @@ fn conditions(scope: &Scope, filter: &Filter) -> (String, Vec<Sql>) {
         let found: Vec<String> = filter
             .tags
             .iter()
-            .map(|tag| format!("tags LIKE {} ESCAPE '\\'", bound(like(tag))))
+            .map(|tag| format!("tags LIKE {}", bound(like(tag.trim()))))
             .collect();
         parts.push(format!("({})", found.join(" OR ")));
     }
-    if let Some(query) = filter.query.as_deref().filter(|query| !query.is_empty()) {
+    if let Some(query) = filter.query.as_deref().map(str::trim).filter(|query| !query.is_empty()) {
         let text = bound(like(query));
-        parts.push(format!(
-            "(name LIKE {text} ESCAPE '\\' OR description LIKE {text} ESCAPE '\\' OR tags LIKE {text} ESCAPE '\\')"
-        ));
+        parts.push(format!("(name LIKE {text} OR description LIKE {text} OR tags LIKE {text})"));
     }
     if let Some(opened) = filter.has_been_opened {
         parts.push(if opened {
@@ -138,7 +137,7 @@ pub fn list(
     values.extend([Sql::Integer(limit), Sql::Integer(offset)]);
     let direction = direction.sql();
     let sql = format!(
-        "SELECT {COLUMNS} FROM workflow_library WHERE {conditions} ORDER BY {order} {direction}, workflow_id LIMIT ?{} OFFSET ?{}",
+        "SELECT {COLUMNS} FROM workflow_library WHERE {conditions} ORDER BY {order} {direction}, rowid LIMIT ?{} OFFSET ?{}",
         n + 1,
         n + 2
     );

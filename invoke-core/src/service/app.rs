@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::{
-    authz::{Actor, acts, administer, authorize_global},
+    authz::{Actor, Deed, acts, administer, authorize_global},
     config::ConfigError,
     domain::{Error, Result},
     engine::{Device, LocalEngine},
@@ -143,6 +143,8 @@ impl App {
         let none = !self.devices.iter().any(|device| device.id.split(':').next() == Some(kind));
         let why = match kind {
             "cuda" if none => "no CUDA device is available".to_owned(),
+            "xpu" if none => "no XPU device is available".to_owned(),
+            "mps" if none => "MPS is not available".to_owned(),
             _ => format!(
                 "it is none of {}",
                 self.devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(", ")
@@ -170,38 +172,35 @@ impl App {
         Ok(PROVIDERS.iter().map(|id| self.provider_config(id)).collect())
     }
 
-    /// Sets one up: `api_key` and `base_url`, an empty text or null clears; what is absent stays.
+    /// Sets one up: `api_key` and `base_url`, an empty text clears; what is absent or null stays.
     pub fn set_provider(&self, actor: &Actor, id: &str, changes: &Map<String, Value>) -> Result<Value> {
         let deed = administer::<acts::ManageServer>(actor, "app.set_provider")?.to(id);
         known_provider(id)?;
-        if changes.is_empty() {
+        let given: Vec<(&str, &str)> = changes
+            .iter()
+            .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?.trim())))
+            .collect();
+        if given.is_empty() {
             return Err(Error::BadRequest("No external provider config fields provided".into()));
         }
-        self.change_provider(id, changes)?;
-        self.shared.db.record(deed)?;
-        Ok(self.provider_config(id))
+        self.change_provider(deed, id, &given)
     }
 
-    fn change_provider(&self, id: &str, changes: &Map<String, Value>) -> Result<()> {
-        let keys = changes.iter().map(|(key, value)| {
-            let blank = value.as_str().is_none_or(|text| text.trim().is_empty());
-            (format!("external_{id}_{key}"), if blank { Value::Null } else { value.clone() })
+    fn change_provider(&self, deed: Deed<acts::ManageServer>, id: &str, texts: &[(&str, &str)]) -> Result<Value> {
+        let keys = texts.iter().map(|(key, text)| {
+            let value = if text.is_empty() { Value::Null } else { json!(text) };
+            (format!("external_{id}_{key}"), value)
         });
-        self.shared.config.change_providers(&keys.collect()).map_err(refused)
+        self.shared.config.change_providers(&keys.collect()).map_err(refused)?;
+        self.shared.db.record(deed)?;
+        Ok(self.provider_config(id))
     }
 
     /// Forgets how one is set up.
     pub fn reset_provider(&self, actor: &Actor, id: &str) -> Result<Value> {
         let deed = administer::<acts::ManageServer>(actor, "app.reset_provider")?.to(id);
         known_provider(id)?;
-        let nothing = Map::from_iter([("api_key".to_owned(), Value::Null), ("base_url".to_owned(), Value::Null)]);
-        let before = self.provider_config(id);
-        self.change_provider(id, &nothing)?;
-        let after = self.provider_config(id);
-        if before != after {
-            self.shared.db.record(deed)?;
-        }
-        Ok(after)
+        self.change_provider(deed, id, &[("api_key", ""), ("base_url", "")])
     }
 
     fn provider_has_key(&self, id: &str) -> bool {

@@ -62,6 +62,15 @@ pub struct BoardListing {
     pub include_archived: bool,
 }
 
+/// The order in which a board's pictures are named where no order is asked for.
+fn oldest_first() -> ImageFilter {
+    ImageFilter {
+        starred_first: false,
+        direction: Direction::Asc,
+        ..ImageFilter::default()
+    }
+}
+
 impl Boards {
     /// The boards of a core.
     pub fn new(shared: Arc<Shared>) -> Self {
@@ -125,7 +134,7 @@ impl Boards {
         })
     }
 
-    /// Names of the pictures on a board; on none, the caller's own.
+    /// Names of the pictures on a board; on none, the caller's own. The oldest come first.
     pub fn image_names(
         &self,
         actor: &Actor,
@@ -139,7 +148,7 @@ impl Boards {
             board: on,
             categories,
             is_intermediate,
-            ..ImageFilter::default()
+            ..oldest_first()
         };
         self.shared.db.read(|tx| {
             let scope = match board {
@@ -158,7 +167,7 @@ impl Boards {
             .read(|tx| authorize::<acts::DeleteBoard, _>(actor, repo::find(tx, board_id)?).map(drop))?;
         let everything = ImageFilter {
             board: OnBoard::Board(board_id.clone()),
-            ..ImageFilter::default()
+            ..oldest_first()
         };
         let images = Images::new(Arc::clone(&self.shared));
         let deleted = if include_images {
@@ -202,6 +211,13 @@ impl Boards {
             added.added_images.push(image.image_name.clone());
             Ok(added)
         })
+    }
+
+    /// Leave to put uploads on a board.
+    pub fn authorize_upload(&self, actor: &Actor, board_id: &BoardId) -> Result<()> {
+        self.shared
+            .db
+            .read(|tx| authorize::<acts::UploadToBoard, _>(actor, repo::rights(tx, board_id)?).map(drop))
     }
 
     /// Puts those of the pictures that are the caller's on a board.

@@ -59,6 +59,8 @@ struct Order {
     path: PathBuf,
     owner: Download,
     pictures: Vec<(String, ImageName, String)>,
+    /// Whether there are all that were asked for.
+    complete: bool,
 }
 
 /// An archive that is gone once it has been read from its beginning to its end. Whoever read a part of it may ask again.
@@ -150,17 +152,22 @@ impl Downloads {
     }
 
     /// Orders an archive of a board's pictures or of named ones, all of which the caller must be allowed to see, and returns the name to
-    /// fetch it by. A board wins over names.
+    /// fetch it by. A board wins over names. Administrators learn later that a name is nobody's: their archive is not made.
     pub fn order(&self, actor: &Actor, names: &[String], board: Option<&str>) -> Result<String> {
         authorize_global::<acts::UseServer>(actor)?;
         if names.is_empty() && board.is_none() {
             return Err(Error::BadRequest("No images or board id specified.".into()));
         }
         let id = self.shared.env.uuid();
+        let mut complete = true;
         let (stem, pictures) = match board {
             Some("none") if !actor.is_admin() => return Err(Error::NotFound("Board not found".into())),
             Some(board) => self.of_board(actor, board)?,
-            None => (String::new(), self.named(actor, names)?),
+            None => {
+                let found = self.named(actor, names)?;
+                complete = found.iter().all(Option::is_some);
+                (String::new(), found.into_iter().flatten().collect())
+            }
         };
         self.shared.maintenance.refuse_if_active()?;
         let item_id = if stem.is_empty() { id } else { format!("{stem}_{id}") };
@@ -193,6 +200,7 @@ impl Downloads {
                 path,
                 owner,
                 pictures,
+                complete,
             })
             .is_err()
         {
@@ -202,10 +210,13 @@ impl Downloads {
         Ok(item_name)
     }
 
-    fn named(&self, actor: &Actor, names: &[String]) -> Result<Vec<Image>> {
+    fn named(&self, actor: &Actor, names: &[String]) -> Result<Vec<Option<Image>>> {
         let names = distinct(names);
         self.shared.db.read(|tx| {
-            let one = |name| authorize::<acts::ReadImage, _>(actor, images::find(tx, name)?).map(crate::authz::Permit::into_inner);
+            let one = |name| match authorize::<acts::ReadImage, _>(actor, images::find(tx, name)?) {
+                Err(Error::NotFound(_)) if actor.is_admin() => Ok(None),
+                image => Ok(Some(image?.into_inner())),
+            };
             names.iter().map(one).collect()
         })
     }
@@ -277,12 +288,17 @@ fn make(shared: &Shared, state: &Weak<Inner>, order: Order) {
         Err(error) => {
             tracing::warn!("an archive could not be made: {error}");
             state.known.lock().remove(&order.item_name);
-            if let Err(error) = fs::remove_file(&order.path) {
+            if order.path.exists()
+                && let Err(error) = fs::remove_file(&order.path)
+            {
                 tracing::warn!("half an archive cannot be removed: {error}");
             }
             tell(Event::BulkDownloadError {
                 download,
-                error: "The archive could not be made".into(),
+                error: match error {
+                    Error::NotFound(text) => text,
+                    _ => "The archive could not be made".into(),
+                },
             });
         }
     }
@@ -290,6 +306,9 @@ fn make(shared: &Shared, state: &Weak<Inner>, order: Order) {
 
 fn write(shared: &Shared, order: &Order) -> Result<()> {
     let failed = |error| Error::internal("writing an archive", error);
+    if !order.complete {
+        return Err(Error::NotFound("Image record not found".into()));
+    }
     let mut archive = ZipWriter::new(File::create(&order.path)?);
     for (category, name, subfolder) in &order.pictures {
         let mut picture = match shared.images.open_full(name, subfolder) {

@@ -3,7 +3,12 @@
 use http::StatusCode;
 use invoke_core::{
     authn::Email,
-    domain::{Error, UserId, api_key::KeyScope, shape::Shape, validation::Issue},
+    domain::{
+        Error, UserId,
+        api_key::KeyScope,
+        shape::{Rule, Shape},
+        validation::Issue,
+    },
     repo::audit::AuditFilter,
     service::auth::{AccountChange, NewApiKey},
 };
@@ -16,7 +21,7 @@ use super::{
 };
 use crate::{
     call::Call,
-    error::{Fault, Result},
+    error::Result,
     reply::Reply,
     route::{Access, Route},
 };
@@ -54,7 +59,7 @@ object!(AUDIT_PAGE = "AuditPage" {
     req("total", INT),
     req("items", Shape::list(&Shape::Object(&AUDIT_ENTRY))),
 });
-object!(NEW_EMAIL = "EmailChangeRequest" { req("email", STR) });
+object!(NEW_EMAIL = "EmailChangeRequest" { req("email", EMAIL) });
 object!(TRANSFER = "ContentTransferRequest" { req("to_user_id", STR) });
 
 const KEY_SHAPE: Shape = Shape::Object(&API_KEY);
@@ -112,12 +117,19 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
-/// The address of a request is checked like its shape.
+/// A text that is an address.
+pub(super) const EMAIL: Shape = Shape::Ruled(&STR, &ADDRESS);
+static ADDRESS: Rule = Rule {
+    label: "str",
+    check: |text, loc| {
+        let error = Email::parse(text.as_str().unwrap_or_default()).err()?;
+        Some(Issue::new("value_error", loc, error.to_string(), text.clone()))
+    },
+};
+
+/// The address of a request, whose shape is [`EMAIL`].
 pub(super) fn email(text: &str) -> Result<Email> {
-    Email::parse(text).map_err(|error| {
-        let loc = vec!["body".into(), "email".into()];
-        Fault::issue(Issue::new("value_error", loc, error.to_string(), Value::String(text.into())))
-    })
+    Email::parse(text).map_err(|error| Error::BadRequest(format!("email: {error}")).into())
 }
 
 /// How many things of each kind, as an object.

@@ -2,7 +2,10 @@
 
 use invoke_core::{
     config::Settings,
-    domain::shape::{Bounds, Extra, ObjectShape, Shape},
+    domain::{
+        shape::{Bounds, Extra, Field, ObjectShape, Rule, Shape},
+        validation::Issue,
+    },
 };
 use serde_json::{Map, Value, json};
 
@@ -25,10 +28,48 @@ static CONFIG: ObjectShape = ObjectShape {
 };
 object!(CONFIG_AND_SET = "InvokeAIAppConfigWithSetFields" { req("set_fields", STRINGS), req("config", Shape::Object(&CONFIG)) });
 object!(CONFIG_CHANGES = "UpdateAppGenerationSettingsRequest" {
-    opt("image_subfolder_strategy", Shape::Enum(&["flat", "date", "type", "hash"])),
-    opt("max_queue_history", Shape::Nullable(&Shape::Int(Bounds::NONE.ge(0.0)))),
-    opt("generation_devices", Shape::Any),
+    opt("image_subfolder_strategy", Shape::Nullable(&STRATEGIES)),
+    opt("max_queue_history", HISTORY),
+    opt("generation_devices", Shape::Nullable(&DEVICES_TO_USE)),
 });
+const STRATEGIES: Shape = Shape::Enum(&["flat", "date", "type", "hash"]);
+const HISTORY: Shape = Shape::Nullable(&Shape::Int(Bounds::NONE.ge(0.0)));
+/// The document does not show the nulls that are refused.
+const CHANGES_SHOWN: &[Field] = &[
+    opt("image_subfolder_strategy", STRATEGIES),
+    opt("max_queue_history", HISTORY),
+    opt("generation_devices", DEVICES_TO_USE),
+];
+const CHANGES_TO_MAKE: Shape = Shape::Ruled(&Shape::Object(&CONFIG_CHANGES), &NO_NULLS);
+/// Null is what an absent key stands for, and no value.
+static NO_NULLS: Rule = Rule {
+    label: "UpdateAppGenerationSettingsRequest",
+    check: |changes, loc| {
+        let null = ["image_subfolder_strategy", "generation_devices"]
+            .into_iter()
+            .find(|key| changes.get(key).is_some_and(Value::is_null));
+        null.map(|key| Issue::value_error(loc, format!("{key} may not be null"), changes.clone()))
+    },
+};
+const DEVICES_TO_USE: Shape = Shape::Ruled(&Shape::Union(&[Shape::Const("auto"), STRINGS]), &NAMES_OF_DEVICES);
+/// Devices are named by their kind, those of which there may be several by their number as well.
+static NAMES_OF_DEVICES: Rule = Rule {
+    label: "devices",
+    check: |devices, loc| {
+        let named = |device: &str| match device.split_once(':') {
+            Some(("cuda" | "xpu", number)) => !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()),
+            Some(_) => false,
+            None => matches!(device, "cpu" | "mps" | "cuda" | "xpu"),
+        };
+        let list = devices.as_array()?;
+        let text = match list.iter().filter_map(Value::as_str).find(|device| !named(device)) {
+            Some(device) => format!("Invalid generation device '{device}'; expected 'cpu', 'mps', 'cuda', 'cuda:N', 'xpu' or 'xpu:N'"),
+            None if list.is_empty() => "generation_devices: expected 'auto' or one or more devices".to_owned(),
+            None => return None,
+        };
+        Some(Issue::value_error(loc, text, devices.clone()))
+    },
+};
 object!(PROVIDER_STATUS = "ExternalProviderStatusModel" { req("provider_id", STR), req("configured", BOOL), opt("message", STR_OR_NULL) });
 object!(PROVIDER_CONFIG = "ExternalProviderConfigModel" {
     req("provider_id", STR),
@@ -76,7 +117,8 @@ pub(super) const ROUTES: &[Route] = &[
             "update_runtime_config",
             "Changes the configuration, now and for later starts",
         )
-        .json(Shape::Object(&CONFIG_CHANGES))
+        .json(CHANGES_TO_MAKE)
+        .described_by(CHANGES_SHOWN)
         .returns(200, Shape::Object(&CONFIG_AND_SET)),
     Route::get("/api/v1/app/external_providers/status", Access::User, provider_statuses)
         .doc("app", "get_external_provider_statuses", "Which services of others are set up")

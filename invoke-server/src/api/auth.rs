@@ -1,6 +1,5 @@
 //! Signing in and out, one's own account, and everybody's for administrators.
 
-use http::StatusCode;
 use invoke_core::{
     authn::Claims,
     domain::{UserId, shape::Shape},
@@ -10,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    accounts::email,
+    accounts::{EMAIL, email},
     shapes::{BOOL, BOOL_OR_NULL, INT, STR, STR_OR_NULL, def, object, opt, req},
 };
 use crate::{
@@ -38,11 +37,11 @@ object!(SETUP_STATUS = "SetupStatusResponse" {
     req("strict_password_checking", BOOL),
     opt("admin_email", STR_OR_NULL),
 });
-object!(LOGIN = "LoginRequest" { req("email", STR), req("password", STR), def("remember_me", BOOL, "false") });
+object!(LOGIN = "LoginRequest" { req("email", EMAIL), req("password", STR), def("remember_me", BOOL, "false") });
 object!(LOGGED_IN = "LoginResponse" { req("token", STR), req("user", Shape::Object(&USER)), req("expires_in", INT) });
 object!(LOGGED_OUT = "LogoutResponse" { req("success", BOOL) });
 object!(COOKIE_SET = "MediaCookieResponse" { req("success", BOOL) });
-object!(SETUP = "SetupRequest" { req("email", STR), def("display_name", STR_OR_NULL, "null"), req("password", STR) });
+object!(SETUP = "SetupRequest" { req("email", EMAIL), def("display_name", STR_OR_NULL, "null"), req("password", STR) });
 object!(SET_UP = "SetupResponse" { req("success", BOOL), req("user", Shape::Object(&USER)) });
 object!(PASSWORD = "GeneratePasswordResponse" { req("password", STR) });
 object!(PROFILE = "UserProfileUpdateRequest" {
@@ -51,7 +50,7 @@ object!(PROFILE = "UserProfileUpdateRequest" {
     opt("new_password", STR_OR_NULL),
 });
 object!(NEW_USER = "AdminUserCreateRequest" {
-    req("email", STR),
+    req("email", EMAIL),
     def("display_name", STR_OR_NULL, "null"),
     req("password", STR),
     def("is_admin", BOOL, "false"),
@@ -318,5 +317,5 @@ fn delete_user(call: &mut Call<'_>) -> Result<Reply> {
         .auth
         .delete_user(&call.actor, &user_id(call), &super::accounts::content(call)?)?;
     // The original names a type for the content that there is not.
-    Ok(Reply::empty(StatusCode::NO_CONTENT).header("content-type", "application/json"))
+    Ok(Reply::no_json())
 }

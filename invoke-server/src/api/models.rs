@@ -385,7 +385,7 @@ fn set_cover(call: &mut Call<'_>) -> Result<Reply> {
 
 fn delete_cover(call: &mut Call<'_>) -> Result<Reply> {
     call.core().models.delete_cover(&call.actor, call.path("key"))?;
-    Ok(Reply::empty(StatusCode::NO_CONTENT))
+    Ok(Reply::no_json())
 }
 
 fn scan_folder(call: &mut Call<'_>) -> Result<Reply> {
@@ -572,11 +572,11 @@ struct Pair {
 fn relate(call: &mut Call<'_>) -> Result<Reply> {
     let pair: Pair = call.body()?;
     call.core().models.relate(&call.actor, &pair.model_key_1, &pair.model_key_2)?;
-    Ok(Reply::empty(StatusCode::NO_CONTENT))
+    Ok(Reply::no_json())
 }
 
 fn unrelate(call: &mut Call<'_>) -> Result<Reply> {
     let pair: Pair = call.body()?;
     call.core().models.unrelate(&call.actor, &pair.model_key_1, &pair.model_key_2)?;
-    Ok(Reply::empty(StatusCode::NO_CONTENT))
+    Ok(Reply::no_json())
 }

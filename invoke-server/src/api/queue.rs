@@ -54,7 +54,7 @@ object!(BATCH = "Batch" {
     opt("destination", STR_OR_NULL),
     opt("data", Shape::Nullable(&Shape::list(&GROUP))),
     req("graph", Shape::Object(&GRAPH)),
-    opt("workflow", Shape::Nullable(&Shape::Object(&NEW_DOCUMENT))),
+    opt("workflow", Shape::Nullable(&NEW_DOCUMENT)),
     def("runs", Shape::Int(Bounds::NONE.ge(1.0)), "1"),
 });
 object!(ENQUEUED = "EnqueueBatchResult" {
@@ -97,7 +97,7 @@ object!(ITEM = "SessionQueueItem" {
     opt("root_item_id", INT_OR_NULL),
     opt("workflow_call_depth", INT_OR_NULL),
     req("session", Shape::Object(&SESSION)),
-    opt("workflow", Shape::Nullable(&Shape::Object(&NEW_DOCUMENT))),
+    opt("workflow", Shape::Nullable(&NEW_DOCUMENT)),
 });
 object!(SUMMARY = "SessionQueueItemSummary" {
     req("item_id", INT),

@@ -1,12 +1,14 @@
 //! Videos. This server makes and keeps none; clients that ask for them are answered as by an installation without any.
 
+use std::collections::BTreeSet;
+
 use http::StatusCode;
 use invoke_core::domain::{
     BoardId, Error,
     shape::{Extra, Field, ObjectShape, Shape},
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::shapes::{
     BOOL, BOOL_OR_NULL, CATEGORIES_OR_NULL, CATEGORY, DIRECTION, INT, LIMIT, METADATA_AND_WORKFLOW, METADATA_OR_NULL, NAMES, OFFSET,
@@ -87,6 +89,7 @@ const LIST: &[Field] = &[
     opt("search_term", STR_OR_NULL),
 ];
 const LIST_NAMES: &[Field] = &[LIST[0], LIST[1], LIST[2], LIST[3], LIST[6], LIST[7], LIST[8]];
+const METADATA: Field = opt("metadata", STR_OR_NULL);
 const UPLOAD: &[Field] = &[
     req("video_category", CATEGORY),
     req("is_intermediate", BOOL),
@@ -98,7 +101,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/videos/upload", Access::User, upload)
         .doc("videos", "upload_video", "Refuses a video")
         .query(UPLOAD)
-        .form(&[req("file", Shape::Binary), opt("metadata", STR_OR_NULL)], LARGEST_UPLOAD)
+        .form(&[opt("file", Shape::Binary), METADATA], LARGEST_UPLOAD)
+        .described_by(&[req("file", Shape::Binary), METADATA])
         .returns(201, VIDEO_SHAPE),
     Route::get("/api/v1/videos/", Access::User, list)
         .doc("videos", "list_video_dtos", "A window of no videos")
@@ -125,7 +129,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/videos/i/{video_name}/workflow", Access::User, missing)
         .doc("videos", "get_video_workflow", "No video's workflow")
         .returns(200, Shape::Object(&METADATA_AND_WORKFLOW)),
-    Route::get("/api/v1/videos/i/{video_name}/urls", Access::User, missing)
+    Route::get("/api/v1/videos/i/{video_name}/urls", Access::User, urls)
         .doc("videos", "get_video_urls", "Where no video is fetched from")
         .returns(200, Shape::Object(&URLS)),
     Route::get("/api/v1/videos/i/{video_name}/full", Access::Media, missing)
@@ -142,7 +146,7 @@ pub(super) const ROUTES: &[Route] = &[
         .doc("videos", "delete_videos_from_list", "Deletes no videos")
         .json(Shape::Object(&BATCH))
         .returns(200, Shape::Object(&DELETED)),
-    Route::delete("/api/v1/videos/uncategorized", Access::User, delete_many)
+    Route::delete("/api/v1/videos/uncategorized", Access::User, delete_uncategorized)
         .doc("videos", "delete_uncategorized_videos", "Deletes no videos")
         .returns(200, Shape::Object(&DELETED)),
     Route::post("/api/v1/videos/star", Access::User, star)
@@ -165,8 +169,24 @@ pub(super) const ROUTES: &[Route] = &[
         .fault("Failed to remove video from board"),
 ];
 
-fn upload(_: &mut Call<'_>) -> Result<Reply> {
-    Err(Fault::unsupported("Not a supported video file"))
+fn upload(call: &mut Call<'_>) -> Result<Reply> {
+    let query: Query = call.query()?;
+    if let Some(board_id) = &query.board_id {
+        call.core().boards.authorize_upload(&call.actor, board_id)?;
+    }
+    let lacks = |text: &str| Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+    let form = call.header("content-type").unwrap_or_default().to_ascii_lowercase();
+    if !form.starts_with("multipart/form-data") || !form.contains("boundary=") {
+        return lacks("Expected a multipart/form-data video upload");
+    }
+    if call.file("file").is_none() {
+        return lacks("Expected a video file in the upload");
+    }
+    let is_object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).is_ok();
+    if call.form_text("metadata").is_some_and(|text| !is_object(text)) {
+        return lacks("Metadata must be a JSON object");
+    }
+    Err(Fault::unsupported("Not an MP4 video file"))
 }
 
 #[derive(Deserialize)]
@@ -212,6 +232,18 @@ fn missing(call: &mut Call<'_>) -> Result<Reply> {
     }))
 }
 
+/// Whoever may see everything is told where a video of this name would be fetched from.
+fn urls(call: &mut Call<'_>) -> Result<Reply> {
+    if !call.actor.is_admin() {
+        return missing(call);
+    }
+    let name = call.path("video_name");
+    let url = |what: &str| format!("api/v1/videos/i/{name}/{what}");
+    Ok(Reply::ok(
+        &json!({"video_name": name, "video_url": url("full"), "thumbnail_url": url("thumbnail")}),
+    ))
+}
+
 /// To somebody who may not change everything, a video that does not exist is one of somebody else's.
 fn refuse(call: &Call<'_>, text: &'static str) -> Result<()> {
     if call.actor.is_admin() {
@@ -231,22 +263,35 @@ fn delete(call: &mut Call<'_>) -> Result<Reply> {
     Err(Fault::not_found("Video not found"))
 }
 
-fn delete_many(_: &mut Call<'_>) -> Result<Reply> {
+#[derive(Deserialize)]
+struct Asked {
+    video_names: Vec<String>,
+}
+
+/// Nothing is done with any video. Whoever may change everything is told of each name that it is nobody's; to others it is somebody else's.
+fn done(call: &mut Call<'_>, what: &str) -> Result<Reply> {
+    let asked: Asked = call.body()?;
+    let names: BTreeSet<&String> = asked.video_names.iter().filter(|_| call.actor.is_admin()).collect();
+    Ok(Reply::ok(&json!({"affected_boards": [], what: [], "failed_videos": names})))
+}
+
+fn delete_many(call: &mut Call<'_>) -> Result<Reply> {
+    done(call, "deleted_videos")
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler is of one type, whether it can fail or not")]
+fn delete_uncategorized(_: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::ok(
         &json!({"affected_boards": [], "deleted_videos": [], "failed_videos": []}),
     ))
 }
 
-fn star(_: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(
-        &json!({"affected_boards": [], "starred_videos": [], "failed_videos": []}),
-    ))
+fn star(call: &mut Call<'_>) -> Result<Reply> {
+    done(call, "starred_videos")
 }
 
-fn unstar(_: &mut Call<'_>) -> Result<Reply> {
-    Ok(Reply::ok(
-        &json!({"affected_boards": [], "unstarred_videos": [], "failed_videos": []}),
-    ))
+fn unstar(call: &mut Call<'_>) -> Result<Reply> {
+    done(call, "unstarred_videos")
 }
 
 #[derive(Deserialize)]
@@ -262,6 +307,16 @@ fn add_to_board(call: &mut Call<'_>) -> Result<Reply> {
     Err(Error::internal("putting a video on a board", "there is no such video").into())
 }
 
-fn remove_from_board(_: &mut Call<'_>) -> Result<Reply> {
-    Err(Error::internal("taking a video off its board", "there is no such video").into())
+#[derive(Deserialize)]
+struct Named {
+    video_name: String,
+}
+
+/// What is on no board is off its board.
+fn remove_from_board(call: &mut Call<'_>) -> Result<Reply> {
+    refuse(call, "Not authorized to move this video")?;
+    let named: Named = call.body()?;
+    Ok(Reply::ok(
+        &json!({"affected_boards": ["none"], "removed_videos": [named.video_name]}),
+    ))
 }

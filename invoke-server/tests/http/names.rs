@@ -136,7 +136,10 @@ async fn cve_2024_11042_what_is_deleted_is_a_picture_and_no_path() {
     let order = app
         .ask_json("root", "POST", "/api/v1/images/download", &json!({"image_names": names}))
         .await;
-    assert_eq!(order.status, 404);
+    assert_eq!(order.status, 202);
+    let archive = order.json()["bulk_download_item_name"].as_str().unwrap().to_owned();
+    let answer = app.ask("root", "GET", &format!("/api/v1/images/download/{archive}")).await;
+    assert_eq!(answer.status, 404, "there is nothing of that to put into it");
     assert!(secret.exists());
 }
 

@@ -54,7 +54,7 @@ async fn everything_about_videos_is_answered_as_where_there_are_none() {
         assert_eq!((answer.status, answer.json()), (status, expected), "{path}");
     }
     for (who, status) in [("root", 404), ("alice", 403)] {
-        for what in ["", "/metadata", "/workflow", "/urls"] {
+        for what in ["", "/metadata", "/workflow"] {
             let answer = app.ask(who, "GET", &format!("/api/v1/videos/i/a.mp4{what}")).await;
             assert!(answer.status == status || answer.status == 404, "{who} {what}: {}", answer.status);
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use super::{Bounds, Default, Extra, Length, ObjectShape, Shape, number_text};
+use super::{Bounds, Default, Extra, Length, ObjectShape, Rule, Shape, number_text};
 use crate::domain::validation::{Issue, Step};
 
 /// One check: collects issues on the way.
@@ -121,6 +121,7 @@ impl Check {
             Shape::Nullable(_) if value.is_null() => Ok(value),
             Shape::Nullable(of) => self.value(of, value),
             Shape::Union(shapes) => self.union(shapes, value),
+            Shape::Ruled(of, rule) => self.ruled(of, rule, value),
             Shape::Tagged { tag, variants } => self.tagged(tag, variants, value),
         }
     }
@@ -160,9 +161,9 @@ impl Check {
                 }
             },
             Value::Bool(b) => Number::from(i64::from(*b)),
-            Value::String(text) => match text.trim().parse::<i64>() {
-                Ok(n) => Number::from(n),
-                Err(_) => {
+            Value::String(text) => match whole_number(text) {
+                Some(n) => Number::from(n),
+                None => {
                     let msg = "Input should be a valid integer, unable to parse string as an integer";
                     return self.wrong("int_parsing", msg, value, None);
                 }
@@ -364,13 +365,22 @@ impl Check {
         if fine { Ok(Value::Array(out)) } else { Err(Wrong) }
     }
 
-    fn union(&mut self, shapes: &[Shape], value: Value) -> Result<Value, Wrong> {
-        // An exact fit beats one that needs conversion: 3 is an integer before it is a text or a boolean.
-        if let Some(shape) = shapes.iter().find(|shape| fits(shape, &value)) {
-            return self.value(shape, value);
+    fn ruled(&mut self, of: &Shape, rule: &Rule, value: Value) -> Result<Value, Wrong> {
+        let value = self.value(of, value)?;
+        match (rule.check)(&value, self.loc.clone()) {
+            None => Ok(value),
+            Some(issue) => {
+                self.issues.push(issue);
+                Err(Wrong)
+            }
         }
+    }
+
+    fn union(&mut self, shapes: &[Shape], value: Value) -> Result<Value, Wrong> {
         let mut found = Vec::new();
-        for shape in shapes {
+        // An exact fit beats one that needs conversion: 3 is an integer before it is a text or a boolean.
+        let (fitting, others): (Vec<&Shape>, Vec<&Shape>) = shapes.iter().partition(|shape| fits(shape, &value));
+        for shape in fitting.into_iter().chain(others) {
             let mut attempt = Self {
                 loc: self.loc.clone(),
                 issues: Vec::new(),
@@ -404,6 +414,25 @@ impl Check {
         };
         self.inside(*name, |c| c.value(shape, value))
     }
+}
+
+/// A whole number as Python writes one: digits may stand in groups, and zeros after a point are none.
+fn whole_number(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let digits = match text.split_once('.') {
+        Some((digits, zeros)) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => digits,
+        Some(_) => return None,
+        None => text,
+    };
+    let is_digit = |c: char| c.is_ascii_digit();
+    if !digits.contains('_') {
+        return digits.parse().ok();
+    }
+    let grouped = digits
+        .trim_start_matches(['+', '-'])
+        .split('_')
+        .all(|group| !group.is_empty() && group.chars().all(is_digit));
+    grouped.then(|| digits.replace('_', "").parse().ok())?
 }
 
 fn truth(text: &str) -> Option<bool> {
@@ -443,6 +472,7 @@ fn fits(shape: &Shape, value: &Value) -> bool {
         Shape::Map(_) | Shape::Tagged { .. } => value.is_object(),
         Shape::List(of, _) => value.as_array().is_some_and(|items| items.iter().all(|item| fits(of, item))),
         Shape::Nullable(of) => value.is_null() || fits(of, value),
+        Shape::Ruled(of, _) => fits(of, value),
         Shape::Union(shapes) => shapes.iter().any(|shape| fits(shape, value)),
     }
 }
@@ -465,6 +495,7 @@ fn label(shape: &Shape) -> String {
         Shape::List(of, _) => format!("list[{}]", label(of)),
         Shape::Nullable(of) => format!("nullable[{}]", label(of)),
         Shape::Union(shapes) => format!("union[{}]", shapes.iter().map(label).collect::<Vec<_>>().join(",")),
+        Shape::Ruled(_, rule) => rule.label.into(),
         Shape::Tagged { tag, .. } => format!("tagged-union[{tag}]"),
     }
 }

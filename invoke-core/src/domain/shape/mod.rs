@@ -14,6 +14,9 @@ pub use has::{HasShape, choices};
 pub use number::{float_text, number_text};
 pub use schema::{Definitions, json_schema};
 
+use super::validation::{Issue, Step};
+use serde_json::Value;
+
 /// Bounds of a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
@@ -130,6 +133,8 @@ pub enum Shape {
     Nullable(&'static Shape),
     /// Any of these; the first that fits wins.
     Union(&'static [Shape]),
+    /// That, and what no shape says.
+    Ruled(&'static Shape, &'static Rule),
     /// An object whose shape follows from the text under a key.
     Tagged {
         /// The key.
@@ -152,6 +157,28 @@ impl Shape {
     /// A list of any length.
     pub const fn list(of: &'static Self) -> Self {
         Self::List(of, Length::ANY)
+    }
+}
+
+/// What a value must fulfil beyond its shape.
+#[derive(Debug)]
+pub struct Rule {
+    /// How an alternative of a union is called in a location, in place of its shape's name.
+    pub label: &'static str,
+    /// What is wrong with a value of that shape at this location.
+    pub check: fn(&Value, Vec<Step>) -> Option<Issue>,
+}
+
+impl Rule {
+    /// For a rule that is a name and no more.
+    pub fn nothing(_: &Value, _: Vec<Step>) -> Option<Issue> {
+        None
+    }
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.label == other.label
     }
 }
 

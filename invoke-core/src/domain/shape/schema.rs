@@ -51,6 +51,7 @@ pub fn json_schema(shape: &Shape, definitions: &mut Definitions) -> Value {
             json!({ "enum": values })
         }
         Shape::Union(shapes) => json!({"anyOf": shapes.iter().map(|shape| json_schema(shape, definitions)).collect::<Vec<_>>()}),
+        Shape::Ruled(of, _) => json_schema(of, definitions),
         Shape::Tagged { tag, variants } => json!({
             "oneOf": variants.iter().map(|(_, shape)| json_schema(shape, definitions)).collect::<Vec<_>>(),
             "discriminator": {"propertyName": tag},

@@ -1,8 +1,11 @@
 //! Fields of models' records.
 
+use serde_json::Value;
+
 use crate::domain::{
     model_kind::{SCHEDULERS, TYPES},
-    shape::{Bounds, Default, Extra, Field, Length, ObjectShape, Shape},
+    shape::{Bounds, Default, Extra, Field, Length, ObjectShape, Rule, Shape},
+    validation::Issue,
 };
 
 const STR: Shape = Shape::STR;
@@ -118,20 +121,33 @@ pub(super) const KREA2: &Shape = &Shape::Enum(&["krea2_turbo", "krea2_base"]);
 pub(super) const MISTRAL: &Shape = &Shape::Enum(&["cow_mistral3_small", "mistral3_24b"]);
 pub(super) const PID: &Shape = &Shape::Enum(&["res2k_sr4x", "res2kto4k_sr4x"]);
 
+/// The variants of a family, by the name that issues call them by.
+macro_rules! family {
+    ($words:ident, $name:literal) => {
+        Shape::Ruled(
+            $words,
+            &Rule {
+                label: concat!("str-enum[", $name, "]"),
+                check: Rule::nothing,
+            },
+        )
+    };
+}
+
 /// Variants of every family, or null.
 pub const ANY_VARIANT: Shape = Shape::Nullable(&Shape::Union(&[
-    *MODEL,
-    *CLIP,
-    *FLUX,
-    *FLUX2,
-    *ZIMAGE,
-    *QWEN_IMAGE,
-    *WAN,
-    *WAN_LORA,
-    *QWEN3,
-    *KREA2,
-    *MISTRAL,
-    *PID,
+    family!(MODEL, "ModelVariantType"),
+    family!(CLIP, "ClipVariantType"),
+    family!(FLUX, "FluxVariantType"),
+    family!(FLUX2, "Flux2VariantType"),
+    family!(ZIMAGE, "ZImageVariantType"),
+    family!(QWEN_IMAGE, "QwenImageVariantType"),
+    family!(WAN, "WanVariantType"),
+    family!(WAN_LORA, "WanLoRAVariantType"),
+    family!(QWEN3, "Qwen3VariantType"),
+    family!(KREA2, "Krea2VariantType"),
+    family!(MISTRAL, "MistralVariantType"),
+    family!(PID, "PiDDecoderVariantType"),
 ]));
 
 const SIDE: Shape = Shape::Nullable(&Shape::Int(Bounds::NONE.ge(64.0).multiple_of(8.0)));
@@ -161,6 +177,22 @@ object!(
         may("weight_max", FLOAT_OR_NULL),
     }
 );
+/// [`LORA_DEFAULTS`] as somebody may set them: the weight lies between its bounds, which are -1 and 2 where nothing else is said.
+pub const LORA_DEFAULTS_TO_SET: Shape = Shape::Ruled(&LORA_DEFAULTS, &WEIGHT_BOUNDS);
+static WEIGHT_BOUNDS: Rule = Rule {
+    label: "function-after[_validate_weight_bounds(), LoraModelDefaultSettings]",
+    check: |settings, loc| {
+        let number = |key: &str| settings.get(key).and_then(Value::as_f64);
+        let (least, most) = (number("weight_min").unwrap_or(-1.0), number("weight_max").unwrap_or(2.0));
+        let text = if least >= most {
+            format!("effective weight range is invalid: min ({least}) must be less than max ({most})")
+        } else {
+            let weight = number("weight").filter(|weight| !(least..=most).contains(weight))?;
+            format!("weight ({weight}) must be within the effective range [{least}, {most}]")
+        };
+        Some(Issue::value_error(loc, text, settings.clone()))
+    },
+};
 object!(
     /// What a control model is used with if nothing else is said.
     pub CONTROL_DEFAULTS = "ControlAdapterDefaultSettings" {

@@ -2,9 +2,11 @@
 
 use invoke_macros::{Node, Output};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{load_as, size, store};
 use crate::{
+    graph::meta::BrokenRule,
     imaging::{Mode, Picture, Resample, paste},
     nodes::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
@@ -98,9 +100,21 @@ impl Invoke for BoundingBox {
     }
 }
 
+fn check_panel(values: &Map<String, Value>) -> Result<(), BrokenRule> {
+    let number = |field: &str| values.get(field).and_then(Value::as_i64);
+    for (field, among) in [("panel_col_idx", "num_cols"), ("panel_row_idx", "num_rows")] {
+        if let (Some(index), Some(count)) = (number(field), number(among))
+            && index >= count
+        {
+            return Err(BrokenRule::of(field, format!("{field} must be between 0 and {}", count - 1)));
+        }
+    }
+    Ok(())
+}
+
 /// Where one panel of a grid lies.
 #[derive(Debug, Deserialize, Node)]
-#[node(id = "image_panel_layout", title = "Image Panel Layout", version = "1.0.0", category = "canvas", tags("image", "panel", "layout"), output = ImagePanelCoordinateOutput, classification = Prototype)]
+#[node(id = "image_panel_layout", check = check_panel, title = "Image Panel Layout", version = "1.0.0", category = "canvas", tags("image", "panel", "layout"), output = ImagePanelCoordinateOutput, classification = Prototype)]
 struct ImagePanelLayout {
     width: i64,
     height: i64,
@@ -116,17 +130,6 @@ struct ImagePanelLayout {
 
 impl Invoke for ImagePanelLayout {
     fn invoke(self, _cx: &dyn NodeCx) -> Result<ImagePanelCoordinateOutput, NodeError> {
-        for (name, index, count) in [
-            ("panel_col_idx", self.panel_col_idx, self.num_cols),
-            ("panel_row_idx", self.panel_row_idx, self.num_rows),
-        ] {
-            if index >= count {
-                return Err(NodeError::new(
-                    "ValidationError",
-                    format!("{name} must be between 0 and {}", count - 1),
-                ));
-            }
-        }
         let (width, height) = (self.width.div_euclid(self.num_cols), self.height.div_euclid(self.num_rows));
         Ok(ImagePanelCoordinateOutput {
             x_left: self.panel_col_idx * width,

@@ -19,7 +19,7 @@ use crate::{
         text::Conditioning,
         unet::{FreeU, HiDiffusion, HiDiffusionSettings, UNet},
     },
-    graph::model::without_nulls,
+    graph::{meta::BrokenRule, model::without_nulls},
     nodes::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
         fields::{
@@ -94,6 +94,20 @@ pub(super) fn start(
         .or_else(|| latents.and_then(|field| field.seed))
         .unwrap_or(0);
     Ok((placed(latents)?, placed(noise)?, seed as u64))
+}
+
+/// Guidance is none at 1, and there is no less of it.
+pub(super) fn check_guidance(values: &Map<String, Value>) -> Result<(), BrokenRule> {
+    let fine = |scale: &Value| scale.as_f64().is_none_or(|scale| scale >= 1.0);
+    let all_fine = match values.get("cfg_scale") {
+        Some(Value::Array(scales)) => scales.iter().all(fine),
+        scale => scale.is_none_or(fine),
+    };
+    if all_fine {
+        Ok(())
+    } else {
+        Err(BrokenRule::of("cfg_scale", "cfg_scale must be at least 1"))
+    }
 }
 
 /// Declares a node with the inputs of a denoiser. Both of them have the same, and derives know no inheritance.
@@ -176,14 +190,14 @@ macro_rules! denoiser {
 denoiser! {
     /// Denoises latents.
     #[derive(Debug, Deserialize, Node)]
-    #[node(id = "denoise_latents", title = "Denoise - SD1.5, SDXL", version = "1.6.0", category = "latents", tags("latents", "denoise", "txt2img", "t2i", "t2l", "img2img", "i2i", "l2l"), output = LatentsOutput)]
+    #[node(id = "denoise_latents", check = check_guidance, title = "Denoise - SD1.5, SDXL", version = "1.6.0", category = "latents", tags("latents", "denoise", "txt2img", "t2i", "t2l", "img2img", "i2i", "l2l"), output = LatentsOutput)]
     DenoiseLatents
 }
 
 denoiser! {
     /// Denoises latents and says with what.
     #[derive(Debug, Deserialize, Node)]
-    #[node(id = "denoise_latents_meta", title = "Denoise - SD1.5, SDXL + Metadata", version = "1.2.0", category = "metadata", tags("latents", "denoise", "txt2img", "t2i", "t2l", "img2img", "i2i", "l2l"), output = LatentsMetaOutput, metadata)]
+    #[node(id = "denoise_latents_meta", check = check_guidance, title = "Denoise - SD1.5, SDXL + Metadata", version = "1.2.0", category = "metadata", tags("latents", "denoise", "txt2img", "t2i", "t2l", "img2img", "i2i", "l2l"), output = LatentsMetaOutput, metadata)]
     DenoiseLatentsMeta
 }
 

@@ -2,6 +2,7 @@
 
 use invoke_macros::Node;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::{
     diffusion::noise,
@@ -34,13 +35,18 @@ impl NoiseType {
     }
 }
 
+/// Seeds begin anew where 32 bits end, and end where they begin.
+fn wrapped(seed: Value) -> Value {
+    seed.as_i64().map_or(seed, |seed| json!(seed.rem_euclid(1 << 32)))
+}
+
 /// Makes noise from a seed, as torch's generator on a CPU makes it.
 #[derive(Debug, Deserialize, Node)]
 #[node(id = "noise", title = "Create Latent Noise", version = "1.1.0", category = "latents", tags("latents", "noise"), output = NoiseOutput)]
 struct Noise {
     #[field(default = "SD")]
     noise_type: NoiseType,
-    #[field(default = 0, ge = 0, le = 4294967295_u32)]
+    #[field(default = 0, ge = 0, le = 4294967295_u32, before = wrapped)]
     seed: i64,
     #[field(default = 512, gt = 0, multiple_of = 8)]
     width: i64,

@@ -21,7 +21,7 @@ pub(super) const NODES: &[NodeEntry] = &[entry::<TiledMultiDiffusion>()];
 
 /// Denoises latents in tiles.
 #[derive(Debug, Deserialize, Node)]
-#[node(id = "tiled_multi_diffusion_denoise_latents", schema = "TiledMultiDiffusionDenoiseLatents", title = "Tiled Multi-Diffusion Denoise - SD1.5, SDXL", version = "1.0.1", category = "latents", tags("upscale", "denoise"), output = LatentsOutput)]
+#[node(id = "tiled_multi_diffusion_denoise_latents", check = denoise::check_guidance, schema = "TiledMultiDiffusionDenoiseLatents", title = "Tiled Multi-Diffusion Denoise - SD1.5, SDXL", version = "1.0.1", category = "latents", tags("upscale", "denoise"), output = LatentsOutput)]
 struct TiledMultiDiffusion {
     #[field(input = connection)]
     positive_conditioning: ConditioningField,

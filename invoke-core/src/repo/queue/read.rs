@@ -95,6 +95,14 @@ pub struct Stored {
     pub workflow: Option<String>,
 }
 
+/// The queue that an item is in.
+pub fn queue_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueId>> {
+    tx.sql()
+        .prepare_cached("SELECT queue_id FROM session_queue WHERE item_id = ?1")?
+        .query_row([item_id], |row| row.get(0))
+        .optional()
+}
+
 /// The item of this number, sealed.
 pub fn find(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Sealed<QueueItem>> {
     let found = tx

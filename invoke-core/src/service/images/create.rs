@@ -35,7 +35,7 @@ pub struct NewPicture {
 
 /// A file that somebody uploads.
 pub struct Upload<'a> {
-    /// The file: PNG, JPEG or WebP.
+    /// The file: PNG, JPEG, WebP, GIF or BMP.
     pub bytes: &'a [u8],
     /// Its type, as the sender says.
     pub content_type: &'a str,
@@ -49,7 +49,7 @@ pub struct Upload<'a> {
     pub session_id: Option<SessionId>,
     /// Whether to keep only the part that shows something.
     pub crop_visible: bool,
-    /// Metadata, a JSON object; anything else is dropped.
+    /// Metadata, a JSON object; anything else is dropped, and the file's own with it.
     pub metadata: Option<String>,
     /// The size to store it in: `{"width": W, "height": H}`.
     pub resize_to: Option<String>,
@@ -82,7 +82,7 @@ impl Images {
             None => None,
         };
         self.shared.maintenance.refuse_if_active()?;
-        if !upload.content_type.trim_start().to_ascii_lowercase().starts_with("image") {
+        if !upload.content_type.starts_with("image") {
             return Err(Error::Unsupported("Not an image".into()));
         }
         let mut pixels = decode_picture(upload.bytes).map_err(|error| match error {
@@ -92,12 +92,13 @@ impl Images {
         if upload.crop_visible {
             pixels = edit::crop_to_visible(pixels);
         }
+        // Only PNG files carry texts; in others there is nothing to find. What is resized is another picture, and they are not about that.
+        let mut file = read_chunks(&mut Cursor::new(upload.bytes)).unwrap_or_default();
         if let Some(size) = upload.resize_to.as_deref().filter(|text| !text.is_empty()) {
+            file = Chunks::default();
             let size = edit::wanted_size(size).ok_or_else(|| Error::BadRequest("Invalid resize_to format or size".into()))?;
             pixels = edit::resize(&pixels, size);
         }
-        // Only PNG files carry texts; in others there is nothing to find.
-        let file = read_chunks(&mut Cursor::new(upload.bytes)).unwrap_or_default();
         let picture = NewPicture {
             pixels: Arc::new(pixels),
             origin: ImageOrigin::External,
@@ -106,7 +107,7 @@ impl Images {
             board_id: upload.board_id,
             session_id: upload.session_id,
             node_id: None,
-            chunks: embedded::kept(upload.metadata.filter(|text| !text.is_empty()), file),
+            chunks: embedded::kept(upload.metadata, file),
         };
         self.store(actor, &leave, &picture, board.as_ref())
     }

@@ -1,8 +1,10 @@
 //! What can be done to a picture while it is uploaded.
 
 use image::{DynamicImage, GenericImageView, imageops::FilterType};
-use serde_json::Value;
 
+use crate::domain::shape::{Bounds, Check, Extra, Field, ObjectShape, Shape};
+
+const SIDE: Shape = Shape::Int(Bounds::NONE.gt(0.0));
 /// Pixels that a picture may be resized to.
 const MOST_PIXELS: u64 = 4096 * 4096;
 
@@ -29,8 +31,15 @@ pub(super) fn crop_to_visible(picture: DynamicImage) -> DynamicImage {
 
 /// The size in a text `{"width": W, "height": H}`; `None` if it is none.
 pub(super) fn wanted_size(text: &str) -> Option<(u32, u32)> {
-    let size: Value = serde_json::from_str(text).ok()?;
-    let side = |key: &str| u32::try_from(size.get(key)?.as_u64()?).ok().filter(|&side| side > 0);
+    static SIZE: ObjectShape = ObjectShape {
+        name: "Size",
+        fields: &[Field::required("width", SIDE), Field::required("height", SIDE)],
+        extra: Extra::Ignore,
+    };
+    let size = Check::at("resize_to")
+        .run(&Shape::Object(&SIZE), serde_json::from_str(text).ok()?)
+        .ok()?;
+    let side = |key: &str| u32::try_from(size[key].as_u64()?).ok();
     let (width, height) = (side("width")?, side("height")?);
     (u64::from(width) * u64::from(height) <= MOST_PIXELS).then_some((width, height))
 }
@@ -64,7 +73,9 @@ mod tests {
 
     #[test]
     fn sizes_are_objects_within_bounds() {
-        assert_eq!(wanted_size("{\"width\": 30, \"height\": 20}"), Some((30, 20)));
+        for good in [r#"{"width": 30, "height": 20}"#, r#"{"width": 30.0, "height": "20", "depth": 1}"#] {
+            assert_eq!(wanted_size(good), Some((30, 20)), "{good}");
+        }
         for bad in [
             "[30, 20]",
             "big",

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::files::Chunks;
+use crate::{
+    files::Chunks,
+    service::workflows::document::{NEW_DOCUMENT, checked},
+};
 
 /// The texts worth keeping: metadata that are an object, a workflow and a graph that have the shape of one. The form's metadata win over
 /// the file's.
@@ -22,32 +25,7 @@ fn is_graph(value: &Value) -> bool {
 }
 
 fn is_workflow(value: &Value) -> bool {
-    let texts = ["name", "author", "description", "version", "contact", "tags", "notes"];
-    let objects = |key: &str| {
-        value
-            .get(key)
-            .and_then(Value::as_array)
-            .is_some_and(|list| list.iter().all(Value::is_object))
-    };
-    let meta = value.get("meta");
-    let category = meta.and_then(|meta| meta.get("category")).and_then(Value::as_str);
-    texts.iter().all(|key| value.get(key).is_some_and(Value::is_string))
-        && ["exposedFields", "nodes", "edges"].into_iter().all(objects)
-        && meta
-            .and_then(|meta| meta.get("version"))
-            .and_then(Value::as_str)
-            .is_some_and(is_semver)
-        && matches!(category, Some("user" | "default"))
-}
-
-/// Three numbers with dots between, and whatever a dash or plus sign adds.
-fn is_semver(text: &str) -> bool {
-    let numbers = text.split(['-', '+']).next().unwrap_or_default();
-    let parts: Vec<&str> = numbers.split('.').collect();
-    parts.len() == 3
-        && parts
-            .iter()
-            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    checked(&NEW_DOCUMENT, value.clone()).is_ok()
 }
 
 #[cfg(test)]

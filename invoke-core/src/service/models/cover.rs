@@ -68,7 +68,7 @@ impl Models {
         if self.remove_cover(key)? {
             Ok(self.shared.db.record(deed)?)
         } else {
-            Err(Error::NotFound("Not Found".into()))
+            Err(Error::NotFound("Model image file not found".into()))
         }
     }
 }

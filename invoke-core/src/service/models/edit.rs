@@ -39,7 +39,10 @@ pub(super) fn with_page(changes: &Map<String, Value>) -> Result<Map<String, Valu
 
 /// What is wrong with a change, in one text: the words are right and do not go together.
 fn not_taken(issues: Vec<Issue>) -> Error {
-    if issues.iter().any(|issue| issue.kind == "enum" && issue.loc.len() == 2) {
+    if issues
+        .iter()
+        .any(|issue| issue.kind == "enum" && issue.loc.len() == 2 && issue.loc[1] != "format".into() && !issue.input.is_null())
+    {
         return Error::Invalid(issues);
     }
     let texts: Vec<String> = issues
@@ -74,6 +77,9 @@ impl Models {
     pub fn update(&self, actor: &Actor, key: &str, changes: &Map<String, Value>) -> Result<Value> {
         let deed = administer::<acts::ManageModels>(actor, "models.update")?.to(key);
         let changes = &with_page(changes)?;
+        if changes.get("key").is_some_and(|new| new.as_str() != Some(key)) {
+            return Err(Error::Unprocessable("A model's key cannot be changed".into()));
+        }
         let _claim = self.claim(key)?;
         let record = self.shared.db.write(|tx| -> Result<_> {
             let leave = tx.carry_out(&deed);
@@ -81,9 +87,6 @@ impl Models {
                 .as_deref()
                 .and_then(ModelRecord::parse)
                 .ok_or_else(absent)?;
-            if changes.get("key").is_some_and(|new| !new.is_null() && new.as_str() != Some(key)) {
-                return Err(Error::Unprocessable("A model's key cannot be changed".into()));
-            }
             if let Some(Value::String(path)) = changes.get("path").filter(|path| path.as_str() != Some(record.path()))
                 && repo::path_is_taken(tx, &leave, path)?
             {

@@ -180,6 +180,21 @@ impl InstallJob {
             .any(|part| part.resume_required || part.status == PartStatus::Error)
     }
 
+    /// What is to become of it, with where it comes from once it is looked at.
+    fn config_in(&self) -> Map<String, Value> {
+        let mut wishes = wishes_in_full(&self.wishes);
+        let is_looked_at = match self.status {
+            JobStatus::Running | JobStatus::Completed => true,
+            JobStatus::Error => !self.source.is_remote(),
+            _ => false,
+        };
+        if is_looked_at {
+            wishes.insert("source".into(), json!(self.source.to_string()));
+            wishes.insert("source_type".into(), json!(self.source.kind()));
+        }
+        wishes
+    }
+
     /// The JSON of the wire.
     pub fn to_json(&self) -> Value {
         let parts: Vec<Value> = self.parts.iter().filter(|_| self.begun).map(Part::to_json).collect();
@@ -187,7 +202,7 @@ impl InstallJob {
             "id": self.id,
             "status": self.status.as_str(),
             "error_reason": self.error.as_ref().map(|(class, _)| class),
-            "config_in": wishes_in_full(&self.wishes),
+            "config_in": self.config_in(),
             "config_out": self.record,
             "inplace": matches!(self.source, InstallSource::Local { inplace: true, .. } | InstallSource::External { .. }),
             "source": self.source.to_json(),

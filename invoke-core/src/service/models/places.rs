@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use serde_json::{Value, json};
@@ -84,6 +84,16 @@ impl Models {
         Ok(orphans)
     }
 
+    fn why_no_orphan(&self, name: &str) -> &'static str {
+        if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+            "path is not under models directory"
+        } else if !self.shared.layout.models_dir().join(name).exists() {
+            "path does not exist"
+        } else {
+            "path is not an orphaned model"
+        }
+    }
+
     /// Deletes orphaned folders, each named as [`Self::orphaned`] names it. Nothing else can be deleted.
     pub fn delete_orphaned(&self, actor: &Actor, names: &[String]) -> Result<Value> {
         let deed = administer::<acts::ManageModels>(actor, "models.delete_orphaned")?;
@@ -92,7 +102,7 @@ impl Models {
         let mut errors = serde_json::Map::new();
         for name in names {
             match orphans.iter().find(|(_, about)| about["path"] == json!(name)) {
-                None => drop(errors.insert(name.clone(), json!("it is not an orphaned model"))),
+                None => drop(errors.insert(name.clone(), json!(format!("error: {}", self.why_no_orphan(name))))),
                 Some((path, _)) => match std::fs::remove_dir_all(path) {
                     Ok(()) => deleted.push(name),
                     Err(error) => drop(errors.insert(name.clone(), json!(error.to_string()))),

@@ -26,6 +26,9 @@ impl Models {
     /// Ends a relation; ending what is not there is fine.
     pub fn unrelate(&self, actor: &Actor, one: &str, other: &str) -> Result<()> {
         let deed = administer::<acts::ManageModels>(actor, "models.unrelate")?.to_all([one, other]);
+        if one == other {
+            return Err(Error::BadRequest("Cannot unlink a model from itself.".into()));
+        }
         Ok(self.shared.db.write(|tx| {
             let leave = tx.carry_out(&deed);
             repo::unrelate(tx, &leave, one, other)

@@ -50,7 +50,7 @@ impl InstallSource {
     /// # Errors
     /// What cannot be read, in words.
     pub fn parse(text: &str, inplace: bool, token: Option<Token>) -> Result<Self, String> {
-        let plain = text.trim().trim_matches(['"', '\'']);
+        let plain = text.trim().trim_matches('"');
         if let Some(named) = plain.strip_prefix("external://") {
             return match named.split_once('/') {
                 Some((provider, model)) if !provider.is_empty() && !model.is_empty() => Ok(Self::External {

@@ -126,8 +126,10 @@ impl Queue {
         let now = self.shared.env.now();
         let retried_ids = self.change(|tx, aftermath| {
             for &id in ids {
+                if repo::queue_of(tx, id)?.is_some_and(|other| &other != queue_id) {
+                    return Err(no_such_item(queue_id, id));
+                }
                 match authorize::<acts::RetryQueueItem, _>(actor, repo::find(tx, id)?) {
-                    Ok(item) if &item.queue_id != queue_id => return Err(no_such_item(queue_id, id)),
                     Ok(_) | Err(Error::NotFound(_)) => {}
                     Err(Error::Forbidden(_)) => {
                         return Err(Error::Forbidden(format!("You do not have permission to retry queue item {id}")));
@@ -157,7 +159,7 @@ impl Queue {
                 let graph = super::sessions::graph_of(tx, &item)?;
                 let stored = repo::stored_session(tx, item.item_id)?;
                 let (cost, models) = repo::cost_of(tx, item.item_id)?;
-                let (fields, values) = repo::taken_apart(item.field_values.as_deref());
+                let (fields, values) = repo::taken_apart(item.field_values.as_deref().filter(|values| !values.is_empty()));
                 let batch = repo::NewBatch {
                     queue_id,
                     batch_id: &item.batch_id,

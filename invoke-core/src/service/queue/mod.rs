@@ -48,11 +48,10 @@ fn no_such_item(queue_id: &QueueId, item_id: ItemId) -> Error {
 
 /// Opens an item of this queue for an action.
 fn open<A: Act>(tx: &ReadTx<'_>, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<Permit<A, QueueItem>> {
-    match authorize::<A, _>(actor, repo::find(tx, item_id)?) {
-        Ok(item) if &item.queue_id == queue_id => Ok(item),
-        Ok(_) | Err(Error::NotFound(_)) => Err(no_such_item(queue_id, item_id)),
-        Err(error) => Err(error),
+    if repo::queue_of(tx, item_id)?.as_ref() != Some(queue_id) {
+        return Err(no_such_item(queue_id, item_id));
     }
+    authorize::<A, _>(actor, repo::find(tx, item_id)?)
 }
 
 impl Queue {

@@ -1,6 +1,6 @@
 //! Presets as tables and lists, to carry them from one server to another.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::domain::{Error, Result, library::StylePreset};
 
@@ -11,9 +11,6 @@ pub(super) struct Row {
     pub(super) positive_prompt: String,
     pub(super) negative_prompt: String,
 }
-
-/// Names that the columns may have, by what they mean.
-const PROMPT: &[&str] = &["prompt", "positive_prompt"];
 
 fn bad_csv() -> Error {
     Error::BadRequest("Invalid CSV format: must include columns 'name', 'prompt', and 'negative_prompt' and name cannot be blank".into())
@@ -74,35 +71,37 @@ fn records(text: &str) -> Vec<Vec<String>> {
     records
 }
 
-/// Presets of a table. Columns may stand in any order; others than ours are refused.
+/// Presets of a table. Columns may stand in any order and all but the name's may be missing; others than ours are refused, and so are
+/// lines that are longer or shorter than the header.
 pub(super) fn from_csv(bytes: &[u8]) -> Result<Vec<Row>> {
     let text = std::str::from_utf8(bytes).map_err(|_| bad_csv())?;
     let mut records = records(text.strip_prefix('\u{feff}').unwrap_or(text)).into_iter();
-    let header = records.next().ok_or_else(bad_csv)?;
-    let column = |names: &[&str]| header.iter().position(|cell| names.contains(&cell.trim()));
-    let known = |cell: &String| ["name", "negative_prompt"].contains(&cell.trim()) || PROMPT.contains(&cell.trim());
-    let (Some(name), Some(prompt), Some(negative)) = (column(&["name"]), column(PROMPT), column(&["negative_prompt"])) else {
-        return Err(bad_csv());
-    };
-    if !header.iter().all(known) {
-        return Err(bad_csv());
-    }
+    let header = records.next().unwrap_or_default();
     records
         .map(|record| {
-            let cell = |at: usize| record.get(at).cloned().unwrap_or_default();
-            row(cell(name), cell(prompt), cell(negative))
-                .filter(|_| record.len() <= header.len())
-                .ok_or_else(bad_csv)
+            let cells = header.iter().cloned().zip(record.iter().map(|cell| json!(cell))).collect();
+            row(cells).filter(|_| record.len() == header.len()).ok_or_else(bad_csv)
         })
         .collect()
 }
 
-fn row(name: String, positive_prompt: String, negative_prompt: String) -> Option<Row> {
-    (!name.trim().is_empty()).then_some(Row {
-        name,
-        positive_prompt,
-        negative_prompt,
-    })
+/// A preset of named texts, with no space around them. The prompt has either of two names, not both.
+fn row(mut fields: Map<String, Value>) -> Option<Row> {
+    let prompt = if fields.contains_key("positive_prompt") {
+        "positive_prompt"
+    } else {
+        "prompt"
+    };
+    let mut text = |key: &str| match fields.shift_remove(key) {
+        None => Some(String::new()),
+        Some(value) => value.as_str().map(|text| text.trim().to_owned()),
+    };
+    let row = Row {
+        name: text("name")?,
+        positive_prompt: text(prompt)?,
+        negative_prompt: text("negative_prompt")?,
+    };
+    (!row.name.is_empty() && fields.is_empty()).then_some(row)
 }
 
 /// Presets of a JSON list.
@@ -110,24 +109,11 @@ pub(super) fn from_json(bytes: &[u8]) -> Result<Vec<Row>> {
     let Ok(Value::Array(items)) = serde_json::from_slice(bytes) else {
         return Err(bad_json());
     };
-    items
-        .iter()
-        .map(|item| {
-            let map = item.as_object().ok_or_else(bad_json)?;
-            let known = |key: &String| key == "name" || key == "negative_prompt" || PROMPT.contains(&key.as_str());
-            let text = |keys: &[&str]| match keys.iter().find_map(|key| map.get(*key)) {
-                None => Some(String::new()),
-                Some(value) => value.as_str().map(str::to_owned),
-            };
-            if !map.keys().all(known) {
-                return Err(bad_json());
-            }
-            let fields = text(&["name"]).zip(text(PROMPT)).zip(text(&["negative_prompt"]));
-            fields
-                .and_then(|((name, prompt), negative)| row(name, prompt, negative))
-                .ok_or_else(bad_json)
-        })
-        .collect()
+    let one = |item| match item {
+        Value::Object(fields) => row(fields),
+        _ => None,
+    };
+    items.into_iter().map(|item| one(item).ok_or_else(bad_json)).collect()
 }
 
 #[cfg(test)]
@@ -165,9 +151,12 @@ mod tests {
             from_csv(b"negative_prompt,name,positive_prompt\nn,x,p\n").unwrap(),
             [sample("x", "p")]
         );
+        assert_eq!(from_csv(b"").unwrap(), []);
+        assert_eq!(from_csv(b"name\n x \n").unwrap()[0].name, "x");
         for bad in [
-            "",
-            "name,prompt\nx,y\n",
+            "prompt\ny\n",
+            "name,prompt\nx\n",
+            "name,prompt,positive_prompt\nx,y,z\n",
             "name,prompt,negative_prompt,extra\nx,y,z,w\n",
             "name,prompt,negative_prompt\n ,y,z\n",
         ] {

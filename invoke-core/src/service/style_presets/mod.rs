@@ -15,6 +15,7 @@ use crate::{
         Error, Result,
         library::{Origin, StylePreset},
         limits::{NAME, TEXT, at_most},
+        shape::{Check, Extra, Field, ObjectShape, Shape},
     },
     repo::style_presets as repo,
 };
@@ -33,9 +34,20 @@ pub struct PresetForm {
     negative_prompt: String,
     #[serde(rename = "type")]
     origin: Origin,
-    #[serde(default)]
     is_public: bool,
 }
+
+static FORM: ObjectShape = ObjectShape {
+    name: "StylePresetFormData",
+    fields: &[
+        Field::required("name", Shape::STR),
+        Field::required("positive_prompt", Shape::STR),
+        Field::required("negative_prompt", Shape::STR),
+        Field::required("type", Shape::Enum(Origin::TEXTS)),
+        Field::with("is_public", Shape::BOOL, "false"),
+    ],
+    extra: Extra::Ignore,
+};
 
 impl PresetForm {
     /// Reads a client's JSON.
@@ -43,7 +55,10 @@ impl PresetForm {
     /// # Errors
     /// [`Error::BadRequest`] if it is none, or lacks something.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|_| Error::BadRequest("Invalid preset data".into()))
+        let wrong = || Error::BadRequest("Invalid preset data".into());
+        let given = serde_json::from_str(text).map_err(|_| wrong())?;
+        let checked = Check::at("data").run(&Shape::Object(&FORM), given).map_err(|_| wrong())?;
+        serde_json::from_value(checked).map_err(|error| Error::internal("reading a checked preset", error))
     }
 }
 
@@ -211,7 +226,7 @@ impl StylePresets {
     pub fn import(&self, actor: &Actor, content_type: Option<&str>, bytes: &[u8]) -> Result<()> {
         let deed = administer::<acts::ManageServer>(actor, "style_presets.import")?;
         let leave = authorize_global::<acts::UseServer>(actor)?;
-        let rows = match content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim() {
+        let rows = match content_type.unwrap_or_default() {
             "text/csv" => exchange::from_csv(bytes)?,
             "application/json" => exchange::from_json(bytes)?,
             _ => return Err(Error::Unsupported(String::new())),

@@ -239,9 +239,18 @@ fn filters_narrow_a_list_alone_and_together() {
         }),
         [0, 5, 4, 3, 2, 1]
     );
+    // As in the original, the signs of patterns mean what they mean in SQL.
+    assert_eq!(
+        ordered(ImageFilter {
+            search_term: Some("a%i_e".into()),
+            ..all()
+        })
+        .len(),
+        6
+    );
     assert!(
         ordered(ImageFilter {
-            search_term: Some("ali%ce".into()),
+            search_term: Some("ali_ce".into()),
             ..all()
         })
         .is_empty()

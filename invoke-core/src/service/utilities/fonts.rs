@@ -131,18 +131,21 @@ impl Utilities {
     /// One font by its path below the fonts' folder.
     pub fn font(&self, actor: &Actor, path: &str) -> Result<FontFile> {
         authorize_global::<acts::UseServer>(actor)?;
-        let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':', '\0']);
-        if !path.split('/').all(plain) {
+        let absent = || Error::NotFound("Font file not found".into());
+        let leads_away = |part: &str| part.is_empty() || matches!(part, "." | "..") || part.contains(['\\', ':', '\0']);
+        if path.split('/').any(leads_away) {
             return Err(Error::BadRequest("Invalid font path".into()));
         }
-        let media = kind_of(Path::new(path)).ok_or_else(|| Error::BadRequest("Unsupported font format".into()))?;
-        let absent = || Error::NotFound("Font file not found".into());
+        if path.split('/').any(|part| part.starts_with('.')) {
+            return Err(absent());
+        }
         let folder = self.shared.layout.fonts_dir().canonicalize().map_err(|_| absent())?;
         let file = folder.join(path);
         // The same file after links are followed: then there was none on the way.
         if file.canonicalize().ok().as_deref() != Some(file.as_path()) || !file.is_file() {
             return Err(absent());
         }
+        let media = kind_of(Path::new(path)).ok_or_else(|| Error::BadRequest("Unsupported font format".into()))?;
         Ok(FontFile {
             bytes: std::fs::read(file)?,
             media,

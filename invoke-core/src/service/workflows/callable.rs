@@ -43,6 +43,6 @@ pub(super) fn compatibility(registry: &Registry, document: &Value) -> Value {
             "unsupported_node",
             format!("The workflow contains the node {kind}, which this server does not have."),
         ),
-        None => json!({"is_callable": true, "reason": "ok", "message": "The workflow can be called."}),
+        None => json!({"is_callable": true, "reason": "ok", "message": null}),
     }
 }

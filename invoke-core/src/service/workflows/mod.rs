@@ -1,8 +1,9 @@
 //! The library of workflows.
 
 mod callable;
-pub mod document;
 mod shipped;
+
+pub use crate::graph::document;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -128,7 +129,7 @@ impl Workflows {
             let size = per_page.unwrap_or(total);
             let window = fitting
                 .iter()
-                .skip(usize::try_from(page.page.saturating_mul(size)).unwrap_or(usize::MAX))
+                .skip(usize::try_from(page.page.max(0).saturating_mul(size)).unwrap_or(usize::MAX))
                 .take(usize::try_from(size).unwrap_or(0));
             return Ok(paged(
                 page.page,
@@ -252,6 +253,7 @@ impl Workflows {
     /// Replaces a workflow's document. `document` has been checked; its `id` says which workflow it is.
     pub fn update(&self, actor: &Actor, document: &Value) -> Result<Value> {
         let workflow_id = document["id"].as_str().unwrap_or_default();
+        self.may_update(actor, workflow_id)?;
         acceptable(document)?;
         self.change(actor, workflow_id, |before| (stored(document, workflow_id), before.is_public))
     }

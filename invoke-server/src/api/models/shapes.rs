@@ -6,8 +6,8 @@ use invoke_core::{
         shape::{Field, Length, Shape},
     },
     models::classes::{
-        ANY_VARIANT, CONTROL_DEFAULTS, EXTERNAL_CAPABILITIES, EXTERNAL_DEFAULTS, EXTERNAL_PANEL, LORA_DEFAULTS, MAIN_DEFAULTS, PREDICTIONS,
-        RECORD, SOURCE_TYPES,
+        ANY_VARIANT, CONTROL_DEFAULTS, EXTERNAL_CAPABILITIES, EXTERNAL_DEFAULTS, EXTERNAL_PANEL, LORA_DEFAULTS_TO_SET, MAIN_DEFAULTS,
+        PREDICTIONS, RECORD, SOURCE_TYPES,
     },
     nodes::fields::{MODEL_BASES, MODEL_TYPES},
 };
@@ -56,7 +56,7 @@ object!(pub(super) CHANGES = "ModelRecordChanges" {
     opt("file_size", INT_OR_NULL),
     opt("format", STR_OR_NULL),
     opt("trigger_phrases", Shape::Nullable(&STRINGS)),
-    opt("default_settings", Shape::Nullable(&Shape::Union(&[MAIN_DEFAULTS, LORA_DEFAULTS, CONTROL_DEFAULTS, EXTERNAL_DEFAULTS]))),
+    opt("default_settings", Shape::Nullable(&Shape::Union(&[MAIN_DEFAULTS, LORA_DEFAULTS_TO_SET, CONTROL_DEFAULTS, EXTERNAL_DEFAULTS]))),
     opt("provider_id", STR_OR_NULL),
     opt("provider_model_id", STR_OR_NULL),
     opt("capabilities", Shape::Nullable(&EXTERNAL_CAPABILITIES)),
