@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::{
-    authz::{Actor, acts, administer, authorize_global},
+    authz::{Actor, Deed, acts, administer, authorize_global},
     config::ConfigError,
     domain::{Error, Result},
     engine::{Device, LocalEngine},
@@ -123,10 +123,10 @@ impl App {
         {
             return Err(Error::Unprocessable(absent));
         }
-        self.shared.config.change(changes).map_err(refused)?;
-        if !changes.is_empty() {
+        let changed = self.shared.config.change(changes).map_err(refused)?;
+        if !changed.is_empty() {
             // Values may be secrets; keys are known ones.
-            self.shared.db.record(deed.to_all(changes.keys()))?;
+            self.shared.db.record(deed.to_all(changed))?;
         }
         self.runtime_config(actor)
     }
@@ -177,17 +177,19 @@ impl App {
         if changes.is_empty() {
             return Err(Error::BadRequest("No external provider config fields provided".into()));
         }
-        self.change_provider(id, changes)?;
-        self.shared.db.record(deed)?;
-        Ok(self.provider_config(id))
+        self.change_provider(deed, id, changes)
     }
 
-    fn change_provider(&self, id: &str, changes: &Map<String, Value>) -> Result<()> {
+    fn change_provider(&self, deed: Deed<acts::ManageServer>, id: &str, changes: &Map<String, Value>) -> Result<Value> {
         let keys = changes.iter().map(|(key, value)| {
             let blank = value.as_str().is_none_or(|text| text.trim().is_empty());
             (format!("external_{id}_{key}"), if blank { Value::Null } else { value.clone() })
         });
-        self.shared.config.change_providers(&keys.collect()).map_err(refused)
+        let changed = self.shared.config.change_providers(&keys.collect()).map_err(refused)?;
+        if !changed.is_empty() {
+            self.shared.db.record(deed)?;
+        }
+        Ok(self.provider_config(id))
     }
 
     /// Forgets how one is set up.
@@ -195,13 +197,7 @@ impl App {
         let deed = administer::<acts::ManageServer>(actor, "app.reset_provider")?.to(id);
         known_provider(id)?;
         let nothing = Map::from_iter([("api_key".to_owned(), Value::Null), ("base_url".to_owned(), Value::Null)]);
-        let before = self.provider_config(id);
-        self.change_provider(id, &nothing)?;
-        let after = self.provider_config(id);
-        if before != after {
-            self.shared.db.record(deed)?;
-        }
-        Ok(after)
+        self.change_provider(deed, id, &nothing)
     }
 
     fn provider_has_key(&self, id: &str) -> bool {
