@@ -72,7 +72,7 @@ fn files() -> Vec<(String, String, String)> {
         }
         let module = name.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
         let text = fs::read_to_string(&path).unwrap();
-        files.push((name, module, text.split("#[cfg(test)]").next().unwrap().to_owned()));
+        files.push((name, module, text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()));
     }
     assert!(files.len() > 100, "the sources were not found");
     files
