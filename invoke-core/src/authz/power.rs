@@ -145,7 +145,7 @@ mod tests {
         let write = Powers::of_write();
         let of_row = write.clone();
         assert_eq!(of_row.note(power.clone()), None);
-        assert_eq!(write.take(), [power.clone()]);
+        assert_eq!(write.take(), std::slice::from_ref(&power));
         assert_eq!(of_row.note(power.clone()), Some(power));
     }
 }
