@@ -220,7 +220,7 @@ impl Core {
         let image_moves = ImageMoves::open(Arc::clone(&shared))?;
         workflows.sync_shipped()?;
         style_presets.sync_shipped()?;
-        models.register_shipped(&Actor::local_operator())?;
+        models.register_shipped()?;
 
         let caches = Arc::clone(&engines);
         installer.on_change(move |key| caches.iter().for_each(|engine| engine.workbench().cache.forget(key)));
@@ -370,7 +370,8 @@ fn prepare(shared: &Shared, queue: &Queue) -> Result<(), OpenError> {
         tracing::info!("canceled {ended} items that ran when the last process ended");
     }
     if settings.clear_queue_on_startup {
-        queue.clear(&Actor::local_operator(), &QueueId::new("default"))?;
+        // The program's own act: everything there is its own, so that nothing of it is written down.
+        queue.clear(&Actor::single_user_administrator(), &QueueId::new("default"))?;
     } else if let Some(keep) = settings.max_queue_history {
         shared
             .db

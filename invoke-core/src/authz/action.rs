@@ -36,7 +36,7 @@ macro_rules! actions {
 }
 
 impl Action {
-    /// Whether it changes something that belongs to somebody.
+    /// Whether it changes something that belongs to somebody; that a thing was opened changes nothing of it.
     pub const fn changes_things(self) -> bool {
         match self {
             Self::ManageUsers
@@ -53,6 +53,7 @@ impl Action {
             | Self::ReadBoard
             | Self::ReadQueueItem
             | Self::ReadWorkflow
+            | Self::OpenWorkflow
             | Self::ReadStylePreset
             | Self::ReadSystemPrompt => false,
             Self::UpdateImage
@@ -120,7 +121,9 @@ actions! {
     RetryQueueItem,
     /// See a workflow of the library.
     ReadWorkflow,
-    /// Change or share a workflow, or note that it was opened.
+    /// Note that a workflow was opened.
+    OpenWorkflow,
+    /// Change or share a workflow.
     UpdateWorkflow,
     /// Delete a workflow.
     DeleteWorkflow,

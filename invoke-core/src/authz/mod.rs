@@ -1,4 +1,4 @@
-//! Who may do what. Pure: no I/O, no time.
+//! Who may do what. No I/O, no time, and nothing remembered but the [`Powers`] that a write uses.
 //!
 //! A row leaves a repository [`Sealed`]. [`authorize`] opens it into a [`Permit`] or says no, and repository writes demand the permit.
 //! Lists demand a [`Scope`], which becomes SQL. So an unchecked read, write or list does not compile. What is done as an administrator alone is noted

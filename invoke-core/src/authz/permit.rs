@@ -79,18 +79,17 @@ impl<A: Act> Permit<A, ()> {
 }
 
 impl<A: Administers> Permit<A, ()> {
-    /// Leave for what the program does by itself: at its start, and in jobs for which who asked was checked and written down.
+    /// Leave for what the program does by itself: at its start, in jobs for which who asked was checked and written down, and in a write that has noted
+    /// the deed.
     pub(crate) const fn of_program() -> Self {
         Self::of_server()
     }
 }
 
 impl<A: Act, T> Permit<A, T> {
-    /// Notes with a write what was allowed outside of it.
-    pub(crate) fn noted(&self, write: &Powers) {
-        if let Some(power) = &self.power {
-            write.note(Power::clone(power));
-        }
+    /// The power that it uses and that no write has noted yet.
+    pub(crate) fn power(&self) -> Option<&Power> {
+        self.power.as_deref()
     }
 
     pub(super) fn into_power(self) -> Option<Power> {
@@ -172,7 +171,7 @@ fn refusal(decision: Decision, action: Action) -> Error {
         Action::DeleteQueueItem => "You do not have permission to delete this queue item",
         Action::RetryQueueItem => "You do not have permission to retry this queue item",
         Action::ReadWorkflow => "Not authorized to access this workflow",
-        Action::UpdateWorkflow => "Not authorized to update this workflow",
+        Action::OpenWorkflow | Action::UpdateWorkflow => "Not authorized to update this workflow",
         Action::DeleteWorkflow => "Not authorized to delete this workflow",
         Action::ReadStylePreset => "Not authorized to access this style preset",
         Action::UpdateStylePreset => "Not authorized to modify this style preset",
@@ -197,7 +196,9 @@ fn absent(actor: &Actor, action: Action) -> Error {
             Error::NotFound("Board not found".into())
         }
         Action::ManageUsers | Action::ManageSelf => Error::NotFound("User not found".into()),
-        Action::ReadWorkflow | Action::UpdateWorkflow | Action::DeleteWorkflow => Error::NotFound("Workflow not found".into()),
+        Action::ReadWorkflow | Action::OpenWorkflow | Action::UpdateWorkflow | Action::DeleteWorkflow => {
+            Error::NotFound("Workflow not found".into())
+        }
         Action::ReadStylePreset | Action::UpdateStylePreset => Error::NotFound("Style preset not found".into()),
         Action::ReadSystemPrompt | Action::UpdateSystemPrompt | Action::DeleteSystemPrompt => {
             Error::NotFound("System prompt not found".into())

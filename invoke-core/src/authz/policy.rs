@@ -71,6 +71,7 @@ pub fn decide(standing: Standing, action: Action, facts: Facts) -> Decision {
         (
             Standing::User,
             A::ReadWorkflow
+            | A::OpenWorkflow
             | A::UpdateWorkflow
             | A::DeleteWorkflow
             | A::ReadStylePreset
@@ -85,6 +86,7 @@ pub fn decide(standing: Standing, action: Action, facts: Facts) -> Decision {
         (
             Standing::User,
             A::ReadWorkflow
+            | A::OpenWorkflow
             | A::UpdateWorkflow
             | A::DeleteWorkflow
             | A::ReadStylePreset

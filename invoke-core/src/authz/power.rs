@@ -22,35 +22,34 @@ pub struct Power {
     pub subject: Option<String>,
 }
 
-/// The powers that one write used. Clones are the same; those of what only reads keep nothing.
+/// The powers that one write used. Clones are the same; those of what only reads, or of a write that is over, keep nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Powers(Option<Rc<RefCell<BTreeSet<Power>>>>);
+pub struct Powers(Rc<RefCell<Option<BTreeSet<Power>>>>);
 
 impl Powers {
     /// Those of a write that begins.
     pub(crate) fn of_write() -> Self {
-        Self(Some(Rc::default()))
+        Self(Rc::new(RefCell::new(Some(BTreeSet::new()))))
     }
 
-    /// Takes out what was noted, ordered by who and for what.
+    /// Takes out what was noted, ordered by who and for what. From here on nothing is kept.
     pub(crate) fn take(&self) -> Vec<Power> {
-        self.0.as_ref().map(|noted| noted.take().into_iter().collect()).unwrap_or_default()
+        self.0.take().unwrap_or_default().into_iter().collect()
     }
 
     /// Notes a power; gives it back where nothing is kept.
-    pub(super) fn note(&self, power: Power) -> Option<Power> {
-        let Some(noted) = &self.0 else { return Some(power) };
-        noted.borrow_mut().insert(power);
+    pub(crate) fn note(&self, power: Power) -> Option<Power> {
+        let mut noted = self.0.borrow_mut();
+        let Some(noted) = &mut *noted else { return Some(power) };
+        noted.insert(power);
         None
     }
 
     /// What this was allowed for is not done after all.
     pub(crate) fn take_back(&self, act: Action, subject: &str) {
-        if let Some(noted) = &self.0 {
+        if let Some(noted) = &mut *self.0.borrow_mut() {
             let act = of_others(act);
-            noted
-                .borrow_mut()
-                .retain(|power| power.act != act || power.subject.as_deref() != Some(subject));
+            noted.retain(|power| power.act != act || power.subject.as_deref() != Some(subject));
         }
     }
 }
@@ -105,7 +104,8 @@ impl<A: Administers> Deed<A> {
         self
     }
 
-    fn powers(&self) -> Vec<Power> {
+    /// What it is, for the record.
+    pub(crate) fn powers(&self) -> Vec<Power> {
         let power = |subject| Power {
             by: self.by.clone(),
             act: self.name.to_owned(),
@@ -116,14 +116,6 @@ impl<A: Administers> Deed<A> {
         } else {
             self.subjects.iter().cloned().map(Some).map(power).collect()
         }
-    }
-
-    /// Leave to write, noted with the write.
-    pub(crate) fn noted(&self, write: &Powers) -> Permit<A, ()> {
-        for power in self.powers() {
-            write.note(power);
-        }
-        Permit::of_program()
     }
 }
 
@@ -136,5 +128,24 @@ impl<A: Administers> From<Deed<A>> for Vec<Power> {
 impl<A: Act, T> From<Permit<A, T>> for Vec<Power> {
     fn from(permit: Permit<A, T>) -> Self {
         permit.into_power().into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_is_over_keeps_nothing() {
+        let power = Power {
+            by: UserId::system(),
+            act: of_others(Action::UpdateImage),
+            subject: None,
+        };
+        let write = Powers::of_write();
+        let of_row = write.clone();
+        assert_eq!(of_row.note(power.clone()), None);
+        assert_eq!(write.take(), std::slice::from_ref(&power));
+        assert_eq!(of_row.note(power.clone()), Some(power));
     }
 }

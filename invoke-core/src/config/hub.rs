@@ -65,12 +65,12 @@ impl HubPlace {
         (!token.is_empty()).then(|| Secret::new(token))
     }
 
-    /// Keeps a token, readable for this user alone, or forgets it.
-    pub fn set_token(&self, token: Option<&Secret>) -> io::Result<()> {
+    /// Keeps a token, readable for this user alone, or forgets it; and says whether there was anything to do.
+    pub fn set_token(&self, token: Option<&Secret>) -> io::Result<bool> {
         let Some(file) = &self.file else {
             if token.is_none() {
                 // Where none can be kept there is none to forget.
-                return Ok(());
+                return Ok(false);
             }
             return Err(io::Error::new(io::ErrorKind::NotFound, "there is no place for a token of the hub"));
         };
@@ -79,11 +79,11 @@ impl HubPlace {
                 if let Some(folder) = file.parent() {
                     fs::create_dir_all(folder)?;
                 }
-                write_private(file, token.expose())
+                write_private(file, token.expose()).map(|()| true)
             }
             None => match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                removed => removed.map(|()| true),
             },
         }
     }
@@ -115,7 +115,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let place = HubPlace::of(&Environment::of([("HOME", home.path().to_str().unwrap())]));
         assert_eq!((place.endpoint(), place.token()), (ENDPOINT, None));
-        place.set_token(Some(&Secret::new("hf_secret"))).unwrap();
+        assert!(place.set_token(Some(&Secret::new("hf_secret"))).unwrap());
         let file = home.path().join(".cache/huggingface/token");
         assert_eq!(fs::read_to_string(&file).unwrap(), "hf_secret");
         #[cfg(unix)]
@@ -124,9 +124,13 @@ mod tests {
             0
         );
         assert_eq!(place.token().unwrap().expose(), "hf_secret");
-        place.set_token(None).unwrap();
-        place.set_token(None).unwrap();
+        assert!(place.set_token(None).unwrap() && !place.set_token(None).unwrap());
         assert_eq!(place.token(), None);
+        let fixed = HubPlace {
+            fixed: Some(Secret::new("hf_fixed")),
+            ..place
+        };
+        assert!(!fixed.set_token(None).unwrap() && fixed.token().is_some());
 
         let variables = [("HF_ENDPOINT", "http://mirror"), ("HF_HOME", "/hub"), ("HF_TOKEN", "hf_other")];
         let place = HubPlace::of(&Environment::of(variables));

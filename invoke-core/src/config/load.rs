@@ -209,8 +209,8 @@ impl Config {
         Json::Object(self.settings().redacted())
     }
 
-    /// Changes keys that may change while the server runs, all or none, in memory and in `invokeai.yaml`.
-    pub fn change(&self, changes: &Map<String, Json>) -> Result<(), ConfigError> {
+    /// Changes keys that may change while the server runs, all or none, in memory and in `invokeai.yaml`; and names those that had another value.
+    pub fn change(&self, changes: &Map<String, Json>) -> Result<Vec<String>, ConfigError> {
         let fixed = |key: &&String| Settings::KEYS.iter().any(|known| known.name == *key && !known.live);
         if let Some(key) = changes.keys().find(fixed) {
             return Err(ConfigError::Fixed(key.clone()));
@@ -218,15 +218,16 @@ impl Config {
         self.apply(changes, self.files.as_ref().map(|files| files.settings.as_path()), false)
     }
 
-    /// Changes the keys and addresses of external providers, all or none, in memory and in `api_keys.yaml`; null clears one.
-    pub fn change_providers(&self, changes: &Map<String, Json>) -> Result<(), ConfigError> {
+    /// Changes the keys and addresses of external providers, all or none, in memory and in `api_keys.yaml`; null clears one. Names those
+    /// that had another value.
+    pub fn change_providers(&self, changes: &Map<String, Json>) -> Result<Vec<String>, ConfigError> {
         if let Some(key) = changes.keys().find(|key| !key.starts_with(EXTERNAL)) {
             return Err(ConfigError::Fixed(key.clone()));
         }
         self.apply(changes, self.files.as_ref().map(|files| files.provider_keys.as_path()), true)
     }
 
-    fn apply(&self, changes: &Map<String, Json>, file: Option<&Path>, private: bool) -> Result<(), ConfigError> {
+    fn apply(&self, changes: &Map<String, Json>, file: Option<&Path>, private: bool) -> Result<Vec<String>, ConfigError> {
         let _turn = self.changing.lock();
         let now = self.state.read().clone();
         let mut draft = Draft {
@@ -260,8 +261,10 @@ impl Config {
             }
             yaml::replace(file, &changed, private)?;
         }
+        let differs = |key: &&String| draft.settings.written(key) != now.settings.written(key);
+        let changed = changes.keys().filter(differs).cloned().collect();
         *self.state.write() = draft.done();
-        Ok(())
+        Ok(changed)
     }
 }
 

@@ -32,12 +32,17 @@ pub struct WriteTx<'c> {
 impl WriteTx<'_> {
     /// Gives leave for what is for administrators alone, and notes it: it goes into the record if this transaction changes something.
     pub(crate) fn carry_out<A: Administers>(&mut self, deed: &Deed<A>) -> Permit<A, ()> {
-        deed.noted(&self.read.powers)
+        for power in deed.powers() {
+            self.read.powers.note(power);
+        }
+        Permit::of_program()
     }
 
     /// Notes that something is written with leave that was given outside of this transaction.
     pub(crate) fn uses<A: Act, T>(&mut self, leave: &Permit<A, T>) {
-        leave.noted(&self.read.powers);
+        if let Some(power) = leave.power() {
+            self.read.powers.note(power.clone());
+        }
     }
 
     /// What administrators were allowed here that users are not.

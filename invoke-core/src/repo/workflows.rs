@@ -200,7 +200,7 @@ pub fn update(
 }
 
 /// Notes that a workflow was opened.
-pub fn set_opened(tx: &mut WriteTx<'_>, workflow: &Permit<acts::UpdateWorkflow, Workflow>, now: Timestamp) -> rusqlite::Result<()> {
+pub fn set_opened(tx: &mut WriteTx<'_>, workflow: &Permit<acts::OpenWorkflow, Workflow>, now: Timestamp) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached("UPDATE workflow_library SET opened_at = ?2 WHERE workflow_id = ?1")?
         .execute((&workflow.workflow_id, now.sql()))?;

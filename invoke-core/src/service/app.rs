@@ -123,10 +123,10 @@ impl App {
         {
             return Err(Error::Unprocessable(absent));
         }
-        self.shared.config.change(changes).map_err(refused)?;
-        if !changes.is_empty() {
+        let changed = self.shared.config.change(changes).map_err(refused)?;
+        if !changed.is_empty() {
             // Values may be secrets; keys are known ones.
-            self.shared.db.record(deed.to_all(changes.keys()))?;
+            self.shared.db.record(deed.to_all(changed))?;
         }
         self.runtime_config(actor)
     }
@@ -191,8 +191,10 @@ impl App {
             let value = if text.is_empty() { Value::Null } else { json!(text) };
             (format!("external_{id}_{key}"), value)
         });
-        self.shared.config.change_providers(&keys.collect()).map_err(refused)?;
-        self.shared.db.record(deed)?;
+        let changed = self.shared.config.change_providers(&keys.collect()).map_err(refused)?;
+        if !changed.is_empty() {
+            self.shared.db.record(deed)?;
+        }
         Ok(self.provider_config(id))
     }
 

@@ -171,7 +171,7 @@ impl Boards {
         };
         let images = Images::new(Arc::clone(&self.shared));
         let deleted = if include_images {
-            images.delete_listed(actor, &Scope::of(actor), &everything)?
+            images.delete_listed(actor, None, &Scope::of(actor), &everything)?
         } else {
             Default::default()
         };

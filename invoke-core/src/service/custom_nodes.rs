@@ -86,17 +86,18 @@ impl CustomNodes {
             let path = self.folder().join(name);
             // A link is removed, not what it points to.
             let removed = match fs::symlink_metadata(&path) {
-                Ok(found) if found.is_dir() => fs::remove_dir_all(&path).map(|()| true),
-                Ok(found) if found.is_symlink() => fs::remove_file(&path).map(|()| true),
-                _ => Ok(false),
+                Ok(found) if found.is_dir() => Some(fs::remove_dir_all(&path)),
+                Ok(found) if found.is_symlink() => Some(fs::remove_file(&path)),
+                _ => None,
             };
+            if removed.is_some() {
+                // Where it fails, files may be gone all the same.
+                self.shared.db.record(deed)?;
+            }
             match removed {
-                Ok(true) => {
-                    self.shared.db.record(deed)?;
-                    (true, format!("Successfully uninstalled node pack '{name}'."))
-                }
-                Ok(false) => (false, format!("Node pack '{name}' not found.")),
-                Err(error) => (false, format!("Uninstall failed: {error}")),
+                Some(Ok(())) => (true, format!("Successfully uninstalled node pack '{name}'.")),
+                Some(Err(error)) => (false, format!("Uninstall failed: {error}")),
+                None => (false, format!("Node pack '{name}' not found.")),
             }
         } else {
             (false, "Invalid node pack name.".to_owned())

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use crate::{
-    authz::{Actor, Permit, acts, administer, authorize_global},
+    authz::{Actor, Deed, Permit, acts, administer, authorize_global},
     domain::{Error, QueueId, Result},
     repo::{image_moves as repo, queue as queue_repo},
 };
@@ -130,8 +130,7 @@ impl ImageMoves {
     /// [`Error::Conflict`] if a move goes on or waits to be finished, or the queue has work.
     pub fn start(&self, actor: &Actor) -> Result<Value> {
         let deed = administer::<acts::ManageServer>(actor, "image_moves.start")?;
-        self.begin(Operation::MoveAll)?;
-        self.shared.db.record(deed)?;
+        self.begin(Operation::MoveAll, deed)?;
         // It has begun, even if there was so little to do that it has ended.
         self.report(&authorize_global(actor)?, Some(Operation::MoveAll))
     }
@@ -142,8 +141,7 @@ impl ImageMoves {
     /// [`Error::Conflict`] if a move goes on.
     pub fn start_recovery(&self, actor: &Actor) -> Result<Value> {
         let deed = administer::<acts::ManageServer>(actor, "image_moves.start_recovery")?;
-        self.begin(Operation::Recovery)?;
-        self.shared.db.record(deed)?;
+        self.begin(Operation::Recovery, deed)?;
         self.report(&authorize_global(actor)?, Some(Operation::Recovery))
     }
 
@@ -157,7 +155,7 @@ impl ImageMoves {
         }
     }
 
-    fn begin(&self, operation: Operation) -> Result<()> {
+    fn begin(&self, operation: Operation, deed: Deed<acts::ManageServer>) -> Result<()> {
         self.reap();
         let mut state = self.state.lock();
         if state.running.is_some() {
@@ -175,6 +173,10 @@ impl ImageMoves {
             }
         }
         self.shared.maintenance.active.store(true, Ordering::SeqCst);
+        if let Err(error) = self.shared.db.record(deed) {
+            self.settle();
+            return Err(error.into());
+        }
         state.last_error = None;
         let moves = self.clone();
         let thread = thread::Builder::new().name("image-moves".into()).spawn(move || {

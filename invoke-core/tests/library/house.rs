@@ -101,6 +101,15 @@ impl House {
         }
     }
 
+    /// The same root, opened by another run of the program.
+    pub(crate) fn again(self) -> Self {
+        drop(self.core);
+        Self {
+            core: Core::open_root(self.root.path()).unwrap(),
+            ..self
+        }
+    }
+
     pub(crate) fn path(&self) -> &std::path::Path {
         self.root.path()
     }

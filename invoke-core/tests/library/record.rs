@@ -76,6 +76,7 @@ fn what_an_administrator_changes_of_other_peoples_is_written_down() {
     // What is looked at.
     core.images.full(admin, &hers).unwrap();
     core.workflows.get(admin, &document).unwrap();
+    core.workflows.set_opened(admin, &document).unwrap();
 
     star(&house, admin, &hers);
     rename(&house, admin, &board).unwrap();
@@ -157,13 +158,28 @@ fn what_is_for_administrators_alone_is_written_down_once_it_is_done() {
     core.app.enable_invocation_cache(admin, false).unwrap();
     core.app.empty_model_cache(admin).unwrap();
     let queue_history = Map::from_iter([("max_queue_history".to_owned(), json!(7))]);
-    core.app.change_runtime_config(admin, &queue_history).unwrap();
-    let api_key = Map::from_iter([("api_key".to_owned(), json!(secret))]);
-    core.app.set_provider(admin, "openai", &api_key).unwrap();
-    core.app.reset_provider(admin, "openai").unwrap();
-    core.app.reset_provider(admin, "openai").unwrap();
+    let api_key = |key: &str| Map::from_iter([("api_key".to_owned(), json!(key))]);
+    for _ in 0..2 {
+        core.app.change_runtime_config(admin, &queue_history).unwrap();
+        core.app.set_provider(admin, "openai", &api_key(secret)).unwrap();
+    }
+    core.app
+        .set_provider(admin, "openai", &api_key(&format!("another-{secret}")))
+        .unwrap();
+    for _ in 0..2 {
+        core.app.reset_provider(admin, "openai").unwrap();
+    }
     core.models.update(admin, &key, &changes).unwrap();
     core.models.relate(admin, &key, &key).unwrap_err();
+    for file in ["nodes/pack/__init__.py", "models/orphan/x.safetensors"] {
+        let file = house.path().join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "").unwrap();
+    }
+    for _ in 0..2 {
+        core.custom_nodes.uninstall(admin, "pack").unwrap();
+        core.models.delete_orphaned(admin, &["orphan".into(), "orphan".into()]).unwrap();
+    }
     let source = format!("http://me:{secret}@127.0.0.1:9/file.safetensors?token={secret}");
     core.models.install(admin, &source, false, Some(secret), Map::new()).unwrap();
     core.models.unrelate(admin, &key, "another").unwrap();
@@ -186,8 +202,11 @@ fn what_is_for_administrators_alone_is_written_down_once_it_is_done() {
             ("app.disable_invocation_cache", ""),
             ("app.change_runtime_config", "max_queue_history"),
             ("app.set_provider", "openai"),
+            ("app.set_provider", "openai"),
             ("app.reset_provider", "openai"),
             ("models.update", &key),
+            ("custom_nodes.uninstall", "pack"),
+            ("models.delete_orphaned", "orphan"),
             ("models.install", "http://127.0.0.1:9/file.safetensors"),
             ("models.delete", &key),
             ("style_presets.import", ""),
@@ -235,6 +254,17 @@ fn what_one_call_does_is_not_written_down_with_another() {
     });
     let expected: Vec<(String, String)> = hers.into_iter().map(|picture| ("others.UpdateImage".to_owned(), picture)).collect();
     assert_eq!(told(&house), expected);
+}
+
+/// The program's own act is nobody's use of power.
+#[test]
+fn a_queue_that_is_emptied_at_start_leaves_no_entry() {
+    let house = House::with("clear_queue_on_startup: true\n");
+    house.core.queue.pause(&house.admin).unwrap();
+    house.enqueue(&house.alice, adding(1, 2));
+    let house = house.again();
+    assert!(house.core.queue.list_all(&house.admin, &queue(), None).unwrap().is_empty());
+    assert_eq!(told(&house), acts([("queue.pause", "")]));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Images;
 use crate::{
-    authz::{Action, Actor, Scope, Sealed, acts, administer, authorize, authorize_global},
+    authz::{Action, Actor, Deed, Scope, Sealed, acts, administer, authorize, authorize_global},
     domain::{
         Error, ImageName, Result,
         board::AffectedBoards,
@@ -147,7 +147,7 @@ impl Images {
             .read(|tx| authorize::<acts::UpdateImage, _>(actor, repo::find(tx, &name)?).map(drop))?;
         self.shared.maintenance.refuse_if_active()?;
         let mut deleted = Deleted::default();
-        self.delete_into(actor, std::slice::from_ref(&name), &mut deleted)?;
+        self.delete_into(actor, None, std::slice::from_ref(&name), &mut deleted)?;
         if deleted.failed_images.is_empty() {
             Ok(deleted)
         } else {
@@ -160,7 +160,7 @@ impl Images {
         authorize_global::<acts::UseServer>(actor)?;
         self.shared.maintenance.refuse_if_active()?;
         let mut deleted = Deleted::default();
-        self.delete_into(actor, &distinct(names), &mut deleted)?;
+        self.delete_into(actor, None, &distinct(names), &mut deleted)?;
         Ok(deleted)
     }
 
@@ -169,6 +169,7 @@ impl Images {
         authorize_global::<acts::UseServer>(actor)?;
         self.delete_listed(
             actor,
+            None,
             &Scope::of(actor),
             &ImageFilter {
                 board: OnBoard::None,
@@ -194,28 +195,37 @@ impl Images {
             is_intermediate: Some(true),
             ..ImageFilter::default()
         };
-        let deleted = self.delete_listed(actor, &Scope::All, &filter)?.deleted_images.len();
-        if deleted > 0 {
-            self.shared.db.record(deed)?;
-        }
-        Ok(deleted)
+        Ok(self.delete_listed(actor, Some(&deed), &Scope::All, &filter)?.deleted_images.len())
     }
 
-    /// Deletes all pictures of a list, some at a time so that nobody else has to wait for long.
-    pub(in crate::service) fn delete_listed(&self, actor: &Actor, scope: &Scope, filter: &ImageFilter) -> Result<Deleted> {
+    /// Deletes all pictures of a list, some at a time so that nobody else has to wait for long; each time of which some are gone carries out the deed that it
+    /// belongs to, if it does.
+    pub(in crate::service) fn delete_listed(
+        &self,
+        actor: &Actor,
+        deed: Option<&Deed<acts::ClearIntermediates>>,
+        scope: &Scope,
+        filter: &ImageFilter,
+    ) -> Result<Deleted> {
         self.shared.maintenance.refuse_if_active()?;
         let mut deleted = Deleted::default();
         let (names, _) = self.shared.db.read(|tx| gallery::names(tx, scope, filter))?;
         let names: Vec<ImageName> = names.iter().filter_map(|name| ImageName::parse(name).ok()).collect();
         for some in names.chunks(MAX_BATCH) {
-            self.delete_into(actor, some, &mut deleted)?;
+            self.delete_into(actor, deed, some, &mut deleted)?;
         }
         Ok(deleted)
     }
 
     /// Deletes those of the pictures that the caller may change: sets the files aside, deletes the records, then removes the files of
     /// those whose records are gone and brings back the others.
-    fn delete_into(&self, actor: &Actor, names: &[ImageName], deleted: &mut Deleted) -> Result<()> {
+    fn delete_into(
+        &self,
+        actor: &Actor,
+        deed: Option<&Deed<acts::ClearIntermediates>>,
+        names: &[ImageName],
+        deleted: &mut Deleted,
+    ) -> Result<()> {
         let _unmoved = self.shared.maintenance.deleting();
         let mut victims = Vec::new();
         for sealed in self.shared.db.read(|tx| repo::find_many(tx, names))? {
@@ -257,6 +267,9 @@ impl Images {
                     }
                     Err(error) => return Err(error.into()),
                 }
+            }
+            if let Some(deed) = deed.filter(|_| !gone.is_empty()) {
+                tx.carry_out(deed);
             }
             Ok(())
         });

@@ -100,7 +100,7 @@ impl Models {
             },
         };
         let new = self
-            .install_now(actor, Some(deed), &order)
+            .install_now(Some(deed), &order)
             .map_err(|(class, text)| Error::Conflict(format!("{class}: {text}")))?;
         let key = new["key"].as_str().unwrap_or_default();
         if let (Some(from), Some(to)) = (self.cover_file(old.key()), self.cover_file(key))

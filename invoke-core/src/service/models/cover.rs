@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Models, edit::key_fault};
+use super::{Models, edit::key_fault, read::absent};
 use crate::{
     authz::{Actor, acts, administer},
     domain::{Error, Result},
@@ -44,7 +44,7 @@ impl Models {
 
     /// Writes a model's picture, made small.
     pub(super) fn write_cover(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        let file = self.cover_file(key).ok_or_else(|| Error::NotFound("model not found".into()))?;
+        let file = self.cover_file(key).ok_or_else(absent)?;
         let picture = decode_picture(bytes).map_err(|_| Error::Unsupported("Failed to read image".into()))?;
         let webp = thumbnail_webp(&picture).map_err(|error| Error::internal("encoding a model's picture", error))?;
         std::fs::create_dir_all(self.shared.layout.model_images_dir())?;

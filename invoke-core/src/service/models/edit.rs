@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Models, install::leave};
+use super::{Models, install::leave, read::absent};
 use crate::{
     authz::{Actor, Deed, acts, administer, authorize_global},
     domain::{
@@ -12,10 +12,6 @@ use crate::{
     models::{Identified, ModelRecord, ProbeError, hash_path, identify, size_of},
     repo::models as repo,
 };
-
-fn absent() -> Error {
-    Error::NotFound("model not found".into())
-}
 
 /// Changes whose page on the web, if they name one, is one; an empty text stands for none.
 pub(super) fn with_page(changes: &Map<String, Value>) -> Result<Map<String, Value>> {

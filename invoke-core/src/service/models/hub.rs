@@ -137,10 +137,7 @@ impl Models {
     /// Forgets the token.
     pub fn forget_hub_token(&self, actor: &Actor) -> Result<TokenStatus> {
         let deed = administer::<acts::ManageModels>(actor, "models.forget_hub_token")?;
-        let hub = self.shared.config.hub();
-        let had_one = hub.token().is_some();
-        hub.set_token(None)?;
-        if had_one {
+        if self.shared.config.hub().set_token(None)? {
             self.shared.db.record(deed)?;
         }
         self.hub_token_status(actor)

@@ -66,19 +66,17 @@ impl Models {
             job.local_path.clone_from(&folder);
             job.folder = Some(folder);
             plan(&self.shared.config, &line, &mut job)?;
-            marker::write(&job, job.status, self.shared.env.now());
-            // The folder is there from now on, and goes with the job.
-            if let Some(folder) = &job.folder {
-                std::fs::create_dir_all(folder)?;
-            }
         } else if let InstallSource::External { .. } = &job.source {
             self.shared.layout.models_dir().clone_into(&mut job.local_path);
         }
-        let (job, is_new) = self.installer.add(job);
-        if is_new {
-            self.shared.db.record(deed.to(job.source.named()))?;
+        // Before anybody takes it up, the next run of the program included.
+        self.shared.db.record(deed.to(job.source.named()))?;
+        if let Some(folder) = &job.folder {
+            marker::write(&job, job.status, self.shared.env.now());
+            // The folder is there from now on, and goes with the job.
+            std::fs::create_dir_all(folder)?;
         }
-        Ok(job.to_json())
+        Ok(self.installer.add(job).to_json())
     }
 
     /// All install jobs, oldest first.
@@ -104,10 +102,10 @@ impl Models {
         id: u64,
         act: impl FnOnce(&Installer) -> Option<(InstallJob, bool)>,
     ) -> Result<Value> {
-        let deed = administer::<acts::ManageModels>(actor, name)?.to(id);
+        let deed = administer::<acts::ManageModels>(actor, name)?;
         let (job, changed) = act(&self.installer).ok_or_else(|| Error::Unsupported(format!("No job with id {id} known")))?;
         if changed {
-            self.shared.db.record(deed)?;
+            self.shared.db.record(deed.to(job.source.named()))?;
         }
         Ok(job.to_json())
     }
@@ -149,8 +147,8 @@ impl Models {
         Ok(())
     }
 
-    /// Takes up what the last run of the program left, and starts the threads. Jobs run as the local operator: who asked was checked when they
-    /// asked.
+    /// Takes up what the last run of the program left, and starts the threads. Jobs are the program's own work: who asked was checked when
+    /// they asked.
     pub(crate) fn start_installer(&self) -> std::io::Result<()> {
         for entry in std::fs::read_dir(self.shared.layout.models_dir())?.flatten() {
             let ours = entry.file_name().to_string_lossy().starts_with(FOLDERS);
@@ -175,7 +173,6 @@ impl Models {
 
     /// Installs what a job asks for; its files are there.
     pub(super) fn install_job_now(&self, job: &InstallJob) -> Result<Value, Fault> {
-        let actor = Actor::local_operator();
         if let InstallSource::External { provider, model } = &job.source {
             return self.register_external(provider, model, &job.wishes);
         }
@@ -190,7 +187,7 @@ impl Models {
                 answer: answer.map(str::to_owned),
             },
         };
-        self.install_now(&actor, None, &order)
+        self.install_now(None, &order)
     }
 
     /// What a file or folder is; unknown where nothing tells and the configuration takes such models too.
@@ -204,8 +201,8 @@ impl Models {
 
     /// Installs a file or folder: what it is, its hash, its place, its record. Nothing is moved before all of that is known. Without a deed that it belongs
     /// to, it is the program's own work.
-    pub(super) fn install_now(&self, actor: &Actor, deed: Option<&Deed<acts::ManageModels>>, order: &Order<'_>) -> Result<Value, Fault> {
-        let looking = authorize_global::<acts::ReadModels>(actor).map_err(|e| fault("PermissionError")(&e))?;
+    pub(super) fn install_now(&self, deed: Option<&Deed<acts::ManageModels>>, order: &Order<'_>) -> Result<Value, Fault> {
+        let looking = Permit::<acts::ManageModels, ()>::of_program();
         let (path, wishes) = (order.path, order.wishes);
         let found = self.identified(path)?;
         let key = wishes

@@ -139,8 +139,8 @@ impl Installer {
         }
     }
 
-    /// Adds a job, or returns the one that already lives for the same source; and whether it was added.
-    pub(super) fn add(&self, job: InstallJob) -> (InstallJob, bool) {
+    /// Adds a job, or returns the one that already lives for the same source.
+    pub(super) fn add(&self, job: InstallJob) -> InstallJob {
         self.desk.add(job)
     }
 
@@ -268,7 +268,7 @@ impl Entry {
 }
 
 impl Desk {
-    fn add(&self, mut job: InstallJob) -> (InstallJob, bool) {
+    fn add(&self, mut job: InstallJob) -> InstallJob {
         let mut state = self.state.lock();
         let same = |entry: &&Entry| !entry.job.status.is_over() && entry.job.source.is_same(&job.source);
         if let Some(entry) = state.jobs.iter().find(same) {
@@ -277,7 +277,7 @@ impl Desk {
             if superfluous.folder != living.folder {
                 Self::clean(&superfluous);
             }
-            return (living, false);
+            return living;
         }
         job.id = state.next_job;
         state.next_job += 1;
@@ -296,7 +296,7 @@ impl Desk {
         });
         drop(state);
         self.changed.notify_all();
-        (job, true)
+        job
     }
 
     /// Numbers for a job's parts that were found late.

@@ -98,19 +98,23 @@ impl Models {
     pub fn delete_orphaned(&self, actor: &Actor, names: &[String]) -> Result<Value> {
         let deed = administer::<acts::ManageModels>(actor, "models.delete_orphaned")?;
         let orphans = self.orphans(actor)?;
-        let mut deleted = Vec::new();
+        let (mut tried, mut deleted) = (Vec::new(), Vec::new());
         let mut errors = serde_json::Map::new();
         for name in names {
             match orphans.iter().find(|(_, about)| about["path"] == json!(name)) {
                 None => drop(errors.insert(name.clone(), json!(format!("error: {}", self.why_no_orphan(name))))),
-                Some((path, _)) => match std::fs::remove_dir_all(path) {
-                    Ok(()) => deleted.push(name),
-                    Err(error) => drop(errors.insert(name.clone(), json!(error.to_string()))),
-                },
+                Some((path, _)) => {
+                    // Where it fails, files may be gone all the same.
+                    tried.extend(path.exists().then_some(name));
+                    match std::fs::remove_dir_all(path) {
+                        Ok(()) => deleted.push(name),
+                        Err(error) => drop(errors.insert(name.clone(), json!(error.to_string()))),
+                    }
+                }
             }
         }
-        if !deleted.is_empty() {
-            self.shared.db.record(deed.to_all(&deleted))?;
+        if !tried.is_empty() {
+            self.shared.db.record(deed.to_all(tried))?;
         }
         Ok(json!({"deleted": deleted, "errors": errors}))
     }

@@ -11,6 +11,10 @@ use crate::{
     repo::models::{self as repo, ModelFilter},
 };
 
+pub(super) fn absent() -> Error {
+    Error::NotFound("model not found".into())
+}
+
 fn parsed(text: &str) -> Option<ModelRecord> {
     let record = ModelRecord::parse(text);
     if record.is_none() {
@@ -56,9 +60,7 @@ impl Models {
     pub(super) fn record(&self, actor: &Actor, key: &str) -> Result<ModelRecord> {
         let leave = authorize_global::<acts::ReadModels>(actor)?;
         let text = self.shared.db.read(|tx| repo::get(tx, &leave, key))?;
-        text.as_deref()
-            .and_then(parsed)
-            .ok_or_else(|| Error::NotFound("model not found".into()))
+        text.as_deref().and_then(parsed).ok_or_else(absent)
     }
 
     /// One record.

@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Models, install::Order};
 use crate::{
-    authz::Actor,
     domain::{Error, Result},
     models::{MODEL_DESCRIPTION, MODEL_NAME, MODEL_SIDE, Origin, write_shipped},
     repo::settings,
@@ -15,7 +14,7 @@ const REGISTERED: &str = "invoke_shipped_model";
 
 impl Models {
     /// Puts the shipped model into the catalogue, once in the life of a root.
-    pub(crate) fn register_shipped(&self, actor: &Actor) -> Result<()> {
+    pub(crate) fn register_shipped(&self) -> Result<()> {
         if self.shared.db.read(|tx| settings::get(tx, REGISTERED))?.is_some() {
             return Ok(());
         }
@@ -44,7 +43,7 @@ impl Models {
                 answer: None,
             },
         };
-        let installed = self.install_now(actor, None, &order);
+        let installed = self.install_now(None, &order);
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
         }

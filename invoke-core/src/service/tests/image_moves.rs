@@ -58,6 +58,13 @@ fn pictures_move_where_new_ones_go_and_can_be_seen_and_deleted_there() {
     }
     assert_eq!(kit.images.delete_many(&kit.alice, &pictures).unwrap().deleted_images.len(), 5);
     assert_eq!(written_down(&kit.shared), ["image_moves.start"; 4]);
+
+    // What cannot be written down does not begin, and leaves the store as it was.
+    let full = "CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'full'); END";
+    kit.shared.db.write(|tx| tx.sql().execute_batch(full)).unwrap();
+    assert!(moves.start(&kit.admin).is_err());
+    assert_eq!(moves.status(&kit.admin).unwrap()["is_running"], json!(false));
+    kit.shared.maintenance.refuse_if_active().unwrap();
 }
 
 /// The statement knows where a picture belongs without asking the store; both have to agree.

@@ -274,7 +274,7 @@ impl Workflows {
     /// Notes that a workflow was opened.
     pub fn set_opened(&self, actor: &Actor, workflow_id: &str) -> Result<()> {
         self.shared.db.write(|tx| {
-            let workflow = authorize::<acts::UpdateWorkflow, _>(actor, repo::find(tx, workflow_id)?)?;
+            let workflow = authorize::<acts::OpenWorkflow, _>(actor, repo::find(tx, workflow_id)?)?;
             Ok(repo::set_opened(tx, &workflow, self.shared.env.now())?)
         })
     }

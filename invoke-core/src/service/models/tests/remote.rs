@@ -1,6 +1,6 @@
 //! Files from addresses.
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{
     Kit, lora,
@@ -156,9 +156,21 @@ fn what_cannot_be_gone_on_with_begins_anew_when_somebody_says_so() {
         let again = if one_file { "install_file" } else { "failed_install" };
         assert_eq!(
             kit.written_down()[1..],
-            [format!("models.resume_install {id}"), format!("models.restart_{again} {id}")]
+            [format!("models.resume_install {url}"), format!("models.restart_{again} {url}")]
         );
     }
+}
+
+#[test]
+fn what_cannot_be_written_down_is_not_installed() {
+    let kit = Kit::new();
+    kit.server.put("/x.safetensors", Page::of(lora()));
+    let full = "CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'full'); END";
+    kit.models.shared.db.write(|tx| tx.sql().execute_batch(full)).unwrap();
+    let admin = Actor::local_operator();
+    let url = kit.server.url("/x.safetensors");
+    assert!(kit.models.install(&admin, &url, false, None, Map::new()).is_err());
+    assert_eq!((kit.folders(), kit.models.install_jobs(&admin).unwrap()), (0, json!([])));
 }
 
 #[test]
@@ -167,12 +179,13 @@ fn a_download_that_was_called_off_leaves_nothing() {
     let mut page = Page::of(lora());
     page.hold = Some(1000);
     kit.server.put("/x.safetensors", page);
-    let id = kit.install(&kit.server.url("/x.safetensors"));
+    let url = kit.server.url("/x.safetensors");
+    let id = kit.install(&url);
     kit.wait(id, "downloading");
     for _ in 0..2 {
         kit.models.cancel_install(&Actor::local_operator(), id).unwrap();
     }
-    assert_eq!(kit.written_down()[1..], [format!("models.cancel_install {id}")]);
+    assert_eq!(kit.written_down()[1..], [format!("models.cancel_install {url}")]);
     kit.until(|| kit.names().contains(&"model_install_cancelled".to_owned()).then_some(()));
     assert_eq!(kit.job(id)["status"], json!("cancelled"));
     assert_eq!(kit.job(id)["download_parts"][0]["status"], json!("cancelled"));
