@@ -53,7 +53,6 @@ pub struct ClipVisionModel {
     norm_out: LayerNorm,
     projection: Linear,
     dtype: DType,
-    bytes: u64,
 }
 
 impl ClipVisionModel {
@@ -106,14 +105,8 @@ impl ClipVisionModel {
             norm_out: inner.at("post_layernorm").layer_norm(width, config.layer_norm_eps)?,
             projection: weights.at("visual_projection").linear(width, config.projection_dim)?,
             dtype: weights.computes_in(),
-            bytes: weights.bytes_loaded(),
             config,
         })
-    }
-
-    /// Bytes its weights take.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// Side in pixels of the square pictures it takes.

@@ -27,7 +27,6 @@ pub struct ControlNet {
     hint: Hint,
     zero: Vec<Conv2d>,
     zero_mid: Conv2d,
-    bytes: u64,
 }
 
 /// The embedding of the picture, at the latents' size.
@@ -47,7 +46,6 @@ impl ControlNet {
 
     /// Reads the weights of a ControlNet of the given shapes.
     pub fn load(config: UNetConfig, weights: &Weights) -> Result<Self> {
-        let before = weights.bytes_loaded();
         let hint = Hint::load(&weights.at("controlnet_cond_embedding"), &config)?;
         let one_by_one = |weights: &Weights, channels| weights.conv(channels, channels, 1, ConvConfig::padded(0));
         let zero = skip_channels(&config).into_iter().enumerate();
@@ -57,14 +55,8 @@ impl ControlNet {
             hint,
             zero: zero.collect::<Result<_>>()?,
             zero_mid: one_by_one(&weights.at("controlnet_mid_block"), config.last_channels())?,
-            bytes: weights.bytes_loaded() - before,
             config,
         })
-    }
-
-    /// Bytes its weights take.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// The model's shapes.

@@ -55,7 +55,6 @@ pub struct IpAdapter {
     projection: Projection,
     /// Key and value products in the order of the denoiser's layers: down, up, middle.
     layers: Vec<(Linear, Linear)>,
-    bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -68,7 +67,6 @@ enum Projection {
 impl IpAdapter {
     /// Reads a file with `image_proj.…` and `ip_adapter.…`.
     pub fn load(weights: &Weights) -> Result<Self> {
-        let before = weights.bytes_loaded();
         let image = weights.at("image_proj");
         let projection = Projection::load(&image)?;
         let layers = weights.at("ip_adapter");
@@ -92,16 +90,7 @@ impl IpAdapter {
                 Ok((product("to_k_ip")?, product("to_v_ip")?))
             })
             .collect::<Result<_>>()?;
-        Ok(Self {
-            projection,
-            layers,
-            bytes: weights.bytes_loaded() - before,
-        })
-    }
-
-    /// Bytes its weights take.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+        Ok(Self { projection, layers })
     }
 
     /// Which of an image encoder's outputs it reads.

@@ -47,7 +47,6 @@ pub struct T2iAdapter {
     enter: Option<Conv2d>,
     blocks: Vec<Block>,
     dtype: DType,
-    bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +73,6 @@ impl T2iAdapter {
     }
 
     fn load(config: Config, weights: &Weights) -> Result<Self> {
-        let before = weights.bytes_loaded();
         let weights = &weights.at("adapter");
         let pixels = config.in_channels * config.downscale_factor * config.downscale_factor;
         let c = &config.channels;
@@ -104,14 +102,8 @@ impl T2iAdapter {
             enter,
             blocks,
             dtype: weights.computes_in(),
-            bytes: weights.bytes_loaded() - before,
             config,
         })
-    }
-
-    /// Bytes its weights take.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// What the sides of a picture must be multiples of.

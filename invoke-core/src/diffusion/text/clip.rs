@@ -105,7 +105,6 @@ pub struct ClipTextModel {
     layers: Vec<ClipLayer>,
     norm: LayerNorm,
     projection: Option<Linear>,
-    bytes: u64,
 }
 
 impl ClipTextModel {
@@ -117,7 +116,6 @@ impl ClipTextModel {
 
     /// Reads the weights of an encoder of the given shapes, with or without the prefix `text_model.`.
     pub fn load(config: ClipConfig, weights: &Weights) -> Result<Self> {
-        let before = weights.bytes_loaded();
         let top = weights;
         let prefixed = weights.at("text_model");
         let weights = if prefixed.has("final_layer_norm.weight") {
@@ -148,7 +146,6 @@ impl ClipTextModel {
             layers,
             norm: weights.at("final_layer_norm").layer_norm(width, config.layer_norm_eps)?,
             projection,
-            bytes: weights.bytes_loaded() - before,
             config,
         })
     }
@@ -156,11 +153,6 @@ impl ClipTextModel {
     /// The model's shapes.
     pub fn config(&self) -> &ClipConfig {
         &self.config
-    }
-
-    /// Bytes its weights take.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// Width of what [`Self::pooled`] gives.

@@ -33,7 +33,6 @@ pub struct Vae {
     quant: Option<Conv2d>,
     post_quant: Option<Conv2d>,
     dtype: DType,
-    bytes: u64,
 }
 
 /// What the encoder says of a picture's latents: a normal distribution at each point, unscaled.
@@ -62,7 +61,6 @@ impl Vae {
 
     /// Reads the weights of an autoencoder of the given shapes.
     pub fn load(config: VaeConfig, weights: &Weights) -> Result<Self> {
-        let before = weights.bytes_loaded();
         let latent = config.latent_channels;
         let one_by_one = ConvConfig::padded(0);
         let quant = if config.use_quant_conv {
@@ -81,7 +79,6 @@ impl Vae {
             quant,
             post_quant,
             dtype: weights.computes_in(),
-            bytes: weights.bytes_loaded() - before,
             config,
         })
     }
@@ -89,11 +86,6 @@ impl Vae {
     /// The model's shapes.
     pub fn config(&self) -> &VaeConfig {
         &self.config
-    }
-
-    /// Bytes its weights take.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// The data type the model computes in.

@@ -68,23 +68,22 @@ fn cached<T: Send + Sync + 'static, O>(
 ) -> Result<Arc<T>, NodeError> {
     let bench = cx.workbench();
     let key = key_of(model, part, variant);
-    let make_room = |opened: &O| make_room_for_weights(cx, bytes(opened), &format!("the {part} of {}", model.name));
+    let prepare = || -> Result<(O, u64, Footprint), NodeError> {
+        let opened = open()?;
+        let expected = bytes(&opened);
+        let room = make_room_for_weights(cx, expected, &format!("the {part} of {}", model.name))?;
+        Ok((opened, room, bench.footprint(expected, expected.saturating_sub(room))))
+    };
     if bench.cache.has(&key) {
         // Unless it was dropped this very moment.
-        let load = || {
-            let opened = open()?;
-            let room = make_room(&opened)?;
+        return bench.cache.get_or_load(key, Footprint::default(), || {
+            let (opened, room, _) = prepare()?;
             announced(cx, model, part, || build(opened, room))
-        };
-        return bench.cache.get_or_load(key, Footprint::default(), load);
+        });
     }
-    let opened = open()?;
-    let (expected, room) = (bytes(&opened), make_room(&opened)?);
-    bench
-        .cache
-        .get_or_load(key, bench.footprint(expected, expected.saturating_sub(room)), || {
-            announced(cx, model, part, || build(opened, room))
-        })
+    let (opened, room, expected) = prepare()?;
+    let load = || announced(cx, model, part, || build(opened, room));
+    bench.cache.get_or_load(key, expected, load)
 }
 
 /// What was read through a view takes.

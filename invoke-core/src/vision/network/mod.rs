@@ -388,6 +388,15 @@ fn read_whole(path: &Path, most: u64) -> Result<(Vec<u8>, String), ModelError> {
     Ok((std::fs::read(path).map_err(io)?, name))
 }
 
+/// A network that was read, under the name that it has in messages; or why it could not be.
+fn named(name: &str, read: Result<Network, String>) -> Result<Network, ModelError> {
+    let network = read.map_err(|reason| corrupt(name, &reason))?;
+    Ok(Network {
+        name: name.to_owned(),
+        ..network
+    })
+}
+
 fn corrupt(file: &str, reason: &str) -> ModelError {
     ModelError::Corrupt {
         file: file.to_owned(),

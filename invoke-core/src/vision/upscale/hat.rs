@@ -11,7 +11,7 @@ use crate::{
     },
     vision::{
         layers::{Squeeze, conv},
-        windows::{Cut, too_many_biases, wide_attention},
+        windows::{BIASES, Cut, too_many_biases, wide_attention},
     },
 };
 
@@ -57,9 +57,8 @@ pub(super) struct Overlapping {
 
 impl Overlapping {
     pub(super) fn load(weights: &Weights, width: usize, side: usize) -> Result<Self> {
-        const TABLE: &str = "relative_position_bias_table";
-        let shape = weights.require(TABLE)?;
-        let wrong = || weights.corrupt(format!("`{}.{TABLE}` has shape {shape:?}", weights.path()));
+        let shape = weights.require(BIASES)?;
+        let wrong = || weights.corrupt(format!("`{}.{BIASES}` has shape {shape:?}", weights.path()));
         let [rows, heads] = *shape.as_slice() else { return Err(wrong()) };
         let all = rows.isqrt();
         let larger = (all + 1).saturating_sub(side);
@@ -78,7 +77,7 @@ impl Overlapping {
             .collect();
         let count = places.len();
         let bias = weights
-            .read(TABLE)?
+            .read(BIASES)?
             .index_select(&Tensor::from_vec(places, count, weights.device())?, 0)?;
         Ok(Self {
             norms: [

@@ -12,7 +12,7 @@ use std::{collections::HashMap, path::Path};
 use candle_core::Tensor;
 
 use self::wire::{Fields, Value};
-use super::{Input, Network, Step, corrupt, read_whole};
+use super::{Input, Network, Step, named, read_whole};
 use crate::diffusion::Result;
 
 /// Versions of the operators that are known.
@@ -34,12 +34,7 @@ pub fn open(path: &Path) -> Result<Network> {
 /// # Errors
 /// If it is damaged or asks for what is not supported.
 pub fn read(bytes: &[u8], name: &str) -> Result<Network> {
-    model(bytes)
-        .map(|network| Network {
-            name: name.to_owned(),
-            ..network
-        })
-        .map_err(|reason| corrupt(name, &reason))
+    named(name, model(bytes))
 }
 
 fn model(bytes: &[u8]) -> Result<Network, String> {

@@ -12,7 +12,7 @@ mod ops;
 use std::path::Path;
 
 use self::{file::File, flat::Flaw, ops::Making};
-use super::{Network, corrupt, read_whole};
+use super::{Network, named, read_whole};
 use crate::diffusion::Result;
 
 /// The largest file that is read: `MediaPipe`'s are of a few megabytes.
@@ -32,12 +32,7 @@ pub fn open(path: &Path) -> Result<Network> {
 /// # Errors
 /// If it is damaged or asks for what is not supported.
 pub fn read(bytes: &[u8], name: &str) -> Result<Network> {
-    model(bytes)
-        .map(|network| Network {
-            name: name.to_owned(),
-            ..network
-        })
-        .map_err(|reason| corrupt(name, &reason))
+    named(name, model(bytes))
 }
 
 fn model(bytes: &[u8]) -> std::result::Result<Network, Flaw> {
