@@ -31,7 +31,7 @@ class Kit:
         return self.g.node("compel", clip=self.clip, prompt=text, **kw)["conditioning"]
 
 
-def run(model="invoke-tiny", base="sd-1", prompt="a red circle on a blue background", negative="", size=(256, 256), seed=7, kit=None, regions=None, init=None, mask=None, controls=(), t2i=(), ip=(), limit_db=None,
+def run(model="invoke-tiny", base="sd-1", prompt="a red circle on a blue background", negative="", size=(256, 256), seed=7, kit=None, regions=None, init=None, first=None, mask=None, controls=(), t2i=(), ip=(), limit_db=None,
         style="", type_="denoise_latents", decode=None, **denoise):
     w, h = size
 
@@ -40,10 +40,18 @@ def run(model="invoke-tiny", base="sd-1", prompt="a red circle on a blue backgro
         pos = g.node("collect", item=[k.cond(t, r, size) for t, r in regions])["collection"] if regions else k.cond(prompt, style=style)
         kw = {"steps": 10, "cfg_scale": 5.0, "scheduler": "ddim", **denoise}
         kw["noise"] = g.node("noise", seed=seed, width=w, height=h, use_cpu=True)["noise"]
+        guided = {"positive_conditioning": pos, "negative_conditioning": k.cond(negative), "unet": k.unet}
+        masked = {}
         if init:
             image = g.upload(init(w, h))
             kw["latents"] = g.node("i2l", image=image, vae=k.vae, fp32=True)["latents"]
-            if mask: kw["denoise_mask"] = g.node("create_gradient_mask", mask=g.upload(mask(w, h)), image=image, unet=k.unet, vae=k.vae, fp32=True, edge_radius=16)["denoise_mask"]
+            masked = {"image": image, "vae": k.vae}
+        if first:
+            # What another run made is begun from: as from a picture, but nothing is drawn without a seed.
+            noise = g.node("noise", seed=first, width=w, height=h, use_cpu=True)["noise"]
+            whole = {name: value for name, value in kw.items() if name not in ("noise", "denoising_start")}
+            kw["latents"] = g.node(type_, **guided, **whole, noise=noise)["latents"]
+        if mask: kw["denoise_mask"] = g.node("create_gradient_mask", mask=g.upload(mask(w, h)), unet=k.unet, fp32=True, edge_radius=16, **masked)["denoise_mask"]
         for field, type_of, model_field, given in (("control", "controlnet", "control_model", controls), ("t2i_adapter", "t2i_adapter", "t2i_adapter_model", t2i), ("ip_adapter", "ip_adapter", "ip_adapter_model", ip)):
             made = []
             for one in given:
@@ -54,7 +62,7 @@ def run(model="invoke-tiny", base="sd-1", prompt="a red circle on a blue backgro
                 pw, ph = one.pop("picture_size", (w, h))
                 made.append(g.node(type_of, **{model_field: g.model(one.pop("model"))}, image=g.upload(picture(pw, ph)), **one)[name])
             if made: kw[field] = g.node("collect", item=made)["collection"] if len(made) > 1 else made[0]
-        latents = g.node(type_, positive_conditioning=pos, negative_conditioning=k.cond(negative), unet=k.unet, **kw)["latents"]
+        latents = g.node(type_, **guided, **kw)["latents"]
         return g.done(g.node("l2i", latents=latents, vae=k.vae, fp32=True, **(decode or {})))
     build.limit_db = limit_db or (36.0 if init else 40.0)
     # InvokeAI draws from its encoder without a seed: its own pictures differ from run to run.
@@ -65,6 +73,7 @@ def run(model="invoke-tiny", base="sd-1", prompt="a red circle on a blue backgro
 SD1 = dict(model="small-sd1", size=(128, 192), prompt="a (photo)1.2 of a cat, by the sea", negative="blurry")
 XL = dict(model="small-sdxl", base="sdxl", size=(128, 192), prompt="a (photo)1.2 of a cat, by the sea", negative="blurry", scheduler="euler")
 TRUE1 = dict(model="true-sd1", size=(256, 256), prompt="a cat by the sea", negative="blurry", steps=4)
+TRUE_XL = dict(model="true-sdxl", base="sdxl", size=(256, 256), prompt="a cat by the sea", negative="blurry", scheduler="euler", steps=3)
 # Models of true size with random weights.
 TRUE_SIZE = {
     "SD 1.5, text to image": run(**TRUE1),
@@ -72,7 +81,11 @@ TRUE_SIZE = {
     "SD 1.5, ControlNet": run(**TRUE1, controls=[{"model": "true-control", "control_weight": 0.7}]),
     "SD 1.5, image to image": run(**TRUE1, init=drawing, denoising_start=0.4),
     "SD 1.5, inpainting": run(**TRUE1, init=drawing, mask=hole, denoising_start=0.2),
-    "SDXL, text to image": run(model="true-sdxl", base="sdxl", size=(256, 256), prompt="a cat by the sea", negative="blurry", scheduler="euler", steps=3),
+    "SD 1.5, image to image, from another run's latents": run(**TRUE1, first=8, denoising_start=0.4),
+    "SD 1.5, inpainting, from another run's latents": run(**TRUE1, first=8, mask=hole, denoising_start=0.2),
+    "SDXL, text to image": run(**TRUE_XL),
+    "SDXL, image to image, from another run's latents": run(**TRUE_XL, first=8, denoising_start=0.4),
+    "SDXL, inpainting, from another run's latents": run(**TRUE_XL, first=8, mask=hole, denoising_start=0.2),
 }
 CASES = {
     # the shipped model
@@ -96,12 +109,16 @@ CASES = {
     "sd-1 HiDiffusion": run(**SD1, hidiffusion=True, hidiffusion_t1_ratio=0.5, hidiffusion_t2_ratio=0.3),
     "sd-1 HiDiffusion, ControlNet, odd size": run(**{**SD1, "size": (136, 200)}, hidiffusion=True, hidiffusion_t2_ratio=0.2, controls=[{"model": "small-control", "control_weight": 0.5}]),
     "sd-1 regions": run(**SD1, regions=[("a red circle", (0, 0, 63, 191)), ("a blue square", (64, 0, 127, 191))]),
+    "sd-1 image to image, from another run's latents": run(**SD1, first=8, denoising_start=0.4),
+    "sd-1 inpainting, from another run's latents": run(**SD1, first=8, mask=hole, denoising_start=0.2),
     "sd-1 inpainting model": run(**{**SD1, "model": "small-inpaint"}),
     # SDXL's layout with random weights
     "sdxl euler": run(**XL),
     "sdxl style, inversion": run(**{**XL, "prompt": "a cat, <small-style-xl>"}, style="<small-style-xl> photo"),
     "sdxl T2I-Adapter": run(**XL, t2i=[{"model": "small-t2i-xl", "weight": 0.7}]),
     "sdxl HiDiffusion": run(**XL, hidiffusion=True, hidiffusion_t1_ratio=0.6),
+    "sdxl image to image, from another run's latents": run(**XL, first=8, denoising_start=0.4),
+    "sdxl inpainting, from another run's latents": run(**XL, first=8, mask=hole, denoising_start=0.2),
     # InvokeAI collects prompts in an order that differs from run to run; one without a region decides what SDXL's pooled embedding is.
     "sdxl regions": run(**XL, regions=[("a red circle", (0, 0, 63, 191)), ("a blue square", (64, 0, 127, 191)), ("a beach", None)]),
     "sdxl cfg rescale": run(**{**XL, "scheduler": "dpmpp_2m"}, cfg_rescale_multiplier=0.6),

@@ -58,12 +58,22 @@ struct State {
 /// What the names of the keys in `api_keys.yaml` begin with.
 const EXTERNAL: &str = "external_";
 
-const FIRST_TEXT: &str = "\
+/// What a new installation begins with. Whose turn it is stands here, not among the defaults: people who start afresh are served first come, first
+/// served; a file of InvokeAI's that does not speak of it means `round_robin`, as it does there.
+fn first_text() -> String {
+    format!(
+        "\
 # The configuration. `invokeai.example.yaml` beside this file lists every key with its default; copy lines from there.
 # Changes take effect at the next start.
 
 # Version of this file's layout; leave it as it is.
-";
+schema_version: {SCHEMA_VERSION}
+
+# Whose item runs next: FIFO (first come, first served), round_robin (each user one item per turn) or fair (by the work done for each).
+session_queue_mode: FIFO
+"
+    )
+}
 
 impl Config {
     /// Reads files, variables and flags. Writes nothing.
@@ -74,10 +84,9 @@ impl Config {
             provider_keys: root.join("api_keys.yaml"),
         };
         let mut state = Draft::default();
-        if let Some(text) = yaml::text(&files.settings)? {
-            let map = of_this_version(&files.settings, yaml::parse(&files.settings, &text)?)?;
-            state.take(&files.settings, &map)?;
-        }
+        let text = yaml::text(&files.settings)?.unwrap_or_else(first_text);
+        let map = of_this_version(&files.settings, yaml::parse(&files.settings, &text)?)?;
+        state.take(&files.settings, &map)?;
         if let Some(text) = yaml::text(&files.provider_keys)? {
             let map = yaml::parse(&files.provider_keys, &text)?;
             if let Some(key) = map.keys().find(|key| !key.starts_with(EXTERNAL)) {
@@ -144,7 +153,7 @@ impl Config {
     pub fn write_initial(&self) -> Result<(), ConfigError> {
         let Some(files) = &self.files else { return Ok(()) };
         if !files.settings.exists() {
-            yaml::replace(&files.settings, &format!("{FIRST_TEXT}schema_version: {SCHEMA_VERSION}\n"), false)?;
+            yaml::replace(&files.settings, &first_text(), false)?;
         }
         yaml::replace(&self.root.join("invokeai.example.yaml"), &example(), false)
     }
@@ -239,13 +248,7 @@ impl Config {
             draft.mark(key);
         }
         if let Some(file) = file {
-            let text = yaml::text(file)?.unwrap_or_else(|| {
-                if private {
-                    String::new()
-                } else {
-                    format!("schema_version: {SCHEMA_VERSION}\n")
-                }
-            });
+            let text = yaml::text(file)?.unwrap_or_else(|| if private { String::new() } else { first_text() });
             let values: Vec<(&str, Json)> = changes
                 .keys()
                 .map(|key| (key.as_str(), draft.settings.written(key).unwrap_or(Json::Null)))
@@ -494,11 +497,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = load(dir.path(), &[]).unwrap();
         config.write_initial().unwrap();
-        assert_eq!(load(dir.path(), &[]).unwrap().set_fields(), ["schema_version"]);
+        let again = load(dir.path(), &[]).unwrap();
+        assert_eq!(again.set_fields(), ["schema_version", "session_queue_mode"]);
+        assert_eq!((again.set_fields(), again.redacted()), (config.set_fields(), config.redacted()));
+    }
+
+    #[test]
+    fn the_example_lists_every_key_and_means_the_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        load(dir.path(), &[]).unwrap().write_initial().unwrap();
         std::fs::copy(dir.path().join("invokeai.example.yaml"), dir.path().join("invokeai.yaml")).unwrap();
         let all = load(dir.path(), &[]).unwrap();
         assert_eq!(all.set_fields().len(), Settings::KEYS.len());
-        assert_eq!(all.redacted(), config.redacted());
+        assert_eq!(all.redacted(), Json::Object(Settings::default().redacted()));
+    }
+
+    #[test]
+    fn g35_new_installations_serve_first_come_first_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let people = [("INVOKEAI_MULTIUSER", "true")];
+        let fresh = load(dir.path(), &people).unwrap();
+        fresh.write_initial().unwrap();
+        assert_eq!(
+            [fresh.queue_mode(), load(dir.path(), &people).unwrap().queue_mode()],
+            [QueueMode::Fifo; 2]
+        );
+        // A file that was there before means what InvokeAI reads in it.
+        std::fs::write(dir.path().join("invokeai.yaml"), "schema_version: 4.0.3\nmultiuser: true\n").unwrap();
+        assert_eq!(load(dir.path(), &[]).unwrap().queue_mode(), QueueMode::RoundRobin);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use invoke_core::{
     Core,
     authn::{Email, Intent, Presented},
     authz::Actor,
+    config::{Config, Environment, Flags},
     domain::{
         BoardId, Error, ItemId, QueueId, UserId,
         board::BoardChanges,
@@ -76,11 +77,17 @@ impl House {
         Self::with("")
     }
 
-    /// One with more lines in its `invokeai.yaml`.
+    /// A new installation, with more lines in its `invokeai.yaml`.
     pub(crate) fn with(lines: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let settings = format!("schema_version: 4.0.3\nmultiuser: true\nstrict_password_checking: true\n{lines}");
-        std::fs::write(root.path().join("invokeai.yaml"), settings).unwrap();
+        let flags = Flags {
+            root: Some(root.path().to_owned()),
+            ..Flags::default()
+        };
+        Config::load(&flags, &Environment::default()).unwrap().write_initial().unwrap();
+        let file = root.path().join("invokeai.yaml");
+        let first = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, format!("{first}multiuser: true\nstrict_password_checking: true\n{lines}")).unwrap();
         let core = Core::open_root(root.path()).unwrap();
         let setup = Setup {
             email: email("admin"),
