@@ -9,6 +9,19 @@ need cargo "install Rust 1.95 or newer (rustup.rs)"
 need cc "install a C compiler (Debian: apt-get install build-essential)"
 need python3 "install Python 3.11 or newer (Debian: apt-get install python3 python3-venv)"
 step() { printf '\n== %s\n' "$*"; }
+# A port that nobody listens at, so that the tests of two checkouts can run on one machine; below those that clients' ends are given.
+free_port() {
+    python3 -c '
+import random, socket
+while True:
+    port = random.randrange(20000, 30000)
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+        break
+    except OSError:
+        pass
+print(port)'
+}
 
 step "formatting"
 cargo fmt --all --check
@@ -64,18 +77,18 @@ step "the interface beside the original's"
 "$python" tests/contract/contract_diff.py docs/openapi.json --only / --max 200
 
 step "recorded scenarios"
-"$python" tests/contract/replay.py check --start "$server --root {root} --port {port}" --port 9291 --roots target/replay-roots tests/contract/scenarios
+"$python" tests/contract/replay.py check --start "$server --root {root} --port {port}" --port "$(free_port)" --roots target/replay-roots tests/contract/scenarios
 
 step "pictures"
-"$python" tests/contract/run_pictures.py --server "$server" --port 9292
+"$python" tests/contract/run_pictures.py --server "$server" --port "$(free_port)"
 
 step "sockets, through the client of Python"
-"$python" tests/contract/sockets.py --server "$server" --port 9293
+"$python" tests/contract/sockets.py --server "$server" --port "$(free_port)"
 
 step "sockets, through the client of web pages"
 if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && [ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ]; then
     npm ci --silent --no-audit --no-fund --prefix tests/sockets
-    node tests/sockets/client.mjs --server "$server" --port 9294
+    node tests/sockets/client.mjs --server "$server" --port "$(free_port)"
 else
     echo "skipped: it needs Node.js 20 or newer with npm (Debian: apt-get install nodejs npm)"
 fi
@@ -84,4 +97,4 @@ step "pages in a browser"
 tests/browser/run.sh "$server" --optional
 
 step "kills at random moments"
-"$python" tests/soak_kill9.py --server "$server" --port 9294 --kills 20
+"$python" tests/soak_kill9.py --server "$server" --port "$(free_port)" --kills 20

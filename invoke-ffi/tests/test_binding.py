@@ -21,7 +21,7 @@ class Report(invoke.Progress):
 
 
 def drawing(seed=1, **more):
-    return Request(prompt="a red circle on a blue background", width=64, height=64, seed=seed, **{"steps": 2, **more})
+    return Request(prompt="a red circle on a blue background", seed=seed, **{"width": 64, "height": 64, "steps": 2, **more})
 
 
 def adding(a, b):
@@ -112,7 +112,7 @@ def g57_waiting_jobs_are_canceled(house):
 
 def test_a_report_that_says_no_cancels_the_job(house):
     with pytest.raises(InvokeError.Conflict):
-        house.alice.text_to_image(drawing(steps=500), Report(times=2))
+        house.alice.text_to_image(drawing(steps=900, width=256, height=256), Report(times=2))
 
 
 def test_errors_name_the_field(house):

@@ -400,7 +400,9 @@ fn eight_write_and_eight_read_and_a_kill_loses_nothing_that_was_acknowledged() {
             let until = now() + Duration::from_secs(seconds().div_ceil(2));
             // Something else than sleeping, which tells as well that the server lives.
             let mut watcher = Client::new(address, "");
-            while now() < until {
+            let few = || writes.load(Ordering::Relaxed).min(reads.load(Ordering::Relaxed)) <= 100;
+            // On a machine that is slow it takes as long as it takes until there is something to compare.
+            while now() < until || few() {
                 let (status, _) = watcher.try_ask("GET", "/api/v1/app/version", &[], b"").expect("the server lives");
                 assert_eq!(status, 200);
                 std::thread::park_timeout(Duration::from_millis(50));

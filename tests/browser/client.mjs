@@ -45,8 +45,9 @@ export async function enter(browser, server, { email, password }) {
 
 /** Closes what the client announces on a first visit; it covers the buttons below it. */
 export async function closeAnnouncement(page) {
+  // Whenever it comes: the page is asked for it before each step.
   const close = page.locator("section [aria-label=Close]").first();
-  await close.waitFor({ timeout: 5000 }).then(() => close.click(), () => {});
+  await page.addLocatorHandler(close, () => close.click());
 }
 
 /** Chooses an entry of the menu below the person's icon. */

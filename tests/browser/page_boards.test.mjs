@@ -204,6 +204,7 @@ test("pictures_are_starred_found_uploaded_and_deleted", async () => {
   await page.keyboard.press(".");
   await page.getByRole("option", { name: /starred/ }).waitFor();
   await page.getByLabel("Files to upload").setInputFiles({ name: "new.png", mimeType: "image/png", buffer: png(40, 30, [9, 9, 9]) });
+  await told(page, "uploaded");
   await pictures(page, 4);
   await page.locator(".caption", { hasText: "40 × 30" }).waitFor();
   await page.locator(".cell").first().click();
@@ -211,7 +212,6 @@ test("pictures_are_starred_found_uploaded_and_deleted", async () => {
   await page.keyboard.press("Delete");
   await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
   await pictures(page, 0);
-  await told(page, "uploaded");
   noTroubles(page);
 });
 

@@ -203,7 +203,7 @@ test("g56_current_and_finished_generations_are_seen", async () => {
   await fill(page);
   await invoke(page);
   await idle(server, ada);
-  await fill(page, { steps: 200 });
+  await fill(page, { steps: 900 });
   await invoke(page);
   await go(page, "queue");
   await page.locator('tr.own[data-status="in_progress"]').waitFor();
@@ -215,7 +215,7 @@ test("g56_current_and_finished_generations_are_seen", async () => {
 
 test("g59_progress_and_previews_are_followed_live", async () => {
   const page = await enter(browser, server, bob);
-  await fill(page, { steps: 150 });
+  await fill(page, { steps: 900 });
   await invoke(page);
   await page.locator(".top .progress .doing", { hasText: "Denoising" }).waitFor();
   await page.locator(".viewer .picture.preview").waitFor();

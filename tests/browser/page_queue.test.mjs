@@ -35,7 +35,7 @@ test("g34_others_items_can_neither_be_read_nor_canceled", async () => {
 
 test("g36_the_badge_reads_own_of_all_and_anothers_run_is_seen", async () => {
   const page = await enter(browser, server, bob);
-  await paint(server, cleo, { steps: 200, count: 2 });
+  await paint(server, cleo, { steps: 900, count: 2 });
   await badge(page, "0/2");
   await page.getByText("Somebody else's item is running").waitFor();
   await enqueue(server, bob, 3);
@@ -112,7 +112,7 @@ test("g60_others_items_are_listed_without_their_parameters_and_administrators_se
 test("g68_others_before_you_paused_and_stuck_are_told_apart", async () => {
   const page = await enter(browser, server, bob, "queue");
   await verdict(page, "empty");
-  await paint(server, cleo, { steps: 200, count: 2 });
+  await paint(server, cleo, { steps: 900, count: 2 });
   await enqueue(server, bob);
   await verdict(page, "others");
   await page.getByText(/Others are before you: 2 items/).waitFor();

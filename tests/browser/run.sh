@@ -36,10 +36,11 @@ export INVOKE_TEST_SERVER=$server INVOKE_TEST_CHROMIUM=$chromium
 export INVOKE_TEST_SHOTS=${INVOKE_TEST_SHOTS:-$(cd ../.. && pwd)/target/browser}
 [ ${#files[@]} -gt 0 ] || files=(*.test.mjs)
 # A file that fails is tried a second time, and that is told: a browser on a busy machine is late now and then, a fault is there every time.
+# The time is a whole file's.
 failed=()
 for file in "${files[@]}"; do
-  node --test --test-concurrency=1 --test-timeout=300000 "$file" && continue
+  node --test --test-concurrency=1 --test-timeout=1800000 "$file" && continue
   echo "tests/browser: $file failed, once more" >&2
-  node --test --test-concurrency=1 --test-timeout=300000 "$file" || failed+=("$file")
+  node --test --test-concurrency=1 --test-timeout=1800000 "$file" || failed+=("$file")
 done
 [ ${#failed[@]} -eq 0 ] || { echo "tests/browser: failed twice: ${failed[*]}" >&2; exit 1; }

@@ -151,10 +151,14 @@ def g14_a_job_that_runs_has_its_owners_rights_as_they_are_now(people):
     people.root.patch(f"{USERS}/{alice.user_id}", {"is_admin": True}).ok()
     (item,) = alice.enqueue(pasting(2))
     assert people.root.ended(item)["status"] == "completed"
-    over = demoted_while_it_runs(pasting(1000))
+    # A job that ended before the demotion says nothing: a longer one does, on whatever machine.
+    for steps in (300, 1000):
+        over = demoted_while_it_runs(pasting(steps))
+        if over["status"] != "completed":
+            break
     assert (over["status"], over["error_type"]) == ("failed", "PermissionError") and hers not in over["error_message"]
     # What is the account's own goes on: losing a right ends nothing that does not need it.
-    assert demoted_while_it_runs(drawing(alice.model(), steps=1000, seed=2))["status"] == "completed"
+    assert demoted_while_it_runs(drawing(alice.model(), steps=300, seed=2))["status"] == "completed"
 
 
 def g19_email_and_password_log_in(people):

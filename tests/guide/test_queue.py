@@ -1,13 +1,16 @@
 """The queue that all share."""
 
+import sys
 import time
 
 import pytest
-import socketio
 
 from conftest import administrator, newcomer
-from kit import QUEUE, Server, adding, drawing, failing, graph, png, text_to_image, until, workflow
+from kit import PROJECT, QUEUE, Server, adding, drawing, failing, graph, png, text_to_image, until, workflow
 from test_accounts import refused
+
+sys.path.insert(0, str(PROJECT / "tests/contract"))
+from sockets import Client
 
 LONG = 900
 
@@ -109,7 +112,8 @@ def g36_one_sees_that_anothers_job_runs_and_counts(people):
     assert (current["item_id"], current["status"], current["user_id"]) == (running, "in_progress", "redacted")
     queue = bob.status()["queue"]
     own, everybodys = queue["user_pending"] + queue["user_in_progress"], queue["pending"] + queue["in_progress"]
-    assert (own, everybodys) == (1, 3) and bob.status()["processor"]["is_processing"] is True
+    assert (own, everybodys) == (1, 3)
+    until(lambda: bob.status()["processor"]["is_processing"], "that it is told")
     alice.put(f"{QUEUE}/i/{running}/cancel").ok()
 
 
@@ -164,12 +168,11 @@ class Listener:
 
     def __init__(self, person):
         self.heard = []
-        self.client = socketio.Client(reconnection=False)
+        self.client = Client(reconnection=False)
         self.client.on("*", lambda name, data=None: self.heard.append((name, data)))
         auth = {"token": person.token}
         self.client.connect(person.server.base, auth=auth, socketio_path="/ws/socket.io", transports=["websocket"], wait_timeout=20)
-        self.client.emit("subscribe_queue", {"queue_id": "default"})
-        time.sleep(0.3)
+        self.client.call("subscribe_queue", {"queue_id": "default"}, timeout=60)
 
     def of(self, name):
         return [data for heard, data in list(self.heard) if heard == name]
@@ -233,6 +236,7 @@ def g68_waiting_paused_and_stuck_are_told_apart(people):
     running = alice.enqueue(drawing(alice.model(), steps=LONG, size=256))[0]
     until(lambda: alice.item(running)["status"] == "in_progress", "the start of the job")
     bob.enqueue(adding(1, 2))
+    until(lambda: bob.status()["processor"]["is_processing"], "that it is told")
     others = bob.status()
     assert others["processor"] == {"is_started": True, "is_processing": True}
     assert (others["queue"]["in_progress"], others["queue"]["user_in_progress"], others["queue"]["user_pending"]) == (1, 0, 1)

@@ -237,7 +237,7 @@ def g15_commands_work_while_the_server_runs_and_take_effect(tmp_path):
         command("invoke-usermod", server, "--email", carol.email, "--no-admin")
         refused(carol.get("/api/v1/auth/users"), 403)
         # What runs ends as well: when it needs its owner next, at the latest when the server next looks at its accounts, every half minute.
-        for person, steps, size in ((carol, 600, 64), (Person(server, "dave"), 1000, 512)):
+        for person, steps, size in ((carol, 900, 256), (Person(server, "dave"), 1000, 512)):
             if person is not carol:
                 command("invoke-useradd", server, "--email", person.email, "--password", person.password, "--name", "Dave")
                 person.log_in().ok()
@@ -245,6 +245,6 @@ def g15_commands_work_while_the_server_runs_and_take_effect(tmp_path):
             until(lambda: root.item(item)["status"] == "in_progress", "it runs")
             command("invoke-userdel", server, "--email", person.email, "--force")
             refused(person.get(f"{BOARDS}/"), 401)
-            over = until(lambda: root.over(item), "the end of a deleted account's item", limit_s=45)
+            over = until(lambda: root.over(item), "the end of a deleted account's item", limit_s=90)
             assert over["status"] == "canceled", (over["error_type"], over["error_message"])
         assert carol.email not in command("invoke-userlist", server)

@@ -186,9 +186,8 @@ fn g60_parameters_of_others_are_hidden() {
     batch["destination"] = json!("heron");
     let item = house.enqueue(&house.alice, batch);
     house.ended(&house.alice, item);
-    let mut told: Vec<String> = told.try_iter().collect();
+    let mut told: Vec<String> = (0..3).map(|_| told.recv_timeout(Duration::from_mins(1)).unwrap()).collect();
     told.push(house.core.queue.list_all(&house.bob, &queue(), None).unwrap()[0].to_string());
-    assert!(told.len() >= 4, "{told:?}");
     for text in told {
         assert!(
             text.contains("redacted") && !text.contains("heron") && !text.contains("alice@example.com"),
@@ -216,7 +215,7 @@ fn g61_jobs_do_not_get_in_each_others_way() {
 fn a_picture_that_nobody_waits_for_is_canceled() {
     let house = House::new();
     let mut long = House::request("a red circle", 1);
-    long.steps = 500;
+    (long.width, long.height, long.steps) = (Some(256), Some(256), 900);
     let outcome = house.core.text_to_image_while(&house.alice, &long, |_, _| {}, || false);
     assert!(matches!(outcome, Err(Error::Conflict(_))), "{:?}", outcome.err());
 }

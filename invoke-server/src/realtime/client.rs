@@ -159,6 +159,11 @@ impl Client {
         self.call.notify_one();
     }
 
+    /// Whether the connection has ended, or is about to.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
     fn next(&self) -> Next {
         let mut state = self.state.lock();
         if state.ended {

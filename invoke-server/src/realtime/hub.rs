@@ -9,7 +9,6 @@ use std::{
 };
 
 use invoke_core::{
-    authn::Session,
     domain::UserId,
     events::{AccessChange, Bus, Event, Published, Subscription},
 };
@@ -94,21 +93,24 @@ impl Hub {
         }
     }
 
-    /// Adds a client and begins to deliver to it.
-    pub(super) fn add(&self, socket: SocketRef, session: &Session) -> Arc<Client> {
-        let client = Arc::new(Client::new(session));
-        self.clients.lock().insert(socket.id, Arc::clone(&client));
-        let delivered = Arc::clone(&client);
+    /// Adds a client, if it is not there yet, and begins to deliver to it.
+    pub(super) fn add(&self, socket: &SocketRef, client: &Arc<Client>) {
+        self.listen(socket.id, client);
+        let (delivered, socket) = (Arc::clone(client), socket.clone());
         tokio::spawn(async move { delivered.deliver(socket).await });
-        client
     }
 
-    /// Forgets a client whose connection ended.
-    pub(super) fn remove(&self, id: Sid) {
-        let removed = self.clients.lock().remove(&id);
-        if let Some(client) = removed {
-            client.end();
+    /// Lets what happens be put before a client, unless its connection has ended.
+    pub(super) fn listen(&self, id: Sid, client: &Arc<Client>) {
+        let mut clients = self.clients.lock();
+        if !client.has_ended() {
+            clients.insert(id, Arc::clone(client));
         }
+    }
+
+    /// Forgets a client whose connection has ended.
+    pub(super) fn remove(&self, id: Sid) {
+        self.clients.lock().remove(&id);
     }
 
     /// How many there are.

@@ -19,12 +19,14 @@ use invoke_core::{
 use serde_json::Value;
 use socketioxide::{
     SocketIo,
-    extract::{MaybeExtension, SocketRef, TryData},
+    extract::{AckSender, MaybeExtension, SocketRef, TryData},
     handler::ConnectHandler,
     layer::SocketIoLayer,
 };
 
 use crate::{auth::bearer, route::Weight, server::Server};
+
+use client::Client;
 
 pub use hub::Hub;
 
@@ -68,17 +70,26 @@ impl Realtime {
             .build_layer();
         let hub = Hub::listening_to(server.core.bus());
         let admission = {
-            let server = Arc::clone(server);
+            let (hub, server) = (Arc::clone(&hub), Arc::clone(server));
             move |socket: SocketRef, TryData(auth): TryData<Value>| {
-                let server = Arc::clone(&server);
-                async move { admit(&server, &socket, auth.ok()).await }
+                let (hub, server) = (Arc::clone(&hub), Arc::clone(&server));
+                async move { admit(&hub, &server, &socket, auth.ok()).await }
             }
         };
         let welcome = {
             let (hub, server) = (Arc::clone(&hub), Arc::clone(server));
             move |socket: SocketRef, admitted: MaybeExtension<Admitted>| {
-                let (hub, server) = (Arc::clone(&hub), Arc::clone(&server));
-                async move { welcome(&hub, &server, socket, admitted.0).await }
+                // At once, not when the task that follows gets its turn: what happens from now on is for this client.
+                let client = admitted.0.as_ref().map(|admitted| hub.add(&socket, &admitted.client));
+                let server = Arc::clone(&server);
+                async move {
+                    match (admitted.0, client) {
+                        // A change of the account between admission and listening was not announced to this client.
+                        (Some(admitted), Some(())) => admitted.client.settle(session(&server, admitted.token).await.as_ref()),
+                        // Nobody gets here without having been admitted.
+                        _ => drop(socket.disconnect()),
+                    }
+                }
             }
         };
         // The namespace is a constant; declaring it cannot fail.
@@ -134,7 +145,7 @@ impl Realtime {
 #[derive(Clone)]
 struct Admitted {
     token: Option<String>,
-    session: Session,
+    client: Arc<Client>,
 }
 
 /// The session of the token that a client shows: in its greeting, or in the header of its first request.
@@ -155,56 +166,48 @@ fn token_of(auth: Option<&Value>, headers: &HeaderMap) -> Option<String> {
     greeted.or_else(|| bearer(headers)).map(str::to_owned)
 }
 
-async fn admit(server: &Server, socket: &SocketRef, auth: Option<Value>) -> Result<(), Rejected> {
+/// Lets a client in, and hears what it says from then on: it may speak before its welcome is over.
+async fn admit(hub: &Arc<Hub>, server: &Server, socket: &SocketRef, auth: Option<Value>) -> Result<(), Rejected> {
     let token = token_of(auth.as_ref(), &socket.req_parts().headers);
     let session = session(server, token.clone()).await.ok_or(Rejected)?;
-    socket.extensions.insert(Admitted { token, session });
+    let client = Arc::new(Client::new(&session));
+    let (listener, hub, id) = (Arc::clone(&client), Arc::downgrade(hub), socket.id);
+    socket.on("subscribe_queue", {
+        let (listener, hub) = (Arc::clone(&listener), hub.clone());
+        named_queue(move |queue| {
+            listener.subscribe(queue);
+            if let Some(hub) = hub.upgrade() {
+                hub.listen(id, &listener);
+            }
+        })
+    });
+    socket.on("unsubscribe_queue", {
+        let listener = Arc::clone(&listener);
+        named_queue(move |queue| listener.unsubscribe(&queue))
+    });
+    socket.on_disconnect(move || async move {
+        listener.end();
+        if let Some(hub) = hub.upgrade() {
+            hub.remove(id);
+        }
+    });
+    socket.extensions.insert(Admitted { token, client });
     Ok(())
 }
 
-async fn welcome(hub: &Arc<Hub>, server: &Server, socket: SocketRef, admitted: Option<Admitted>) {
-    let Some(Admitted {
-        token,
-        session: at_admission,
-    }) = admitted
-    else {
-        // Nobody gets here without having been admitted.
-        drop(socket.disconnect());
-        return;
-    };
-    let client = hub.add(socket.clone(), &at_admission);
-    socket.on("subscribe_queue", {
-        let client = Arc::clone(&client);
-        move |TryData(data): TryData<Value>| {
-            let client = Arc::clone(&client);
-            async move {
-                if let Some(queue) = named(data.ok().as_ref(), "queue_id") {
-                    client.subscribe(QueueId::new(queue));
-                }
-            }
+/// Takes the queue that a client names. It is done when the message is read, so that a client's messages take effect in their order, and answered
+/// where the client asks for an answer.
+fn named_queue(
+    takes: impl Fn(QueueId) + Clone + Send + Sync + 'static,
+) -> impl FnOnce(TryData<Value>, AckSender) -> std::future::Ready<()> + Clone + Send + Sync + 'static {
+    move |TryData(data), answer| {
+        if let Some(queue) = named(data.ok().as_ref(), "queue_id") {
+            takes(QueueId::new(queue));
         }
-    });
-    socket.on("unsubscribe_queue", {
-        let client = Arc::clone(&client);
-        move |TryData(data): TryData<Value>| {
-            let client = Arc::clone(&client);
-            async move {
-                if let Some(queue) = named(data.ok().as_ref(), "queue_id") {
-                    client.unsubscribe(&QueueId::new(queue));
-                }
-            }
-        }
-    });
-    socket.on_disconnect({
-        let (hub, id) = (Arc::downgrade(hub), socket.id);
-        move || async move {
-            if let Some(hub) = hub.upgrade() {
-                hub.remove(id);
-            }
-        }
-    });
-    // A change of the account between admission and listening was not announced to this client.
-    client.settle(session(server, token).await.as_ref());
+        // Nobody is left to be told that an answer was not wanted, or came too late.
+        drop(answer.send(&()));
+        std::future::ready(())
+    }
 }
 
 /// A name that a client sent, of a bearable length.

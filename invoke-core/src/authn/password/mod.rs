@@ -33,6 +33,9 @@ pub struct Hasher {
     /// What the password of an account that does not exist is compared with.
     nobodys: String,
     nobodys_bcrypt: String,
+    /// Hashes that were compared.
+    #[cfg(test)]
+    pub(crate) compared: std::sync::atomic::AtomicUsize,
 }
 
 /// How a comparison ended.
@@ -67,6 +70,8 @@ impl Hasher {
             nobodys: String::new(),
             // Of a password that was thrown away; only the time that it takes matters.
             nobodys_bcrypt: "$2b$12$VA1P0Y0BgeIGjwgDNe9Z7.Fk3sVLrZcC2QzyEbFhQpKYsMgF3cZ1m".into(),
+            #[cfg(test)]
+            compared: std::sync::atomic::AtomicUsize::new(0),
         };
         let mut secret = [0; 16];
         env.fill(&mut secret);
@@ -102,6 +107,8 @@ impl Lane<'_> {
 
     /// Compares a password with a stored hash; one that is empty, malformed or of an unknown kind matches nothing.
     pub fn compare(&self, password: &str, stored: &str) -> Match {
+        #[cfg(test)]
+        self.hasher.compared.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if is_bcrypt(stored) {
             let matches = bcrypt::verify(bcrypt_input(password), stored).unwrap_or(false);
             return if matches && !password.contains('\0') {

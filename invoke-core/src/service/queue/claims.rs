@@ -94,6 +94,10 @@ impl Runs {
 
     /// Whose turn it is, and which item.
     fn pick(&self, tx: &ReadTx<'_>, asking: &Asking<'_>) -> Result<Option<(ItemId, Pick)>> {
+        // Asked by whoever writes: what is enqueued after somebody paused the queue does not begin.
+        if !self.queue.processor.is_started() {
+            return Ok(None);
+        }
         let mode: QueueMode = self.queue.shared.config.queue_mode();
         let turns = repo::turns(tx)?;
         let is_loaded = |turn: &Turn| match repo::models_of(tx, turn.batch_row) {

@@ -65,6 +65,7 @@ fn a_model_is_installed_from_an_address_and_its_way_is_told() {
     let file = kit.models.shared.layout.models_dir().join(record["path"].as_str().unwrap());
     assert_eq!(std::fs::read(file).unwrap(), lora());
     assert_eq!(kit.folders(), 0);
+    kit.until(|| kit.names().iter().any(|name| name == "model_install_complete").then_some(()));
     assert_eq!(
         kit.names(),
         [

@@ -18,7 +18,7 @@ pub(super) struct Page {
     pub(super) body: Vec<u8>,
     /// Whether a part may be asked for.
     pub(super) ranges: bool,
-    /// Ends the connection after so many bytes of the body.
+    /// Ends the connection after so many bytes of the body, the first time that it is asked for.
     pub(super) cut: Option<usize>,
     /// Waits after so many bytes until the gate is opened.
     pub(super) hold: Option<usize>,
@@ -130,6 +130,9 @@ fn answer(state: &State, stream: TcpStream) -> std::io::Result<()> {
         ..Page::of("no such page")
     };
     let page = state.pages.lock().get(&path).cloned().unwrap_or(absent);
+    if let Some(page) = state.pages.lock().get_mut(&path) {
+        page.cut = None;
+    }
     let (mut status, mut extra, mut from) = (page.status, String::new(), 0);
     if let Some(range) = headers.get("range").filter(|_| page.ranges) {
         from = range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
