@@ -52,6 +52,9 @@ pub enum ModelError {
     /// An input to a model is out of its range.
     #[error("{0}")]
     Input(String),
+    /// Whoever runs the model asked it to end before it was done.
+    #[error("it was asked to end")]
+    Stopped,
     /// The arithmetic failed (shapes that do not fit, memory, a device fault).
     #[error(transparent)]
     Compute(#[from] candle_core::Error),

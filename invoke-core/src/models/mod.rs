@@ -16,6 +16,7 @@ mod starters;
 #[cfg(test)]
 mod tests;
 pub mod torch_file;
+pub mod upscalers;
 
 pub use cache::{CacheStats, Footprint, ModelCache, PartKey};
 pub use hash::{HashError, hash_path};

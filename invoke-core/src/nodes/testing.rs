@@ -1,6 +1,9 @@
 //! A context for nodes under test.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use image::DynamicImage;
 use parking_lot::Mutex;
@@ -32,6 +35,10 @@ pub(crate) struct TestCx {
     pub(crate) preset: Option<(String, String)>,
     /// Where models lie, by key.
     pub(crate) paths: std::collections::HashMap<String, std::path::PathBuf>,
+    /// How often it was asked whether the session was asked to end.
+    pub(crate) asked: AtomicUsize,
+    /// From which of these times on the answer is yes.
+    pub(crate) ends_at: Option<usize>,
 }
 
 impl NodeCx for TestCx {
@@ -41,7 +48,12 @@ impl NodeCx for TestCx {
     }
 
     fn check_canceled(&self) -> Result<(), NodeError> {
-        Ok(())
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.ends_at.is_some_and(|at| asked >= at) {
+            Err(NodeError::Canceled)
+        } else {
+            Ok(())
+        }
     }
 
     fn progress(&self, message: &str, _percentage: Option<f64>, _image: Option<Preview>) {

@@ -311,6 +311,7 @@ impl From<crate::diffusion::ModelError> for NodeError {
         match error {
             crate::diffusion::ModelError::Input(text) => Self::value(text),
             crate::diffusion::ModelError::Compute(error) => error.into(),
+            crate::diffusion::ModelError::Stopped => Self::Canceled,
             other => Self::runtime(other),
         }
     }

@@ -1,7 +1,11 @@
 //! The models of pictures held to what they are in Python, by `tests/numerics/record_vision.py`. Weights and inputs are numbers drawn from their names.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
 
 use candle_core::{DType, Device, Tensor};
 use invoke_core::{
@@ -10,7 +14,7 @@ use invoke_core::{
         weights::{Source, TensorInfo},
     },
     imaging::{Mode, Picture, cv},
-    models::identify,
+    models::{identify, upscalers::Family},
     vision::{
         depth::DepthAnything,
         edges::{AnimeLines, Hed, Lineart, PidiNet},
@@ -124,6 +128,11 @@ fn picture(channels: usize, h: usize, w: usize) -> Tensor {
     ((noise("picture", &[1, channels, h, w]) * 0.5).unwrap() + 0.5).unwrap()
 }
 
+/// Lets a network go on to its end.
+fn to_the_end() -> Result<(), ModelError> {
+    Ok(())
+}
+
 #[test]
 fn upscalers_agree_with_spandrel() {
     let recorded = Recorded::open("vision/vision");
@@ -157,36 +166,131 @@ fn upscalers_agree_with_spandrel() {
         let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();
         assert_eq!(model.scale(), scale, "{name}");
         let x = picture(3, h, w);
-        check(&recorded, &name, &model.forward(&x).unwrap());
+        check(&recorded, &name, &model.forward(&x, &to_the_end).unwrap());
         if h % 4 != 0 {
-            check(&recorded, &format!("{name}.run"), &model.run(&x).unwrap());
+            check(&recorded, &format!("{name}.run"), &model.run(&x, &to_the_end).unwrap());
         }
     }
 }
 
-/// An installed file is told to be an upscaler by its names alone, whatever puts a prefix before them.
+/// Upscalers by the beginnings of their recordings' names, and what each of their blocks has one tensor of that ends so.
+const FAMILIES: &[(&str, &str, &str)] = &[
+    ("upscalers/compact", "Real-ESRGAN Compact", ".bias"),
+    ("upscalers/rrdb", "ESRGAN", ".conv5.0.weight"),
+    ("upscalers/real", "ESRGAN", ".conv5.weight"),
+    ("upscalers/trunk", "ESRGAN", ".conv5.weight"),
+    ("upscalers/span", "SPAN", ".c3_r.sk.weight"),
+    ("upscalers/plksr", "PLKSR", ".lk.conv.weight"),
+    ("upscalers/mosr", "MoSR", ".fc2.weight"),
+    ("upscalers/scunet", "SCUNet", ".conv1_2.weight"),
+    ("upscalers/cugan", "RealCUGAN", ".conv.2.weight"),
+    ("swin/shuffle", "SwinIR", ".norm2.weight"),
+    ("swin/direct", "SwinIR", ".norm2.weight"),
+    ("swin/nearest", "SwinIR", ".norm2.weight"),
+    ("swin/jpeg", "SwinIR", ".norm2.weight"),
+    ("swin/hat", "HAT", ".norm2.weight"),
+    ("swin/dat", "DAT", ".norm2.weight"),
+    ("swin/omni", "OmniSR", ".layer.0.fn.0.weight"),
+    ("swin/swin2", "Swin2SR", ".norm2.weight"),
+    ("swin/rgt", "RGT", ".norm2.weight"),
+    ("swin/drct", "DRCT", ".norm2.weight"),
+    ("swin/atd", "ATD", ".norm2.weight"),
+];
+
+/// The architecture of a recording and the end of a name of each of its blocks.
+fn family_of(recording: &str) -> (&'static str, &'static str) {
+    let row = FAMILIES.iter().find(|(start, ..)| recording.starts_with(start));
+    let (_, family, block) = row.unwrap_or_else(|| panic!("no family is known of {recording}"));
+    (family, block)
+}
+
+/// What identifies an installed file takes it for an upscaler of the architecture that opens it, whatever stands before all of its names.
 #[test]
-fn what_is_an_upscaler_is_recognised() {
+fn upscalers_are_identified_and_opened_as_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let mut seen = 0;
-    for (family, tensors) in upscalers() {
-        for prefix in ["", "module.", "netG."] {
-            let zeros = tensors.iter().map(|(name, shape)| {
-                let tensor = Tensor::zeros(shape.as_slice(), DType::U8, &Device::Cpu).unwrap();
-                (format!("{prefix}{name}"), tensor)
-            });
-            let file = folder.path().join("model.safetensors");
-            candle_core::safetensors::save(&zeros.collect(), &file).unwrap();
-            let found = identify(&file).unwrap().class;
-            assert_eq!(
-                (found["type"].as_str(), found["base"].as_str(), found["format"].as_str()),
-                (Some("spandrel_image_to_image"), Some("any"), Some("checkpoint")),
-                "{prefix} {family}"
-            );
-            seen += 1;
+    let saved = |tensors: HashMap<String, Tensor>| {
+        let file = folder.path().join("model.safetensors");
+        candle_core::safetensors::save(&tensors, &file).unwrap();
+        file
+    };
+    let is_upscaler = |file: &Path| {
+        let found = identify(file).unwrap().class;
+        let fields = ["type", "base", "format"].map(|field| found[field].as_str().unwrap().to_owned());
+        fields == ["spandrel_image_to_image", "any", "checkpoint"]
+    };
+    let mut seen = Vec::new();
+    for (recording, shapes) in upscalers() {
+        let (family, _) = family_of(&recording);
+        for prefix in ["", "module.", "netG.", "module.netG."] {
+            let named = |name: &String| format!("{prefix}{name}");
+            let names: Vec<String> = shapes.keys().map(named).collect();
+            let axes = |name: &str| Some(shapes.get(name.strip_prefix(prefix)?)?.len());
+            let found = Family::of(names.iter().map(String::as_str), axes);
+            assert_eq!(found.map(Family::name), Some(family), "{prefix} {recording}");
+            let zeros = |shape: &Vec<usize>| Tensor::zeros(shape.as_slice(), DType::U8, &Device::Cpu).unwrap();
+            let file = saved(shapes.iter().map(|(name, shape)| (named(name), zeros(shape))).collect());
+            assert!(is_upscaler(&file), "{prefix} {recording}");
+        }
+        let drawn = Drawn(shapes);
+        let tensors = drawn
+            .names()
+            .into_iter()
+            .map(|name| (format!("module.netG.{name}"), drawn.read(&name).unwrap()));
+        let file = saved(tensors.collect());
+        let model = Upscaler::open(&file, DType::F32, &Device::Cpu).unwrap();
+        assert!(
+            is_upscaler(&file) && model.family().name() == family,
+            "{recording}: {:?}",
+            model.family()
+        );
+        seen.push(family);
+    }
+    let untried: Vec<&str> = Family::all().iter().map(Family::name).filter(|name| !seen.contains(name)).collect();
+    assert!(untried.is_empty(), "no recording of {untried:?}");
+}
+
+/// Whoever no longer wants a picture waits for one block at most.
+#[test]
+fn upscalers_end_before_the_next_block() {
+    #[derive(Debug)]
+    enum Ended {
+        Canceled,
+        Failed(ModelError),
+    }
+    impl From<ModelError> for Ended {
+        fn from(error: ModelError) -> Self {
+            Self::Failed(error)
         }
     }
-    assert!(seen >= 60, "{seen}");
+    for (recording, shapes) in upscalers() {
+        let (_, block) = family_of(&recording);
+        let blocks = shapes.keys().filter(|name| name.ends_with(block)).count();
+        let model = Upscaler::load(Arc::new(Drawn(shapes)), DType::F32, &Device::Cpu).unwrap();
+        let ended = |at: usize| {
+            let asked = Cell::new(0);
+            let result = model.run(&picture(3, 18, 21), &|| {
+                asked.set(asked.get() + 1);
+                if asked.get() < at { Ok(()) } else { Err(Ended::Canceled) }
+            });
+            (result, asked.get())
+        };
+        let (result, all) = ended(usize::MAX);
+        result.unwrap();
+        assert!(blocks > 0 && all >= blocks, "{recording} asks {all} times for {blocks} blocks");
+        for at in [1, all.div_ceil(2), all] {
+            let (result, asked) = ended(at);
+            assert!(
+                matches!(result, Err(Ended::Canceled)),
+                "{recording}, asked {at} times of {all}: {result:?}"
+            );
+            assert_eq!(asked, at, "{recording} went on");
+        }
+        // What fails by itself is no cancel.
+        assert!(matches!(
+            model.run(&picture(2, 18, 21), &|| Ok(())),
+            Err(Ended::Failed(ModelError::Input(_)))
+        ));
+    }
 }
 
 #[test]
@@ -229,7 +333,7 @@ fn odd_shapes_of_upscalers_do_no_harm() {
                 refused += 1;
                 continue;
             };
-            if let Ok(y) = model.run(&picture(3, 17, 19)) {
+            if let Ok(y) = model.run(&picture(3, 17, 19), &to_the_end) {
                 assert_eq!(y.dims(), [1, 3, 17 * model.scale(), 19 * model.scale()], "{name}");
                 run += 1;
             }
@@ -245,7 +349,7 @@ fn upscalers_take_half_floats() {
         let source = Arc::new(Drawn(shapes));
         let run = |dtype| {
             let model = Upscaler::load(source.clone(), dtype, &Device::Cpu).unwrap();
-            let y = model.run(&picture(3, 32, 17).to_dtype(dtype).unwrap()).unwrap();
+            let y = model.run(&picture(3, 32, 17).to_dtype(dtype).unwrap(), &to_the_end).unwrap();
             assert_eq!(
                 (y.dims(), y.dtype()),
                 (&[1, 3, 32 * model.scale(), 17 * model.scale()][..], dtype),
@@ -367,7 +471,7 @@ fn transformers_that_enlarge_agree_with_spandrel() {
         let name = format!("swin/{name}");
         let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();
         assert_eq!(model.scale(), scale, "{name}");
-        check(&recorded, &name, &model.forward(&picture(3, 26, 37)).unwrap());
+        check(&recorded, &name, &model.forward(&picture(3, 26, 37), &to_the_end).unwrap());
     }
 }
 

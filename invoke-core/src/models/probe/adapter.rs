@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Header, class};
+use crate::models::upscalers::is_upscaler;
 
 /// The class of an add-on; `None` if it is something else.
 pub(super) fn class_of(header: &Header, name: &str) -> Option<Map<String, Value>> {
@@ -248,47 +249,9 @@ fn embedding(header: &Header) -> Option<Map<String, Value>> {
     Some(class(json!({"type": "embedding", "format": "embedding_file", "base": base})))
 }
 
-/// What training frameworks put before all names of an upscaler.
-const UPSCALER_PREFIXES: &[&str] = &["module.", "netG."];
-
-/// Names that an upscaler of each family has: ESRGAN before and after its names changed, and between; SPAN; PLKSR; MoSR; OmniSR; RealCUGAN; SCUNet; ATD;
-/// DRCT; SwinIR, Swin2SR and HAT; DAT and RGT.
-const UPSCALERS: &[&[&str]] = &[
-    &["model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"],
-    &["conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"],
-    &["conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight", "conv_last.weight"],
-    &["conv_1.sk.weight", "block_1.c1_r.sk.weight", "upsampler.0.weight"],
-    &["feats.0.weight", "feats.1.lk.conv.weight"],
-    &["gblocks.0.weight", "gblocks.1.fc1.weight", "gblocks.1.conv.weight"],
-    &[
-        "input.weight",
-        "residual_layer.0.residual_layer.0.layer.0.fn.0.weight",
-        "up.0.weight",
-    ],
-    &[
-        "unet1.conv1.conv.0.weight",
-        "unet1.conv2.seblock.conv1.weight",
-        "unet2.conv_bottom.weight",
-    ],
-    &[
-        "m_head.0.weight",
-        "m_body.0.trans_block.msa.relative_position_params",
-        "m_tail.0.weight",
-    ],
-    &["conv_first.weight", "layers.0.residual_group.layers.0.attn_atd.scale"],
-    &["conv_first.weight", "layers.0.swin1.norm1.weight"],
-    &["conv_first.weight", "layers.0.residual_group.blocks.0.norm1.weight"],
-    &["conv_first.1.weight", "layers.0.residual_group.blocks.0.norm1.weight"],
-    &["conv_first.weight", "layers.0.blocks.0.norm1.weight"],
-];
-
 fn upscaler(header: &Header) -> Option<Map<String, Value>> {
-    let header = header.without_prefix(UPSCALER_PREFIXES);
-    let family = UPSCALERS.iter().any(|names| names.iter().all(|name| header.shape(name).is_some()));
-    // Real-ESRGAN Compact has no names of its own: convolutions and the slopes between them, in one list.
-    let axes = |name: &str| header.shape(name).map(<[usize]>::len);
-    let compact = axes("body.0.weight") == Some(4) && axes("body.1.weight") == Some(1) && axes("body.2.weight") == Some(4);
-    (family || compact).then(|| class(json!({"base": "any", "type": "spandrel_image_to_image", "format": "checkpoint"})))
+    let is_one = is_upscaler(header.iter().map(|(name, _)| name), |name| header.shape(name).map(<[usize]>::len));
+    is_one.then(|| class(json!({"base": "any", "type": "spandrel_image_to_image", "format": "checkpoint"})))
 }
 
 #[cfg(test)]

@@ -137,22 +137,8 @@ impl Header {
     }
 
     /// All names and shapes in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> + Clone {
         self.shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
-    }
-
-    /// The same without the first of these prefixes that all names have.
-    pub(super) fn without_prefix(&self, prefixes: &[&str]) -> Self {
-        let all_have = |prefix: &&&str| self.shapes.keys().all(|name| name.starts_with(**prefix));
-        let prefix = prefixes.iter().find(all_have).copied().unwrap_or_default();
-        Self {
-            shapes: self
-                .shapes
-                .iter()
-                .map(|(name, shape)| (name[prefix.len()..].to_owned(), shape.clone()))
-                .collect(),
-            metadata: self.metadata.clone(),
-        }
     }
 
     /// Number of tensors.

@@ -146,8 +146,13 @@ pub struct TorchFile {
 /// Whether a file begins as those of torch do: as a zip archive or as a pickle.
 pub fn is_torch_file(path: &Path) -> std::io::Result<bool> {
     let mut head = Vec::new();
-    File::open(path)?.take(4).read_to_end(&mut head)?;
-    Ok(head == b"PK\x03\x04" || matches!(head.as_slice(), [0x80, 1..=5, ..]))
+    File::open(path)?.take(9).read_to_end(&mut head)?;
+    Ok(match head.as_slice() {
+        // The length of a safetensors header, whatever its first bytes are.
+        [_, _, _, _, 0, 0, 0, 0, b'{'] => false,
+        [b'P', b'K', 3, 4, ..] | [0x80, 1..=5, ..] => true,
+        _ => false,
+    })
 }
 
 impl TorchFile {

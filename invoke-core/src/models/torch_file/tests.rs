@@ -41,6 +41,20 @@ fn what_torch_saves_is_read_in_every_form() {
     }
 }
 
+/// Headers of some lengths begin as pickles do.
+#[test]
+fn safetensors_files_of_any_length_are_none_of_torch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    for length in [0x180_u64, 0x280, 0x580, 0x12_0480, 0x0403_4b50] {
+        std::fs::write(&path, [&length.to_le_bytes()[..], b"{\"a\":"].concat()).unwrap();
+        assert!(!is_torch_file(&path).unwrap(), "{length:#x}");
+    }
+    // What ends before it could be one of safetensors is a pickle.
+    std::fs::write(&path, [0x80, 2, 0, 0, 0, 0, 0, 0]).unwrap();
+    assert!(is_torch_file(&path).unwrap());
+}
+
 #[test]
 fn the_tensors_of_torch_script_are_read_without_its_code() {
     let file = TorchFile::open(&fixture("script.pt")).unwrap();

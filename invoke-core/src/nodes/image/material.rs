@@ -63,7 +63,7 @@ fn in_tiles(cx: &dyn NodeCx, model: &Upscaler, x: &Tensor, side: usize) -> Resul
             cx.check_canceled()?;
             let seen = |start: usize, all: usize| (start.saturating_sub(margin)..(start + side + margin).min(all)).collect::<Vec<_>>();
             let (rows, columns) = (seen(top, h), seen(left, w));
-            let output = model.forward(&pick(x, &rows, &columns)?)?;
+            let output = model.forward(&pick(x, &rows, &columns)?, &|| cx.check_canceled())?;
             let own = |start: usize, all: usize, first: usize| (start - first..(start + side).min(all) - first).collect::<Vec<_>>();
             let (down, across) = (own(top, h, rows[0]), own(left, w, columns[0]));
             let samples = to_samples(&pick(&output, &down, &across)?)?;
@@ -126,5 +126,81 @@ impl Invoke for PBRMaps {
             roughness_map: store(cx, grey(1))?.image,
             displacement_map: store(cx, grey(2))?.image,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use candle_core::Device;
+    use serde_json::json;
+
+    use super::*;
+    use crate::nodes::{
+        image::{from_dynamic, into_dynamic},
+        testing::{TestCx, run_in},
+    };
+
+    /// A picture, and two networks that change nothing.
+    fn context(folder: &std::path::Path) -> TestCx {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let names = ["body.0.weight", "body.0.bias", "body.1.weight", "body.2.weight", "body.2.bias"];
+        let tensors = names.map(|name| {
+            let is_kernel = name.ends_with("weight") && name != "body.1.weight";
+            (name.to_owned(), if is_kernel { zeros(&[3, 3, 3, 3]) } else { zeros(&[3]) })
+        });
+        let path = folder.join("same.safetensors");
+        candle_core::safetensors::save(&HashMap::from(tensors), &path).unwrap();
+        let cx = TestCx {
+            downloads: [NORMALS, OTHERS].map(|source| (source.to_owned(), path.clone())).to_vec(),
+            ..TestCx::default()
+        };
+        let data = (0..40 * 24 * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let picture = Picture::from_samples(Mode::Rgb, 40, 24, data).unwrap();
+        cx.images.lock().push(("in.png".into(), into_dynamic(picture).into(), None));
+        cx
+    }
+
+    #[test]
+    fn maps_are_the_networks_channels() {
+        let folder = tempfile::tempdir().unwrap();
+        for border in ["none", "seamless", "mirror", "replicate"] {
+            let cx = context(folder.path());
+            let values = json!({"image": {"image_name": "in.png"}, "tile_size": 16, "border_mode": border});
+            run_in(&cx, "pbr_maps", values).unwrap();
+            let images = cx.images.lock();
+            let [given, normals, roughness, displacement] = [0, 1, 2, 3].map(|i| from_dynamic(&images[i].1));
+            // The networks take blue, green, red, and give what they take.
+            for (band, reversed) in [2, 1, 0].into_iter().enumerate() {
+                assert!(normals.band(band) == given.band(reversed), "{border}");
+            }
+            assert!(
+                roughness.band(0) == given.band(1) && displacement.band(0) == given.band(0),
+                "{border}"
+            );
+        }
+    }
+
+    /// Who is canceled while a network computes is canceled before its next block.
+    #[test]
+    fn a_cancel_ends_maps_within_their_networks() {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = |ends_at| {
+            let cx = TestCx {
+                ends_at,
+                ..context(folder.path())
+            };
+            let result = run_in(&cx, "pbr_maps", json!({"image": {"image_name": "in.png"}, "tile_size": 16}));
+            (result, cx.asked.into_inner(), cx.images.into_inner().len())
+        };
+        let (result, all, pictures) = ended(None);
+        result.unwrap();
+        // Each model before it is opened; each of six tiles, its block and what follows it, twice.
+        assert_eq!((all, pictures), (2 + 2 * 6 * 3, 4));
+        for at in 1..=all {
+            let (result, asked, pictures) = ended(Some(at));
+            assert_eq!((result.unwrap_err(), asked, pictures), (NodeError::Canceled, at, 1));
+        }
     }
 }

@@ -76,7 +76,7 @@ fn upscale(
         cx.check_canceled()?;
         let part = picture.crop(coords.left as i64, coords.top as i64, coords.right as i64, coords.bottom as i64);
         let input = to_tensor(&part, bench.dtype(), &bench.device, |v| v / 255.0)?;
-        let samples = to_samples(&model.run(&input)?)?;
+        let samples = to_samples(&model.run(&input, &|| cx.check_canceled())?)?;
         let across = (coords.right - coords.left) * scale;
         // Half of what is shared with the tiles above and to the left stays theirs.
         let (from_top, from_left) = (overlap.top * scale / 2, overlap.left * scale / 2);
@@ -232,7 +232,7 @@ impl Invoke for EsrganUpscale {
                 (start.saturating_sub(MARGIN)..(end + MARGIN).min(most)).collect()
             };
             let (rows, columns) = (seen(top, tall), seen(left, broad));
-            let output = model.forward(&pick(&input, &rows, &columns)?)?;
+            let output = model.forward(&pick(&input, &rows, &columns)?, &|| cx.check_canceled())?;
             let inner = pick(
                 &output,
                 &((top - rows[0]) * scale..rows.len() * scale).collect::<Vec<_>>(),
@@ -395,6 +395,43 @@ mod tests {
         let cx = context(&compact(folder.path(), 1), &image);
         run_in(&cx, "spandrel_image_to_image_autoscale", inputs(json!({"scale": 4.0}))).unwrap();
         assert!(last(&cx) == passed(image));
+    }
+
+    /// Who is canceled while a network computes is canceled before its next block, in the first tile and the last.
+    #[test]
+    fn a_cancel_ends_a_node_within_its_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = esrgan(folder.path());
+        let tiles = json!({"image": {"image_name": "in.png"}, "tile_size": 16});
+        let cases = [
+            ("esrgan", tiles),
+            ("spandrel_image_to_image", inputs(json!({"tile_size": 24}))),
+            ("spandrel_image_to_image_autoscale", inputs(json!({"tile_size": 24}))),
+        ];
+        for (node, values) in cases {
+            let ended = |ends_at| {
+                let cx = TestCx {
+                    ends_at,
+                    ..context(&path, &picture(37, 29))
+                };
+                let result = run_in(&cx, node, values.clone());
+                let pictures = cx.images.lock().len();
+                (result, cx.asked.into_inner(), pictures)
+            };
+            let (result, all, pictures) = ended(None);
+            result.unwrap();
+            assert_eq!(pictures, 2);
+            // The model asks before it is opened; a tile, its three dense blocks, what follows them, two doublings and the last two convolutions.
+            assert!(all > 36 && (all - 1).is_multiple_of(9), "{node} asks {all} times");
+            for at in [2, 3, 4, 5, all - 8, all - 4, all] {
+                let (result, asked, pictures) = ended(Some(at));
+                assert_eq!(
+                    (result.unwrap_err(), asked, pictures),
+                    (NodeError::Canceled, at, 1),
+                    "{node} ended at {at}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 use super::{
     Network, Shape,
     frame::{Convs, EPS, Frame, Side, numbered, widths},
-    swin::cuts,
+    walk::{Between, Turns},
 };
 use crate::{
     diffusion::{
@@ -232,11 +232,10 @@ impl Group {
         })
     }
 
-    fn forward(&self, given: &Tensor, size: [usize; 2], cuts: &[Cut; 2]) -> Result<Tensor> {
+    fn forward(&self, given: &Tensor, turns: &Turns<'_>) -> Result<Tensor> {
         let start = [given.clone(), self.dictionary.clone()];
-        let mut layers = self.layers.iter().zip(cuts.iter().cycle());
-        let [x, _] = layers.try_fold(start, |both, (layer, cut)| layer.forward(both, size, cut))?;
-        self.convs.forward_add(&x, size, given)
+        let [x, _] = turns.walk(start, &self.layers, |both, layer, cut| layer.forward(both, turns.size, cut))?;
+        self.convs.forward_add(&x, turns.size, given)
     }
 }
 
@@ -246,17 +245,6 @@ pub(super) struct Atd {
     frame: Frame,
     groups: Vec<Group>,
     window: usize,
-}
-
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    [
-        "conv_first.weight",
-        "layers.0.residual_group.td",
-        "layers.0.residual_group.layers.0.attn_atd.scale",
-    ]
-    .iter()
-    .all(|name| weights.has(name))
 }
 
 impl Atd {
@@ -284,17 +272,15 @@ impl Network for Atd {
         }
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         // The picture mirrored, its edge repeated.
         let (h, w) = at_least(self.window.div_ceil(2), x)?;
         let places = |n: usize| -> Vec<usize> {
             let mirrored = |i: usize| if i < n { i } else { 2 * n - 1 - i };
             (0..n.next_multiple_of(self.window)).map(mirrored).collect()
         };
-        let y = self.frame.forward(&pick(x, &places(h), &places(w))?, |pixels, size| {
-            let cuts = cuts(size, self.window, pixels.device())?;
-            self.groups.iter().try_fold(pixels, |x, group| group.forward(&x, size, &cuts))
-        })?;
+        let x = pick(x, &places(h), &places(w))?;
+        let y = self.frame.forward_groups(&x, self.window, &self.groups, Group::forward, between)?;
         let scale = self.frame.shape().scale;
         Ok(crop(&y, h * scale, w * scale)?)
     }

@@ -2,7 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::{Network, Shape};
+use super::{
+    Network, Shape,
+    walk::{Between, walk},
+};
 use crate::{
     diffusion::{
         Result,
@@ -74,11 +77,11 @@ impl Network for Compact {
         self.shape
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut out = x.clone();
-        for (conv, slopes) in &self.body {
-            out = prelu(&conv.forward(&out)?, slopes)?;
-        }
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        let out = walk(x.clone(), &self.body, between, |out, (conv, slopes)| {
+            Ok(prelu(&conv.forward(&out)?, slopes)?)
+        })?;
+        between()?;
         let out = pixel_shuffle(&self.last.forward(&out)?, self.shape.scale)?;
         Ok(add(&out, &enlarge_nearest(x, self.shape.scale)?)?)
     }

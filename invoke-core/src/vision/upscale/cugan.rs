@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Network, Shape};
+use super::{Network, Shape, walk::Between};
 use crate::{
     diffusion::{
         Result,
@@ -55,7 +55,8 @@ impl Pair {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        between()?;
         let [first, second] = &self.convs;
         let x = activated(second.forward(&activated(first.forward(x)?)?)?)?;
         match &self.squeeze {
@@ -145,8 +146,11 @@ impl First {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.lower.forward(&self.start.forward(x)?, |x| self.low.forward(&x))?;
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        let x = self
+            .lower
+            .forward(&self.start.forward(x, between)?, |x| self.low.forward(&x, between))?;
+        between()?;
         self.bottom.forward(&activated(self.after.forward(&x)?)?)
     }
 }
@@ -178,11 +182,14 @@ impl Second {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.lower.forward(&self.start.forward(x)?, |x| {
-            let x = self.lowest.forward(&self.down.forward(&x)?, |x| self.low.forward(&x))?;
-            self.up.forward(&x)
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        let x = self.lower.forward(&self.start.forward(x, between)?, |x| {
+            let x = self
+                .lowest
+                .forward(&self.down.forward(&x, between)?, |x| self.low.forward(&x, between))?;
+            self.up.forward(&x, between)
         })?;
+        between()?;
         self.bottom.forward(&activated(self.after.forward(&x)?)?)
     }
 }
@@ -201,17 +208,6 @@ pub(super) struct Cugan {
     edge: usize,
     multiple: usize,
     shape: Shape,
-}
-
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    [
-        "unet1.conv1.conv.0.weight",
-        "unet1.conv2.seblock.conv1.weight",
-        "unet2.conv_bottom.weight",
-    ]
-    .iter()
-    .all(|name| weights.has(name))
 }
 
 impl Cugan {
@@ -251,7 +247,7 @@ impl Network for Cugan {
         self.shape
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         let (scale, (_, _, h, w)) = (self.shape.scale, x.dims4()?);
         let given = if self.is_pro { x.affine(PRO.0, PRO.1)? } else { x.clone() };
         let more = |n: usize| self.edge + n.next_multiple_of(self.multiple) - n;
@@ -259,8 +255,8 @@ impl Network for Cugan {
         if self.is_fast {
             x = pixel_unshuffle(&x, 2)?;
         }
-        let x = self.first.forward(&x)?;
-        let mut y = add(&self.second.forward(&x)?, &without(&x, LOST)?)?;
+        let x = self.first.forward(&x, between)?;
+        let mut y = add(&self.second.forward(&x, between)?, &without(&x, LOST)?)?;
         if let Some(last) = &self.last {
             y = pixel_shuffle(&without(&last.forward(&y)?, 1)?, 2)?;
         }

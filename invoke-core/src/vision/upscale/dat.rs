@@ -5,6 +5,7 @@ use candle_core::{DType, Tensor};
 use super::{
     Network, Shape,
     frame::{Convs, EPS, Frame, numbered, widths},
+    walk::{Between, walk},
 };
 use crate::{
     diffusion::{
@@ -343,13 +344,6 @@ pub(super) struct Dat {
     groups: Vec<(Vec<Block>, Convs)>,
 }
 
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    ["before_RG.1.weight", "layers.0.blocks.0.attn.attns.0.pos.pos_proj.weight"]
-        .iter()
-        .all(|name| weights.has(name))
-}
-
 impl Dat {
     pub(super) fn load(weights: &Weights) -> Result<Self> {
         let [_, width] = widths(weights)?;
@@ -369,10 +363,10 @@ impl Network for Dat {
         self.frame.shape()
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.frame.forward(x, |pixels, size| {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        self.frame.forward(x, between, |pixels, size| {
             self.groups.iter().try_fold(pixels, |given, (blocks, convs)| {
-                let x = blocks.iter().try_fold(given.clone(), |x, block| block.forward(&x, size))?;
+                let x = walk(given.clone(), blocks, between, |x, block| block.forward(&x, size))?;
                 convs.forward_add(&x, size, &given)
             })
         })

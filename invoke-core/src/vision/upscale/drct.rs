@@ -5,15 +5,13 @@ use candle_core::{D, Tensor};
 use super::{
     Network, Shape,
     frame::{Frame, Side, numbered, widths},
-    swin::{Block, cuts},
+    swin::Block,
+    walk::{Between, Turns},
 };
-use crate::{
-    diffusion::{
-        Result,
-        ops::{Linear, add, leaky_relu, scaled},
-        weights::Weights,
-    },
-    vision::windows::Cut,
+use crate::diffusion::{
+    Result,
+    ops::{Linear, add, leaky_relu, scaled},
+    weights::Weights,
 };
 
 /// How much of a group is added to what it was given.
@@ -45,17 +43,15 @@ impl Group {
         Ok(Self(blocks))
     }
 
-    fn forward(&self, given: &Tensor, size: [usize; 2], cuts: &[Cut; 2]) -> Result<Tensor> {
-        let mut seen = vec![given.clone()];
-        for ((block, adjust), cut) in self.0.iter().zip(cuts.iter().cycle()) {
+    fn forward(&self, given: &Tensor, turns: &Turns<'_>) -> Result<Tensor> {
+        let start = (Vec::new(), given.clone());
+        let (_, made) = turns.walk(start, &self.0, |(mut seen, made), (block, adjust), cut| {
+            // What the group was given is seen as it is.
+            seen.push(if seen.is_empty() { made } else { leaky_relu(&made, SLOPE)? });
             let all = Tensor::cat(&seen, D::Minus1)?;
-            let handed = adjust.forward(&block.forward(&all, size, cut)?)?;
-            if seen.len() == BLOCKS {
-                return Ok(add(&scaled(&handed, RESIDUAL)?, given)?);
-            }
-            seen.push(leaky_relu(&handed, SLOPE)?);
-        }
-        Ok(given.clone())
+            Ok((seen, adjust.forward(&block.forward(&all, turns.size, cut)?)?))
+        })?;
+        Ok(add(&scaled(&made, RESIDUAL)?, given)?)
     }
 }
 
@@ -65,13 +61,6 @@ pub(super) struct Drct {
     frame: Frame,
     groups: Vec<Group>,
     window: usize,
-}
-
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    ["conv_first.weight", "layers.0.swin1.norm1.weight", "layers.0.adjust1.weight"]
-        .iter()
-        .all(|name| weights.has(name))
 }
 
 impl Drct {
@@ -98,10 +87,7 @@ impl Network for Drct {
         }
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.frame.forward(x, |pixels, size| {
-            let cuts = cuts(size, self.window, pixels.device())?;
-            self.groups.iter().try_fold(pixels, |x, group| group.forward(&x, size, &cuts))
-        })
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        self.frame.forward_groups(x, self.window, &self.groups, Group::forward, between)
     }
 }

@@ -2,7 +2,10 @@
 
 use candle_core::{DType, Tensor};
 
-use super::Shape;
+use super::{
+    Shape,
+    walk::{Between, Turns, walk},
+};
 use crate::{
     diffusion::{
         Result,
@@ -143,22 +146,22 @@ impl Enlarge {
     }
 
     /// The result from features and the picture, which was `h` by `w` pixels large before it was made one that divides into windows.
-    fn forward(&self, x: &Tensor, picture: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, picture: &Tensor, [h, w]: [usize; 2], between: Between<'_>) -> Result<Tensor> {
+        between()?;
         Ok(match self {
             Self::Shuffle { before, aux, steps, last } => {
                 let mut x = leaky_relu(&before.forward(x)?, 0.01)?;
                 if let Some(aux) = aux {
                     x = leaky_relu(&aux.widen.forward(&aux.narrow.forward(&x)?)?, 0.01)?;
                 }
-                for (conv, side) in steps {
-                    x = pixel_shuffle(&conv.forward(&x)?, *side)?;
-                }
+                x = walk(x, steps, between, |x, (conv, side)| Ok(pixel_shuffle(&conv.forward(&x)?, *side)?))?;
                 if let Some(aux) = aux {
                     // All of the picture becomes as large as the result, what was added to it too: so the networks were trained.
                     let [tall, broad] = [h, w].map(|n| n * self.scale());
                     let given = aux.given.forward(&resize_bicubic(picture, tall, broad)?)?;
                     x = add(&crop(&x, tall, broad)?, &given)?;
                 }
+                between()?;
                 last.forward(&x)?
             }
             Self::Direct(conv, side) => pixel_shuffle(&conv.forward(x)?, *side)?,
@@ -167,11 +170,14 @@ impl Enlarge {
                     doubled: true,
                     ..Fused::default()
                 };
-                let mut x = leaky_relu(&before.forward(x)?, 0.01)?;
-                for conv in steps {
-                    x = leaky_relu(&conv.forward_fused(&x, [PaddingMode::Zeros; 2], doubled)?, 0.2)?;
-                }
-                last.forward(&leaky_relu(&high.forward(&x)?, 0.2)?)?
+                let x = leaky_relu(&before.forward(x)?, 0.01)?;
+                let x = walk(x, steps, between, |x, conv| {
+                    Ok(leaky_relu(&conv.forward_fused(&x, [PaddingMode::Zeros; 2], doubled)?, 0.2)?)
+                })?;
+                between()?;
+                let x = leaky_relu(&high.forward(&x)?, 0.2)?;
+                between()?;
+                last.forward(&x)?
             }
             Self::None(last) => last.forward_with(x, [PaddingMode::Zeros; 2], Some(picture))?,
         })
@@ -270,8 +276,13 @@ impl Frame {
         }
     }
 
-    /// The result for a picture, by what `blocks` make of its pixels `[1, h * w, width]` and their height and width.
-    pub(super) fn forward(&self, x: &Tensor, blocks: impl FnOnce(Tensor, [usize; 2]) -> Result<Tensor>) -> Result<Tensor> {
+    /// The result for a picture, by what `blocks` make of its pixels `[1, h * w, width]` and their height and width. They ask `between` themselves.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        between: Between<'_>,
+        blocks: impl FnOnce(Tensor, [usize; 2]) -> Result<Tensor>,
+    ) -> Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
         let more = |n: usize| n.next_multiple_of(self.multiple) - n;
         let picture = pad(&x.broadcast_sub(&self.mean)?, [0, more(h), 0, more(w)], Border::Reflect)?;
@@ -287,9 +298,27 @@ impl Frame {
         }
         let x = self.norm_out.forward(&blocks(x, [tall, broad])?)?;
         let x = self.after.forward(&tokens_as_pixels(&x, tall, broad)?)?;
-        let y = self.enlarge.forward(&add(&x, &first)?, &picture, [h, w])?.to_dtype(DType::F32)?;
+        let y = self
+            .enlarge
+            .forward(&add(&x, &first)?, &picture, [h, w], between)?
+            .to_dtype(DType::F32)?;
         let y = scaled(&y, 1.0 / self.range)?.broadcast_add(&self.mean.to_dtype(DType::F32)?)?;
         let scale = self.enlarge.scale();
         Ok(crop(&y, h * scale, w * scale)?)
+    }
+
+    /// The same by groups of blocks that look within windows of a `side`, shifted by turns: each makes something of pixels.
+    pub(super) fn forward_groups<G>(
+        &self,
+        x: &Tensor,
+        side: usize,
+        groups: &[G],
+        group: impl Fn(&G, &Tensor, &Turns<'_>) -> Result<Tensor>,
+        between: Between<'_>,
+    ) -> Result<Tensor> {
+        self.forward(x, between, |pixels, size| {
+            let turns = Turns::new(size, side, pixels.device(), between)?;
+            groups.iter().try_fold(pixels, |x, one| group(one, &x, &turns))
+        })
     }
 }

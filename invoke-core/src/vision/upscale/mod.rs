@@ -16,15 +16,19 @@ mod scunet;
 mod span;
 mod swin;
 mod swin2;
+mod walk;
 
-use std::{path::Path, sync::Arc};
+use std::{cell::Cell, path::Path, sync::Arc};
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::diffusion::{
-    ModelError, Result,
-    ops::{Border, crop, pad},
-    weights::{Change, Renamed, Source, Weights, open_weights},
+use crate::{
+    diffusion::{
+        ModelError, Result,
+        ops::{Border, crop, pad},
+        weights::{Change, Renamed, Source, Weights, open_weights},
+    },
+    models::upscalers::{Family, Kind, training_prefix},
 };
 
 use atd::Atd;
@@ -41,9 +45,7 @@ use scunet::ScuNet;
 use span::Span;
 use swin::SwinIr;
 use swin2::Swin2Sr;
-
-/// The architectures that are known, for messages.
-const KNOWN: &str = "ATD, DAT, DRCT, ESRGAN, HAT, MoSR, OmniSR, PLKSR, RealCUGAN, Real-ESRGAN Compact, RGT, SCUNet, SPAN, Swin2SR, SwinIR";
+use walk::Between;
 
 /// Most times that a network makes a picture larger along a side.
 const MOST_TIMES: usize = 256;
@@ -65,30 +67,61 @@ struct Shape {
 trait Network: Send + Sync + std::fmt::Debug {
     /// What sizes it takes and gives.
     fn shape(&self) -> Shape;
-    /// The result for `x [1, channels, h, w]` in 0 to 1.
-    fn forward(&self, x: &Tensor) -> Result<Tensor>;
+    /// The result for `x [1, channels, h, w]` in 0 to 1. Before each of its blocks it asks `between` whether to go on, and ends with its error if not.
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor>;
 }
 
 /// A model from picture to picture.
 #[derive(Debug)]
 pub struct Upscaler {
+    family: &'static Family,
     network: Box<dyn Network>,
     dtype: DType,
     bytes: u64,
 }
 
-/// Prefixes of training frameworks, taken off where all names have them.
-const PREFIXES: &[&str] = &["module.", "netG."];
-
 /// The same tensors without the prefixes that training frameworks put before all names.
-pub(super) fn without_prefixes(mut source: Arc<dyn Source>) -> Arc<dyn Source> {
-    for prefix in PREFIXES {
-        let names = source.names();
-        if !names.is_empty() && names.iter().all(|name| name.starts_with(prefix)) {
-            source = Arc::new(Renamed::new(source, |name| vec![(name[prefix.len()..].to_owned(), Change::None)]));
-        }
+pub(super) fn without_prefixes(source: Arc<dyn Source>) -> Arc<dyn Source> {
+    let names = source.names();
+    match training_prefix(names.iter().map(String::as_str)).len() {
+        0 => source,
+        length => Arc::new(Renamed::new(source, |name| vec![(name[length..].to_owned(), Change::None)])),
     }
-    source
+}
+
+/// The network of a kind.
+fn network_of(kind: Kind, weights: &Weights) -> Result<Box<dyn Network>> {
+    Ok(match kind {
+        Kind::Atd => Box::new(Atd::load(weights)?),
+        Kind::Compact => Box::new(Compact::load(weights)?),
+        Kind::Cugan => Box::new(Cugan::load(weights)?),
+        Kind::Dat => Box::new(Dat::load(weights)?),
+        Kind::Drct => Box::new(Drct::load(weights)?),
+        Kind::Esrgan(names) => Box::new(Rrdb::load(weights, names)?),
+        Kind::Mosr => Box::new(Mosr::load(weights)?),
+        Kind::Omni => Box::new(OmniSr::load(weights)?),
+        Kind::Plksr => Box::new(Plksr::load(weights)?),
+        Kind::Rgt => Box::new(Rgt::load(weights)?),
+        Kind::ScuNet => Box::new(ScuNet::load(weights)?),
+        Kind::Span => Box::new(Span::load(weights)?),
+        Kind::Swin2Sr => Box::new(Swin2Sr::load(weights)?),
+        Kind::SwinIr => Box::new(SwinIr::load(weights)?),
+    })
+}
+
+/// The names of all architectures, for messages.
+fn known() -> String {
+    let mut names: Vec<&str> = Family::all().iter().map(Family::name).collect();
+    names.sort_by_key(|name| name.to_lowercase());
+    names.dedup();
+    names.join(", ")
+}
+
+/// The upper left `h` by `w` pixels of a result, in 0 to 1.
+fn finished(y: Tensor, h: usize, w: usize) -> Result<Tensor> {
+    let (_, _, tall, broad) = y.dims4()?;
+    let y = if (tall, broad) == (h, w) { y } else { crop(&y, h, w)? };
+    Ok(y.clamp(0f32, 1f32)?)
 }
 
 impl Upscaler {
@@ -99,53 +132,32 @@ impl Upscaler {
 
     /// From weights under the names of one of the known architectures.
     pub fn load(source: Arc<dyn Source>, dtype: DType, device: &Device) -> Result<Self> {
+        let names = source.names();
+        let axes = |name: &str| source.info(name).map(|info| info.shape.len());
+        let family = Family::of(names.iter().map(String::as_str), axes);
         let weights = Weights::new(without_prefixes(source), dtype, device);
-        // What attends to pixels, divides by a norm or multiplies by its own results may leave the range of float16.
-        let wide = weights.wide();
-        let network: Box<dyn Network> = if weights.has("body.0.weight") && weights.has("body.1.weight") {
-            Box::new(Compact::load(&weights)?)
-        } else if let Some(names) = rrdb::Names::of(&weights) {
-            Box::new(Rrdb::load(&weights, &names)?)
-        } else if plksr::matches(&weights) {
-            Box::new(Plksr::load(&wide)?)
-        } else if mosr::matches(&weights) {
-            Box::new(Mosr::load(&weights)?)
-        } else if span::matches(&weights) {
-            Box::new(Span::load(&wide)?)
-        } else if rgt::matches(&weights) {
-            Box::new(Rgt::load(&wide)?)
-        } else if dat::matches(&weights) {
-            Box::new(Dat::load(&wide)?)
-        } else if atd::matches(&weights) {
-            Box::new(Atd::load(&wide)?)
-        } else if drct::matches(&weights) {
-            Box::new(Drct::load(&wide)?)
-        } else if swin::matches(&weights) {
-            Box::new(SwinIr::load(&wide)?)
-        } else if swin2::matches(&weights) {
-            Box::new(Swin2Sr::load(&wide)?)
-        } else if scunet::matches(&weights) {
-            Box::new(ScuNet::load(&wide)?)
-        } else if cugan::matches(&weights) {
-            Box::new(Cugan::load(&weights)?)
-        } else if omni::matches(&weights) {
-            Box::new(OmniSr::load(&wide)?)
-        } else {
-            return Err(weights.corrupt(format!("its weights are of none of the known upscalers ({KNOWN})")));
+        let Some(family) = family else {
+            return Err(weights.corrupt(format!("its weights are of none of the known upscalers ({})", known())));
         };
+        let weights = if family.is_wide() { weights.wide() } else { weights };
+        let network = network_of(family.kind(), &weights)?;
         let scale = network.shape().scale;
         if !(1..=MOST_TIMES).contains(&scale) {
             return Err(weights.corrupt(format!(
                 "it would make pictures {scale} times as large, expected 1 to {MOST_TIMES} times"
             )));
         }
-        let is_wide = wide.bytes_loaded() > 0;
-        let weights = if is_wide { wide } else { weights };
         Ok(Self {
+            family,
             network,
             dtype: weights.dtype(),
             bytes: weights.bytes_loaded(),
         })
+    }
+
+    /// Its architecture.
+    pub fn family(&self) -> &'static Family {
+        self.family
     }
 
     /// Bytes of its weights.
@@ -158,8 +170,24 @@ impl Upscaler {
         self.network.shape().scale
     }
 
-    /// The result for `x [1, 3, h, w]` in 0 to 1, before it is brought into that range.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// The result for `x [1, 3, h, w]` in 0 to 1, before it is brought into that range. `between` is asked before each block whether to go on.
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] if the picture is not one that the model takes, and what `between` fails with.
+    pub fn forward<E: From<ModelError>>(&self, x: &Tensor, between: &dyn Fn() -> Result<(), E>) -> Result<Tensor, E> {
+        // Networks know one kind of error; the caller's own is kept beside it.
+        let kept = Cell::new(None);
+        let asked = || {
+            between().map_err(|error| {
+                kept.set(Some(error));
+                ModelError::Stopped
+            })
+        };
+        self.checked(x, &asked).map_err(|error| kept.take().unwrap_or_else(|| error.into()))
+    }
+
+    /// The network's result, of which the size is checked.
+    fn checked(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         let Shape { channels, scale, .. } = self.network.shape();
         let (b, c, h, w) = x.dims4()?;
         if c != channels {
@@ -167,7 +195,7 @@ impl Upscaler {
                 "the model takes pictures of {channels} channels, this one has {c}"
             )));
         }
-        let y = self.network.forward(&x.to_dtype(self.dtype)?)?.to_dtype(x.dtype())?;
+        let y = self.network.forward(&x.to_dtype(self.dtype)?, between)?.to_dtype(x.dtype())?;
         if y.dims() != [b, c, h * scale, w * scale] {
             return Err(ModelError::Input(format!(
                 "the model makes {:?} of a picture of {:?}, expected one {scale} times as large",
@@ -179,20 +207,24 @@ impl Upscaler {
     }
 
     /// The result for `x [1, 3, h, w]` in 0 to 1: in that range, `scale` times as large. A picture of a size that the network does not take is
-    /// enlarged to the right and below, and the result cut.
-    pub fn run(&self, x: &Tensor) -> Result<Tensor> {
-        let Shape {
-            scale, minimum, multiple, ..
-        } = self.network.shape();
+    /// enlarged to the right and below, and the result cut. `between` is asked as in [`forward`](Self::forward), whose errors these are too.
+    pub fn run<E: From<ModelError>>(&self, x: &Tensor, between: &dyn Fn() -> Result<(), E>) -> Result<Tensor, E> {
+        let (_, _, h, w) = x.dims4().map_err(ModelError::from)?;
+        let y = self.forward(&self.enlarged(x)?, between)?;
+        Ok(finished(y, h * self.scale(), w * self.scale())?)
+    }
+
+    /// A picture made one that the network takes, to the right and below: mirrored, its edge repeated where it is too small for that.
+    fn enlarged(&self, x: &Tensor) -> Result<Tensor> {
+        let Shape { minimum, multiple, .. } = self.network.shape();
         let (_, _, h, w) = x.dims4()?;
         let wanted = |n: usize| n.max(minimum.next_multiple_of(multiple)).next_multiple_of(multiple);
         let (tall, broad) = (wanted(h), wanted(w));
         if (tall, broad) == (h, w) {
-            return Ok(self.forward(x)?.clamp(0f32, 1f32)?);
+            return Ok(x.clone());
         }
         let mirrored = [(tall - h).min(h - 1), (broad - w).min(w - 1)];
         let x = pad(x, [0, mirrored[0], 0, mirrored[1]], Border::Reflect)?;
-        let x = pad(&x, [0, tall - h - mirrored[0], 0, broad - w - mirrored[1]], Border::Replicate)?;
-        Ok(crop(&self.forward(&x)?, h * scale, w * scale)?.clamp(0f32, 1f32)?)
+        Ok(pad(&x, [0, tall - h - mirrored[0], 0, broad - w - mirrored[1]], Border::Replicate)?)
     }
 }

@@ -6,6 +6,7 @@ use super::{
     Network, Shape,
     compact::{scale_of, squares},
     plksr::Sampler,
+    walk::{Between, walk},
 };
 use crate::{
     diffusion::{
@@ -105,13 +106,6 @@ pub(super) struct Mosr {
     shape: Shape,
 }
 
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    ["gblocks.0.weight", "gblocks.1.fc1.weight", "gblocks.1.conv.weight"]
-        .iter()
-        .all(|name| weights.has(name))
-}
-
 impl Mosr {
     pub(super) fn load(weights: &Weights) -> Result<Self> {
         let parts = weights.at("gblocks");
@@ -156,14 +150,16 @@ impl Network for Mosr {
         self.shape
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         let (activated, scale) = (|conv: &Conv2d, x: &Tensor| mish(&conv.forward(x)?), self.shape.scale);
-        let y = self.blocks.iter().try_fold(self.first.forward(x)?, |y, block| block.forward(&y))?;
+        let y = walk(self.first.forward(x)?, &self.blocks, between, |y, block| block.forward(&y))?;
+        between()?;
         let [one, two, three] = &self.last;
         let y = three.forward(&activated(two, &activated(one, &y)?)?)?;
         let [one, two] = &self.around;
         let around = add(&activated(two, &activated(one, x)?)?, &self.beside.forward(x)?)?;
         let y = add(&y, &around.affine(1.0, -LESS)?)?;
+        between()?;
         match &self.enlarge {
             Enlarge::Shuffle(conv) => Ok(pixel_shuffle(&conv.forward(&y)?, scale)?),
             Enlarge::Sample(sampler) => sampler.forward(&y, scale),

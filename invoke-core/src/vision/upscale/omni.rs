@@ -6,6 +6,7 @@ use super::{
     Network, Shape,
     compact::scale_of,
     frame::{EPS, Side, numbered},
+    walk::{Between, walk},
 };
 use crate::{
     diffusion::{
@@ -265,8 +266,8 @@ impl Group {
         })
     }
 
-    fn forward(&self, given: &Tensor, cuts: [&Cut; 4]) -> Result<Tensor> {
-        let x = self.blocks.iter().try_fold(given.clone(), |x, block| block.forward(&x, cuts))?;
+    fn forward(&self, given: &Tensor, cuts: [&Cut; 4], between: Between<'_>) -> Result<Tensor> {
+        let x = walk(given.clone(), &self.blocks, between, |x, block| block.forward(&x, cuts))?;
         self.weigh
             .forward(&self.last.forward_with(&x, [PaddingMode::Zeros; 2], Some(given))?)
     }
@@ -281,17 +282,6 @@ pub(super) struct OmniSr {
     last: Conv2d,
     window: usize,
     shape: Shape,
-}
-
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    [
-        "input.weight",
-        "residual_layer.0.residual_layer.0.layer.0.fn.0.weight",
-        "up.0.weight",
-    ]
-    .iter()
-    .all(|name| weights.has(name))
 }
 
 impl OmniSr {
@@ -329,7 +319,7 @@ impl Network for OmniSr {
         self.shape
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         let (scale, side, (_, _, h, w)) = (self.shape.scale, self.window, x.dims4()?);
         let more = |n: usize| n.next_multiple_of(side) - n;
         let x = pad(x, [0, more(h), 0, more(w)], Border::Zeros)?;
@@ -340,7 +330,11 @@ impl Network for OmniSr {
         let far_channels = Cut::spread([tall, broad], [tall / side, broad / side], x.device())?;
         let cuts = [&near, &near, &far, &far_channels];
         let first = self.first.forward(&x)?;
-        let y = self.groups.iter().try_fold(first.clone(), |x, group| group.forward(&x, cuts))?;
+        let y = self
+            .groups
+            .iter()
+            .try_fold(first.clone(), |x, group| group.forward(&x, cuts, between))?;
+        between()?;
         let y = self.after.forward_with(&y, [PaddingMode::Zeros; 2], Some(&first))?;
         Ok(crop(&pixel_shuffle(&self.last.forward(&y)?, scale)?, h * scale, w * scale)?)
     }

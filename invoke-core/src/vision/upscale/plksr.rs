@@ -2,7 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Network, Shape, compact::scale_of};
+use super::{
+    Network, Shape,
+    compact::scale_of,
+    walk::{Between, walk},
+};
 use crate::{
     diffusion::{
         Result,
@@ -161,11 +165,6 @@ pub(super) struct Plksr {
     shape: Shape,
 }
 
-/// Whether weights are of this architecture, with whole large kernels.
-pub(super) fn matches(weights: &Weights) -> bool {
-    weights.has("feats.0.weight") && weights.has("feats.1.lk.conv.weight")
-}
-
 impl Plksr {
     pub(super) fn load(weights: &Weights) -> Result<Self> {
         let feats = weights.at("feats");
@@ -200,12 +199,10 @@ impl Network for Plksr {
         self.shape
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         let scale = self.shape.scale;
-        let mut y = self.first.forward(x)?;
-        for block in &self.blocks {
-            y = block.forward(&y)?;
-        }
+        let y = walk(self.first.forward(x)?, &self.blocks, between, |y, block| block.forward(&y))?;
+        between()?;
         let y = self.last.forward(&y)?;
         let Some(sampler) = &self.sampler else {
             return Ok(add(&pixel_shuffle(&y, scale)?, &enlarge_nearest(x, scale)?)?);
@@ -213,6 +210,7 @@ impl Network for Plksr {
         // Each channel of the picture for every new pixel.
         let copies: Vec<u32> = (0..y.dim(1)?).map(|i| (i / (scale * scale)) as u32).collect();
         let count = copies.len();
+        between()?;
         let repeated = x.contiguous()?.index_select(&Tensor::from_vec(copies, count, x.device())?, 1)?;
         sampler.forward(&add(&y, &repeated)?, scale)
     }

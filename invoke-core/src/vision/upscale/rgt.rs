@@ -6,6 +6,7 @@ use super::{
     Network, Shape,
     dat::{Gated, Windows},
     frame::{Convs, EPS, Frame, numbered, widths},
+    walk::{Between, walk},
 };
 use crate::{
     diffusion::{
@@ -204,17 +205,6 @@ pub(super) struct Rgt {
     groups: Vec<Group>,
 }
 
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    [
-        "before_RG.1.weight",
-        "layers.0.blocks.0.gamma",
-        "layers.0.blocks.0.attn.get_v.weight",
-    ]
-    .iter()
-    .all(|name| weights.has(name))
-}
-
 impl Rgt {
     pub(super) fn load(weights: &Weights) -> Result<Self> {
         let [_, width] = widths(weights)?;
@@ -231,10 +221,10 @@ impl Network for Rgt {
         self.frame.shape()
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.frame.forward(x, |pixels, size| {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        self.frame.forward(x, between, |pixels, size| {
             self.groups.iter().try_fold(pixels, |given, group| {
-                let x = group.blocks.iter().try_fold(given.clone(), |x, block| block.forward(&x, size))?;
+                let x = walk(given.clone(), &group.blocks, between, |x, block| block.forward(&x, size))?;
                 group.convs.forward_add(&x, size, &given)
             })
         })

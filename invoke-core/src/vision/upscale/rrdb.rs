@@ -2,13 +2,17 @@
 
 use candle_core::Tensor;
 
-use super::{Network, Shape};
+use super::{
+    Network, Shape,
+    walk::{Between, walk},
+};
 use crate::{
     diffusion::{
         ModelError, Result,
         ops::{Border, Conv2d, ConvConfig, Fused, PaddingMode, add, cat_channels, crop, leaky_relu_owned, pad, pixel_unshuffle, scaled},
         weights::Weights,
     },
+    models::upscalers::EsrganNames as Names,
     vision::layers::{bias, conv},
 };
 
@@ -19,32 +23,7 @@ const RESIDUAL: f32 = 0.2;
 /// Most doublings: a picture 256 times as large.
 const MOST_DOUBLINGS: usize = 8;
 
-/// Which of the namings a file follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
-    /// `model.1.sub.0.RDB1.conv1.0`: the first ESRGAN and most files that people share.
-    Sequence,
-    /// `RRDB_trunk.0.RDB1.conv1`: BSRGAN, RealSR.
-    Trunk,
-    /// `body.0.rdb1.conv1`: Real-ESRGAN.
-    Body,
-}
-
 impl Names {
-    /// The naming of these weights, if they are of this architecture.
-    pub(super) fn of(weights: &Weights) -> Option<Self> {
-        let has = |names: &[&str]| names.iter().all(|name| weights.has(&format!("{name}.weight")));
-        if has(&["model.0", "model.1.sub.0.RDB1.conv1.0"]) {
-            Some(Self::Sequence)
-        } else if has(&["conv_first", "body.0.rdb1.conv1", "conv_body", "conv_last"]) {
-            Some(Self::Body)
-        } else if has(&["conv_first", "RRDB_trunk.0.RDB1.conv1", "trunk_conv", "conv_last"]) {
-            Some(Self::Trunk)
-        } else {
-            None
-        }
-    }
-
     fn first(self) -> &'static str {
         if self == Self::Sequence { "model.0" } else { "conv_first" }
     }
@@ -151,8 +130,7 @@ pub(super) struct Rrdb {
 }
 
 impl Rrdb {
-    pub(super) fn load(weights: &Weights, names: &Names) -> Result<Self> {
-        let names = *names;
+    pub(super) fn load(weights: &Weights, names: Names) -> Result<Self> {
         let first = weights.at(names.first());
         let inputs = first.require("weight")?.get(1).copied().unwrap_or_default();
         let mut blocks = Vec::new();
@@ -204,7 +182,7 @@ impl Network for Rrdb {
         self.shape
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
         let n = self.unshuffle;
         let start = if n > 1 {
@@ -218,20 +196,24 @@ impl Network for Rrdb {
         };
         let start = self.first.forward(&start)?;
         let mut out = start.clone();
-        for [one, two, three] in &self.blocks {
-            let inner = three.forward(&two.forward(&one.forward(&out)?)?)?;
+        for block in &self.blocks {
+            let inner = walk(out.clone(), block, between, |x, dense| dense.forward(&x))?;
             out = add(&scaled(&inner, RESIDUAL)?, &out)?;
         }
+        between()?;
         out = self.after_blocks.forward_with(&out, [PaddingMode::Zeros; 2], Some(&start))?;
         let fused = Fused {
             doubled: true,
             ..Fused::default()
         };
-        for conv in &self.doublings {
-            out = leaky_relu_owned(conv.forward_fused(&out, [PaddingMode::Zeros; 2], fused)?, SLOPE)?;
-        }
+        out = walk(out, &self.doublings, between, |out, conv| {
+            Ok(leaky_relu_owned(conv.forward_fused(&out, [PaddingMode::Zeros; 2], fused)?, SLOPE)?)
+        })?;
         let [high, last] = &self.last_two;
-        let out = last.forward(&leaky_relu_owned(high.forward(&out)?, SLOPE)?)?;
+        between()?;
+        let out = leaky_relu_owned(high.forward(&out)?, SLOPE)?;
+        between()?;
+        let out = last.forward(&out)?;
         Ok(if n > 1 {
             crop(&out, h * self.shape.scale, w * self.shape.scale)?
         } else {

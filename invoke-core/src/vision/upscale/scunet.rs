@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use super::{
     Network, Shape,
     frame::{EPS, Side},
-    swin::cuts,
+    walk::{Between, Turns},
 };
 use crate::{
     diffusion::{
@@ -111,11 +111,10 @@ fn blocks(weights: &Weights, first: usize, window: &mut Side) -> Result<Vec<Bloc
 }
 
 /// A picture after blocks, whose windows are shifted by turns.
-fn through(blocks: &[Block], x: Tensor, side: usize) -> Result<Tensor> {
+fn through(blocks: &[Block], x: Tensor, side: usize, between: Between<'_>) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
-    let cuts = cuts([h, w], side, x.device())?;
-    let mut all = blocks.iter().zip(cuts.iter().cycle());
-    all.try_fold(x, |x, (block, cut)| block.forward(&x, cut))
+    let turns = Turns::new([h, w], side, x.device(), between)?;
+    turns.walk(x, blocks, |x, block, cut| block.forward(&x, cut))
 }
 
 /// The network.
@@ -129,17 +128,6 @@ pub(super) struct ScuNet {
     last: Conv2d,
     window: usize,
     channels: usize,
-}
-
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    [
-        "m_head.0.weight",
-        "m_tail.0.weight",
-        "m_body.0.trans_block.msa.relative_position_params",
-    ]
-    .iter()
-    .all(|name| weights.has(name))
 }
 
 impl ScuNet {
@@ -182,20 +170,21 @@ impl Network for ScuNet {
         }
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
         let more = |n: usize| n.next_multiple_of(MULTIPLE) - n;
         let x = pad(x, [0, more(h), 0, more(w)], Border::Reflect)?;
         let mut kept = vec![self.first.forward(&x)?];
         let mut x = kept[0].clone();
         for (blocks, halve) in &self.down {
-            x = halve.forward(&through(blocks, x, self.window)?)?;
+            x = halve.forward(&through(blocks, x, self.window, between)?)?;
             kept.push(x.clone());
         }
-        x = through(&self.middle, x, self.window)?;
+        x = through(&self.middle, x, self.window, between)?;
         for ((enlarge, blocks), before) in self.up.iter().zip(kept.iter().rev()) {
-            x = through(blocks, enlarge.forward(&add(&x, before)?)?, self.window)?;
+            x = through(blocks, enlarge.forward(&add(&x, before)?)?, self.window, between)?;
         }
+        between()?;
         Ok(crop(&self.last.forward(&add(&x, &kept[0])?)?, h, w)?)
     }
 }

@@ -2,7 +2,12 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Network, Shape, compact::scale_of, frame::means};
+use super::{
+    Network, Shape,
+    compact::scale_of,
+    frame::means,
+    walk::{Between, walk},
+};
 use crate::{
     diffusion::{
         Result,
@@ -64,19 +69,6 @@ pub(super) struct Span {
     shape: Shape,
 }
 
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    [
-        "conv_1.sk.weight",
-        "block_1.c1_r.sk.weight",
-        "conv_cat.weight",
-        "conv_2.sk.weight",
-        "upsampler.0.weight",
-    ]
-    .iter()
-    .all(|name| weights.has(name))
-}
-
 impl Span {
     pub(super) fn load(weights: &Weights) -> Result<Self> {
         let channels = weights.require("conv_1.sk.weight")?.get(1).copied().unwrap_or_default();
@@ -116,17 +108,18 @@ impl Network for Span {
         self.shape
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
         let x = match &self.mean {
             Some(mean) => scaled(&x.broadcast_sub(mean)?, RANGE)?,
             None => x.clone(),
         };
         let start = self.first.forward(&x)?;
+        between()?;
         let (first, _) = weighed(&self.blocks[0], &start)?;
-        let (mut out, mut found) = (first.clone(), first.clone());
-        for block in &self.blocks[1..] {
-            (out, found) = weighed(block, &out)?;
-        }
+        let (out, found) = walk((first.clone(), first.clone()), &self.blocks[1..], between, |(out, _), block| {
+            weighed(block, &out)
+        })?;
+        between()?;
         let joined = cat_channels(&cat_channels(&start, &self.second.forward(&out)?)?, &cat_channels(&first, &found)?)?;
         Ok(pixel_shuffle(&self.last.forward(&self.join.forward(&joined)?)?, self.shape.scale)?)
     }

@@ -1,12 +1,13 @@
 //! `SwinIR`: residual groups of transformers that look within windows, every other of them shifted by half a window; and `HAT`, which has more in each
 //! block and each group.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use super::{
     Network, Shape,
     frame::{Convs, EPS, Frame, Side, numbered, widths},
     hat::{Beside, Overlapping},
+    walk::{Between, Turns},
 };
 use crate::{
     diffusion::{
@@ -41,11 +42,6 @@ impl Mlp {
     pub(super) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         Ok(self.narrow.forward_add(&gelu(&self.widen.forward(x)?)?, residual)?)
     }
-}
-
-/// Pictures cut into windows of one size: without a shift, and shifted by half a window.
-pub(super) fn cuts([h, w]: [usize; 2], side: usize, device: &Device) -> Result<[Cut; 2]> {
-    Ok([Cut::new(h, w, side, 0, device)?, Cut::new(h, w, side, side / 2, device)?])
 }
 
 /// What pictures in 0 to 1 are multiplied with: the models against artefacts of JPEG alone have windows of 7, and were trained on bytes.
@@ -113,15 +109,13 @@ impl Group {
         })
     }
 
-    fn forward(&self, given: &Tensor, size: [usize; 2], cuts: &[Cut; 2]) -> Result<Tensor> {
-        let mut x = given.clone();
-        for (block, cut) in self.blocks.iter().zip(cuts.iter().cycle()) {
-            x = block.forward(&x, size, cut)?;
-        }
+    fn forward(&self, given: &Tensor, turns: &Turns<'_>) -> Result<Tensor> {
+        let mut x = turns.walk(given.clone(), &self.blocks, |x, block, cut| block.forward(&x, turns.size, cut))?;
         if let Some(overlapping) = &self.overlapping {
-            x = overlapping.forward(&x, &cuts[0])?;
+            turns.go_on()?;
+            x = overlapping.forward(&x, turns.unshifted())?;
         }
-        self.convs.forward_add(&x, size, given)
+        self.convs.forward_add(&x, turns.size, given)
     }
 }
 
@@ -131,15 +125,6 @@ pub(super) struct SwinIr {
     frame: Frame,
     groups: Vec<Group>,
     window: usize,
-}
-
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    let block = "layers.0.residual_group.blocks.0";
-    ["norm1.weight", "mlp.fc1.bias", "attn.relative_position_bias_table"]
-        .iter()
-        .all(|name| weights.has(&format!("{block}.{name}")))
-        && (weights.has("conv_first.weight") || weights.has("conv_first.1.weight"))
 }
 
 impl SwinIr {
@@ -170,10 +155,7 @@ impl Network for SwinIr {
         self.frame.shape()
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.frame.forward(x, |pixels, size| {
-            let cuts = cuts(size, self.window, pixels.device())?;
-            self.groups.iter().try_fold(pixels, |x, group| group.forward(&x, size, &cuts))
-        })
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        self.frame.forward_groups(x, self.window, &self.groups, Group::forward, between)
     }
 }

@@ -5,7 +5,8 @@ use candle_core::{DType, Tensor};
 use super::{
     Network, Shape,
     frame::{Convs, EPS, Frame, Side, numbered, widths},
-    swin::{Mlp, cuts, range_of},
+    swin::{Mlp, range_of},
+    walk::{Between, Turns},
 };
 use crate::{
     diffusion::{
@@ -128,9 +129,9 @@ impl Group {
         })
     }
 
-    fn forward(&self, given: &Tensor, [h, w]: [usize; 2], cuts: &[Cut; 2]) -> Result<Tensor> {
-        let mut blocks = self.blocks.iter().zip(cuts.iter().cycle());
-        let x = blocks.try_fold(given.clone(), |x, (block, cut)| block.forward(&x, cut))?;
+    fn forward(&self, given: &Tensor, turns: &Turns<'_>) -> Result<Tensor> {
+        let x = turns.walk(given.clone(), &self.blocks, |x, block, cut| block.forward(&x, cut))?;
+        let [h, w] = turns.size;
         let x = pixels_as_tokens(&self.convs.forward(&tokens_as_pixels(&x, h, w)?)?)?;
         Ok(self.out.forward_add(&x, given)?)
     }
@@ -142,17 +143,6 @@ pub(super) struct Swin2Sr {
     frame: Frame,
     groups: Vec<Group>,
     window: usize,
-}
-
-/// Whether weights are of this architecture.
-pub(super) fn matches(weights: &Weights) -> bool {
-    [
-        "conv_first.weight",
-        "patch_embed.proj.weight",
-        "layers.0.residual_group.blocks.0.attn.logit_scale",
-    ]
-    .iter()
-    .all(|name| weights.has(name))
 }
 
 impl Swin2Sr {
@@ -179,10 +169,7 @@ impl Network for Swin2Sr {
         self.frame.shape()
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.frame.forward(x, |pixels, size| {
-            let cuts = cuts(size, self.window, pixels.device())?;
-            self.groups.iter().try_fold(pixels, |x, group| group.forward(&x, size, &cuts))
-        })
+    fn forward(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+        self.frame.forward_groups(x, self.window, &self.groups, Group::forward, between)
     }
 }
