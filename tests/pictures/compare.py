@@ -26,7 +26,7 @@ ABOUT = """# Pictures next to InvokeAI's
 Written by `tests/pictures/compare.py --invokeai PYTHON --server SERVER --table docs/pictures.md`: every setting is run by InvokeAI 6.14.2 and by this
 server, on a CPU in single precision, seed for seed, and the two pictures are compared. `tiny` is the shipped model; `sd-1` and `sdxl` have the layout
 of Stable Diffusion 1.5 and XL with narrow blocks and random weights (`tests/pictures/models.py`). Pictures that begin from a picture have a lower
-limit, because InvokeAI draws from its encoder without a seed: two runs of its own differ as much.
+limit, because InvokeAI draws from its encoder without a seed: two runs of its own differ as much. Those that begin from another run's latents do not.
 
 """
 ABOUT_TRUE_SIZE = """# Pictures next to InvokeAI's, models of true size
@@ -34,7 +34,8 @@ ABOUT_TRUE_SIZE = """# Pictures next to InvokeAI's, models of true size
 Written by `tests/pictures/compare.py --true-size --twice --invokeai PYTHON --server SERVER --table docs/pictures_true_size.md`: models of the layout and size of
 Stable Diffusion 1.5 and XL with random weights (`tests/pictures/models.py --true-size`), a LoRA and a ControlNet for the first, 256×256 pixels and few steps;
 InvokeAI 6.14.2 and this server run each on a CPU in single precision, seed for seed. Where a picture is begun from, InvokeAI draws from its encoder without a
-seed, and an encoder of random weights leaves much to draw: its own picture, made twice, is the limit then, and stands beside ours.
+seed, and an encoder of random weights leaves much to draw: its own picture, made twice, is the limit then, and stands beside ours. From
+another run's latents nothing is drawn without a seed, and the limit is that of pictures from nothing.
 
 """
 
