@@ -251,7 +251,7 @@ settings! {
     session_queue_mode: QueueMode as [QUEUE_MODES] = QueueMode::RoundRobin;
     /// Whether the queue is emptied at start.
     clear_queue_on_startup: bool = false;
-    /// Finished items kept in the queue; null keeps all.
+    /// Finished items that each start keeps in the queue, the newest ones; null keeps all.
     @live max_queue_history: Option<i64> = None, Limit(|n| n.is_none_or(|n| n >= 0), "a whole number not below 0, or null");
     /// The only nodes that may be used; null allows all.
     allow_nodes: Option<Vec<String>> = None;
