@@ -78,9 +78,6 @@ pub trait Engine: Send + Sync {
 
     /// Lets go of what it holds for work that may come: there has been none for [that long](Self::rests_after).
     fn rest(&self) {}
-
-    /// Whether it can take a job.
-    fn is_healthy(&self) -> bool;
 }
 
 /// Runs a session, which fails if it panics.

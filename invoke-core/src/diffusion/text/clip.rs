@@ -155,14 +155,6 @@ impl ClipTextModel {
         &self.config
     }
 
-    /// Width of what [`Self::pooled`] gives.
-    pub fn pooled_width(&self) -> usize {
-        match &self.projection {
-            Some(_) => self.config.projection_dim.unwrap_or(self.config.hidden_size),
-            None => self.config.hidden_size,
-        }
-    }
-
     /// Embeds sequences of equal length (at most `max_position_embeddings`), leaving out the last `skip` layers.
     ///
     /// `seen[i][j]` says whether sequence `i`'s token `j` may be looked at; `None` means all may. The first token of a sequence
