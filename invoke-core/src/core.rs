@@ -364,7 +364,7 @@ fn prepare(shared: &Shared, queue: &Queue) -> Result<(), OpenError> {
     let settings = shared.config.settings();
     let ended = shared
         .db
-        .write(|tx| queue_repo::fail_unfinished_at_startup(tx, shared.env.now()))
+        .write(|tx| queue_repo::cancel_unfinished(tx, shared.env.now()))
         .map_err(Error::from)?;
     if ended > 0 {
         tracing::info!("canceled {ended} items that ran when the last process ended");
