@@ -9,7 +9,7 @@ use crate::{
     authz::{Actor, Deed, acts, administer, authorize_global},
     config::ConfigError,
     domain::{Error, Result},
-    engine::{Device, LocalEngine},
+    engine::{Device, Engine, LocalEngine},
     models::CacheStats,
     nodes::cache::NodeCache,
 };
@@ -26,6 +26,15 @@ pub struct App {
 }
 
 impl App {
+    pub(crate) fn new(shared: Arc<Shared>, engines: Arc<[Arc<LocalEngine>]>, results: Arc<NodeCache>) -> Self {
+        Self {
+            shared,
+            devices: engines.iter().map(|engine| engine.device().clone()).collect(),
+            engines,
+            results,
+        }
+    }
+
     /// The contract's version.
     pub fn version(&self) -> Value {
         json!({ "version": CONTRACT_VERSION })

@@ -21,6 +21,7 @@ pub mod system_prompts;
 mod tests;
 pub mod text_to_image;
 pub mod utilities;
+pub mod videos;
 pub mod workflows;
 
 use std::sync::Arc;

@@ -49,6 +49,10 @@ pub struct PageOf {
 }
 
 impl Workflows {
+    pub(crate) fn new(shared: Arc<Shared>, registry: Arc<Registry>) -> Self {
+        Self { shared, registry }
+    }
+
     fn thumbnail_file(&self, workflow_id: &str) -> Option<PathBuf> {
         covers::file(self.shared.layout.workflow_thumbnails_dir(), workflow_id)
     }
