@@ -22,4 +22,4 @@ pub use layout::Layout;
 pub use load::{Config, Flags};
 pub use root::resolve_root;
 pub use secret::{MASK, Secret};
-pub use value::{BasePath, Devices, LogFormat, LogLevel, ProxyUrl, QueueMode, SubfolderStrategy, UrlToken};
+pub use value::{BasePath, Devices, LogFormat, LogLevel, ProxyUrl, QueueMode, SubfolderStrategy, UrlToken, is_device};
