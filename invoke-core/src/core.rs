@@ -96,7 +96,7 @@ pub struct Core {
     pub style_presets: StylePresets,
     /// Instructions for language models.
     pub system_prompts: SystemPrompts,
-    /// Helps for writing prompts.
+    /// Small helps: prompts with variants, models that write prompts, fonts for the canvas.
     pub utilities: Utilities,
     /// Videos, of which there are none.
     pub videos: Videos,

@@ -162,7 +162,7 @@ impl App {
         Some(format!("generation_devices requested '{absent}', but {why}."))
     }
 
-    /// Versions of the parts that matter for support.
+    /// Versions of the parts that matter for support. That of CUDA is known to no build.
     pub fn dependencies(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         Ok(json!({"CUDA": "N/A", "invoke": env!("CARGO_PKG_VERSION"), "SQLite": rusqlite::version()}))

@@ -1,4 +1,4 @@
-//! Small helps for writing prompts.
+//! Small helps: prompts with variants, models that write prompts, fonts for the canvas.
 
 mod fonts;
 mod text_models;
