@@ -8,6 +8,7 @@ need() { command -v "$1" >/dev/null 2>&1 || { echo "tests/run.sh needs $1: $2" >
 need cargo "install Rust 1.95 or newer (rustup.rs)"
 need cc "install a C compiler (Debian: apt-get install build-essential)"
 need python3 "install Python 3.11 or newer (Debian: apt-get install python3 python3-venv)"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tests/run.sh needs Python 3.11 or newer: python3 is $(python3 --version)" >&2; exit 2; }
 step() { printf '\n== %s\n' "$*"; }
 # A port that nobody listens at, so that the tests of two checkouts can run on one machine; below those that clients' ends are given.
 free_port() {

@@ -39,6 +39,7 @@ use crate::{
         system_prompts::SystemPrompts,
         text_to_image::{Generated, Path, TextToImage},
         utilities::Utilities,
+        videos::Videos,
         workflows::Workflows,
     },
 };
@@ -95,8 +96,10 @@ pub struct Core {
     pub style_presets: StylePresets,
     /// Instructions for language models.
     pub system_prompts: SystemPrompts,
-    /// Helps for writing prompts.
+    /// Small helps: prompts with variants, models that write prompts, fonts for the canvas.
     pub utilities: Utilities,
+    /// Videos, of which there are none.
+    pub videos: Videos,
     /// Packs of nodes that another program installed.
     pub custom_nodes: CustomNodes,
     /// The way to somebody's open client.
@@ -177,44 +180,17 @@ impl Core {
         let boards = Boards::new(Arc::clone(&shared));
         let gallery = Gallery::new(Arc::clone(&shared));
         let downloads = Downloads::new(Arc::clone(&shared))?;
-        let models = Models {
-            shared: Arc::clone(&shared),
-            installer: Arc::clone(&installer),
-        };
-        let queue = Queue {
-            shared: Arc::clone(&shared),
-            processor: Arc::clone(&processor),
-            registry: Arc::clone(&registry),
-        };
-        let app = App {
-            shared: Arc::clone(&shared),
-            devices: engines.iter().map(|engine| engine.device().clone()).collect(),
-            engines: Arc::clone(&engines),
-            results,
-        };
-
-        let client_state = ClientState {
-            shared: Arc::clone(&shared),
-        };
-        let workflows = Workflows {
-            shared: Arc::clone(&shared),
-            registry: Arc::clone(&registry),
-        };
+        let models = Models::new(Arc::clone(&shared), Arc::clone(&installer));
+        let queue = Queue::new(Arc::clone(&shared), Arc::clone(&processor), Arc::clone(&registry));
+        let app = App::new(Arc::clone(&shared), Arc::clone(&engines), results);
+        let client_state = ClientState::new(Arc::clone(&shared));
+        let workflows = Workflows::new(Arc::clone(&shared), Arc::clone(&registry));
         let style_presets = StylePresets::new(Arc::clone(&shared));
-        let system_prompts = SystemPrompts {
-            shared: Arc::clone(&shared),
-        };
-        let utilities = Utilities {
-            shared: Arc::clone(&shared),
-        };
-        let custom_nodes = CustomNodes {
-            shared: Arc::clone(&shared),
-        };
-        let recall = Recall {
-            shared: Arc::clone(&shared),
-            images: images.clone(),
-            models: models.clone(),
-        };
+        let system_prompts = SystemPrompts::new(Arc::clone(&shared));
+        let utilities = Utilities::new(Arc::clone(&shared));
+        let videos = Videos::new(boards.clone());
+        let custom_nodes = CustomNodes::new(Arc::clone(&shared));
+        let recall = Recall::new(Arc::clone(&shared), images.clone(), models.clone());
 
         prepare(&shared, &queue)?;
         let image_moves = ImageMoves::open(Arc::clone(&shared))?;
@@ -254,6 +230,7 @@ impl Core {
             style_presets,
             system_prompts,
             utilities,
+            videos,
             custom_nodes,
             recall,
         })
@@ -364,7 +341,7 @@ fn prepare(shared: &Shared, queue: &Queue) -> Result<(), OpenError> {
     let settings = shared.config.settings();
     let ended = shared
         .db
-        .write(|tx| queue_repo::fail_unfinished_at_startup(tx, shared.env.now()))
+        .write(|tx| queue_repo::cancel_unfinished(tx, shared.env.now()))
         .map_err(Error::from)?;
     if ended > 0 {
         tracing::info!("canceled {ended} items that ran when the last process ended");

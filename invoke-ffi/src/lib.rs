@@ -1,5 +1,5 @@
-//! The library for other languages, through uniffi: what is exported here is what Kotlin, Swift and Python get bindings for. Records that differ by
-//! what is in them (queue items, workflows, models, events) are JSON texts, as the HTTP interface has them.
+//! The library for other languages, through uniffi: what is exported here is what Kotlin, Swift and Python get bindings for. What differs by
+//! what is in it (queue items and their counts, batches, workflows, models, pictures' metadata, events) is a JSON text, as the HTTP interface has it.
 
 mod boards;
 mod core;

@@ -78,6 +78,12 @@ impl Lanes {
     }
 }
 
+/// Runs work beside the lanes. It is for the pieces of a file that is being sent, and for nothing else: an answer that has begun cannot say any more that
+/// the server is busy, and there is one piece at most for each connection, asked for once the one before is sent.
+pub async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| NotDone::Panicked)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use invoke_core::config::{LogFormat, Settings};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 /// Our own crates, which `log_level` is about.
 const OURS: &[&str] = &["invoke_core", "invoke_server"];
@@ -85,12 +85,13 @@ pub fn start(settings: &Settings) -> Result<LogLevel, String> {
     let network = level(settings.log_level_network.as_str()).1;
     let (filter, handle) = reload::Layer::new(EnvFilter::new(directives(ours, network)));
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let colourful =
-        matches!(settings.log_format, LogFormat::Color | LogFormat::Legacy) && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let started = tracing_subscriber::registry()
-        .with(filter)
-        .with(lines.with_ansi(colourful))
-        .try_init();
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = match settings.log_format {
+        LogFormat::Color | LogFormat::Legacy => lines.with_ansi(terminal).boxed(),
+        LogFormat::Plain => lines.with_ansi(false).boxed(),
+        LogFormat::Syslog => lines.with_ansi(false).without_time().boxed(),
+    };
+    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     started.map_err(|error| format!("logging cannot be started: {error}"))?;
     let apply = move |number| {
         if let Err(error) = handle.reload(EnvFilter::new(directives(name_of(number), network))) {

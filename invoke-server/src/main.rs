@@ -108,6 +108,10 @@ async fn serve(core: Core, log_level: logging::LogLevel) -> Result<(), String> {
     let base = options.base_path.clone();
     tracing::info!("version {} (contract {CONTRACT_VERSION})", env!("CARGO_PKG_VERSION"));
     tracing::info!("root directory = {}", core.config().root().display());
+    let in_vain = core.config().set_in_vain();
+    if !in_vain.is_empty() {
+        tracing::info!("set, without effect here, and kept for InvokeAI's files: {}", in_vain.join(", "));
+    }
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let progress = progress::in_terminal(core.bus());
     let server = Arc::new(Server::new(core, options)?);

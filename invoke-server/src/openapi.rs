@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use invoke_core::{
-    domain::shape::{Default, Definitions, Field, ObjectShape, Shape, json_schema},
+    domain::shape::{Default, Definitions, Field, Shape, inline_schema, json_schema},
     graph::{Registry, schema::components},
 };
 use serde_json::{Map, Value, json};
@@ -118,7 +118,7 @@ fn query_parameter(field: &Field, definitions: &mut Definitions) -> Value {
 fn body(route: &Route, definitions: &mut Definitions) -> Option<(&'static str, Value, bool)> {
     let name = format!("Body_{}", route.name);
     let mut fields = |fields: &'static [Field]| {
-        let mut schema = inline(&object_of("", fields), definitions);
+        let mut schema = inline_schema(&object_of("", fields), definitions);
         schema["title"] = json!(name);
         definitions.0.insert(name.clone(), schema);
         json!({"$ref": format!("#/components/schemas/{name}")})
@@ -138,28 +138,6 @@ fn body(route: &Route, definitions: &mut Definitions) -> Option<(&'static str, V
         }
         Body::Form(checked) => Some(("multipart/form-data", fields(described(checked)), true)),
     }
-}
-
-fn inline(object: &ObjectShape, definitions: &mut Definitions) -> Value {
-    let mut properties = Map::new();
-    for field in object.fields {
-        let mut schema = json_schema(&field.shape, definitions);
-        if let (Default::Json(text), Some(map)) = (field.default, schema.as_object_mut()) {
-            map.insert("default".into(), serde_json::from_str(text).expect("a declared default is JSON"));
-        }
-        properties.insert(field.name.into(), schema);
-    }
-    let required: Vec<&str> = object
-        .fields
-        .iter()
-        .filter(|field| field.default == Default::Required)
-        .map(|field| field.name)
-        .collect();
-    let mut schema = json!({"type": "object", "properties": properties});
-    if !required.is_empty() {
-        schema["required"] = json!(required);
-    }
-    schema
 }
 
 fn response(answer: &Answer, definitions: &mut Definitions) -> Value {

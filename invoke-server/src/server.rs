@@ -22,7 +22,7 @@ use warp::reply::Response;
 
 use crate::{
     auth,
-    blocking::{Lanes, NotDone},
+    blocking::{self, Lanes, NotDone},
     call::{Call, RawBody},
     compress::compress,
     cors::Cors,
@@ -322,12 +322,14 @@ fn into_response(reply: Reply) -> Response {
                 if left == 0 {
                     return Ok::<_, std::io::Error>(None);
                 }
-                let read = tokio::task::spawn_blocking(move || {
+                let read = blocking::beside(move || {
                     let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
                     std::io::Read::read_exact(&mut file.0, &mut piece)?;
                     Ok::<_, std::io::Error>((file, piece))
                 });
-                let (file, piece) = read.await.map_err(std::io::Error::other)??;
+                let (file, piece) = read
+                    .await
+                    .map_err(|_| std::io::Error::other("reading a piece of a file panicked"))??;
                 let left = left - piece.len() as u64;
                 Ok(Some((Bytes::from(piece), (file, left))))
             });

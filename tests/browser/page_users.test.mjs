@@ -148,7 +148,7 @@ test("g39_an_account_made_on_the_page_can_work", async () => {
 test("g42_an_administrator_reaches_the_system_configuration", async () => {
   const page = await enter(browser, server, ada, "system");
   await page.getByRole("rowheader", { name: "multiuser" }).waitFor();
-  await page.getByLabel("Finished queue items to keep").fill("50");
+  await page.getByLabel("Finished queue items to keep at a start").fill("50");
   await page.getByRole("button", { name: "Save the number of items to keep" }).click();
   await told(page, "The configuration is saved");
   assert.equal((await server.call("GET", "/api/v1/app/runtime_config", { token: ada.token })).config.max_queue_history, 50);

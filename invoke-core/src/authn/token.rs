@@ -68,13 +68,6 @@ pub struct Claims {
     pub nbf: Option<i64>,
 }
 
-impl Claims {
-    /// Whole seconds that the token has yet to live.
-    pub fn remaining_s(&self, now: Timestamp) -> i64 {
-        (self.exp - now.seconds()).max(0)
-    }
-}
-
 /// A fresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {

@@ -7,7 +7,7 @@ use super::{
     power::{Power, Powers, power},
 };
 use crate::domain::{
-    BoardId, Error, UserId,
+    BatchId, BoardId, Error, SessionId, UserId,
     api_key::ApiKey,
     board::Board,
     download::Download,
@@ -37,6 +37,31 @@ pub trait Resource {
 
     /// What it is called in the record.
     fn name(&self) -> String;
+}
+
+/// Something of which everybody may know that it is there.
+pub trait Outlined: Resource {
+    /// What everybody may know of it: the rest is taken out.
+    #[must_use]
+    fn outline(self) -> Self;
+}
+
+/// As much of a row as somebody may see.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen<T> {
+    /// All of it.
+    Whole(T),
+    /// What everybody may know.
+    Outline(T),
+}
+
+impl<T> Seen<T> {
+    /// What is to be seen.
+    pub fn get(&self) -> &T {
+        match self {
+            Self::Whole(thing) | Self::Outline(thing) => thing,
+        }
+    }
 }
 
 /// A row nobody has been allowed to read yet; `None` when there is no such row. It knows the write that it was found in.
@@ -127,6 +152,16 @@ pub fn authorize<A: Act, T: Resource>(actor: &Actor, sealed: Sealed<T>) -> Resul
         }
         denied => Err(refusal(denied, A::ACTION)),
     }
+}
+
+/// Opens a sealed row of which everybody may know that it is there: whole if the action is allowed, else as its [outline](Outlined::outline). `None` if
+/// there is no such row.
+pub fn outlined<A: Act, T: Outlined>(actor: &Actor, sealed: Sealed<T>) -> Option<Seen<T>> {
+    let thing = sealed.row?;
+    Some(match decide(actor.standing(), A::ACTION, thing.facts(actor)) {
+        Decision::Allow => Seen::Whole(thing),
+        _ => Seen::Outline(thing.outline()),
+    })
 }
 
 /// Asks for an action that concerns the server as a whole.
@@ -276,6 +311,43 @@ impl Resource for QueueItem {
 
     fn name(&self) -> String {
         self.item_id.to_string()
+    }
+}
+
+impl Outlined for QueueItem {
+    /// That it exists, where, in which state, since when, on which device.
+    fn outline(self) -> Self {
+        const REDACTED: &str = "redacted";
+        Self {
+            item_id: self.item_id,
+            queue_id: self.queue_id,
+            status: self.status,
+            status_sequence: self.status_sequence,
+            device: self.device,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            started_at: self.started_at,
+            completed_at: self.completed_at,
+            user_id: UserId::new(REDACTED),
+            batch_id: BatchId::new(REDACTED),
+            session_id: SessionId::new(REDACTED),
+            by_key: false,
+            priority: 0,
+            origin: None,
+            destination: None,
+            error_type: None,
+            error_message: None,
+            error_traceback: None,
+            user_display_name: None,
+            user_email: None,
+            field_values: None,
+            retried_from_item_id: None,
+            workflow_call_id: None,
+            parent_item_id: None,
+            parent_session_id: None,
+            root_item_id: None,
+            workflow_call_depth: None,
+        }
     }
 }
 

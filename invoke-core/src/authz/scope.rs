@@ -36,15 +36,6 @@ impl Scope {
         }
     }
 
-    /// Whether rows of this owner are covered.
-    pub fn covers(&self, owner: &UserId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Own(own) => own == owner,
-            Self::Nothing => false,
-        }
-    }
-
     /// The owner as a query parameter: `(?n IS NULL OR user_id = ?n)` with null for all, an impossible owner for nothing.
     pub fn owner_parameter(&self) -> Option<&str> {
         match self {

@@ -1,5 +1,7 @@
 //! The table of keys: name, kind, default, limits, and whether a running server may change it.
 //!
+//! A key marked `@live` may be changed while a server runs; one marked `@inert` is read and kept, and nothing asks for it.
+//!
 //! A key is secret by its kind: [`Secret`], [`UrlToken`] and [`ProxyUrl`] are shown masked wherever they are shown.
 
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use super::{
     BasePath, Devices, LogFormat, LogLevel, ProxyUrl, QueueMode, Secret, SubfolderStrategy, UrlToken,
     value::{Setting, is_device},
 };
-use crate::domain::shape::{Field, HasShape, Shape};
+use crate::domain::shape::{Bounds, Field, HasShape, Shape};
 
 /// Version of the layout of `invokeai.yaml`.
 pub const SCHEMA_VERSION: &str = "4.0.3";
@@ -27,6 +29,8 @@ pub struct Key {
     pub help: &'static str,
     /// Whether a running server may change it.
     pub live: bool,
+    /// Whether nothing here asks for it: it is kept because files of InvokeAI may have it.
+    pub inert: bool,
 }
 
 /// Why a key cannot be set.
@@ -38,20 +42,34 @@ pub(super) enum Refused {
     Expected(&'static str),
 }
 
-macro_rules! live {
-    (live) => {
+/// Whether a key bears a mark.
+macro_rules! marked {
+    (live live) => {
         true
     };
-    () => {
+    (inert inert) => {
+        true
+    };
+    ($mark:ident $($other:ident)?) => {
         false
     };
 }
 
+/// What a key is for.
+macro_rules! help {
+    (inert $($doc:literal)+) => {
+        concat!($($doc,)+ " Without effect here; kept for InvokeAI's files.")
+    };
+    ($(live)? $($doc:literal)+) => {
+        concat!($($doc),+)
+    };
+}
+
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $(@$live:ident)? $name:ident: $kind:ty $(as [$shape:expr])? = $default:expr $(, $limit:expr)?;)+) => {
+    ($($(#[doc = $doc:literal])+ $(@$mark:ident)? $name:ident: $kind:ty $(as [$shape:expr])? = $default:expr $(, $limit:expr)?;)+) => {
         /// Every key's value.
         #[derive(Debug, Clone)]
-        pub struct Settings { $($(#[doc = $doc])+ pub $name: $kind),+ }
+        pub struct Settings { $(#[doc = help!($($mark)? $($doc)+)] pub $name: $kind),+ }
 
         impl Default for Settings {
             fn default() -> Self {
@@ -61,10 +79,30 @@ macro_rules! settings {
 
         impl Settings {
             /// Every key, in the order in which they are shown.
-            pub const KEYS: &'static [Key] = &[$(Key { name: stringify!($name), help: concat!($($doc),+), live: live!($($live)?) }),+];
+            pub const KEYS: &'static [Key] = &[$(Key {
+                name: stringify!($name),
+                help: help!($($mark)? $($doc)+),
+                live: marked!(live $($mark)?),
+                inert: marked!(inert $($mark)?),
+            }),+];
 
             /// What each looks like in a document of the interface.
             pub const FIELDS: &'static [Field] = &[$(Field::optional(stringify!($name), shape!($kind $(, $shape)?))),+];
+
+            /// What a key looks like in a document of the interface.
+            ///
+            /// # Panics
+            /// If there is no such key: ask in constants, then that is an error of the compiler.
+            pub const fn shape_of(key: &str) -> Shape {
+                let mut at = 0;
+                while at < Self::FIELDS.len() {
+                    if same(Self::FIELDS[at].name, key) {
+                        return Self::FIELDS[at].shape;
+                    }
+                    at += 1;
+                }
+                panic!("there is no such key")
+            }
 
             /// Sets a key from a file's or a request's value.
             pub(super) fn set(&mut self, key: &str, json: &Json) -> Result<(), Refused> {
@@ -122,6 +160,16 @@ macro_rules! shape {
     };
 }
 
+/// Equality of texts in constants.
+const fn same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
 fn texts(list: &[&str]) -> Vec<String> {
     list.iter().map(|&text| text.to_owned()).collect()
 }
@@ -130,7 +178,7 @@ settings! {
     /// Version of the layout of this file; not for people to change.
     schema_version: String = SCHEMA_VERSION.into();
     /// Path of a models.yaml of long ago.
-    legacy_models_yaml_path: Option<PathBuf> = None;
+    @inert legacy_models_yaml_path: Option<PathBuf> = None;
     /// Address to listen on; 0.0.0.0 lets other machines in.
     host: String = "127.0.0.1".into();
     /// Port to listen on.
@@ -154,17 +202,17 @@ settings! {
     /// How hard answers are compressed, 0 to 9; 0 is not at all.
     http_compression_level: i64 = 9, Limit(|level| (0..=9).contains(level), "a whole number from 0 to 9");
     /// Whether the parts of prompts are logged.
-    log_tokenization: bool = false;
+    @inert log_tokenization: bool = false;
     /// Whether patch-based infilling is used.
-    patchmatch: bool = true;
+    @inert patchmatch: bool = true;
     /// Folder of the models.
     models_dir: PathBuf = "models".into();
     /// Folder of converted models.
-    convert_cache_dir: PathBuf = "models/.convert_cache".into();
+    @inert convert_cache_dir: PathBuf = "models/.convert_cache".into();
     /// Folder of downloads.
     download_cache_dir: PathBuf = "models/.download_cache".into();
     /// Folder of the descriptions that single-file models need.
-    legacy_conf_dir: PathBuf = "configs".into();
+    @inert legacy_conf_dir: PathBuf = "configs".into();
     /// Folder of the database.
     db_dir: PathBuf = "databases".into();
     /// Folder of the images.
@@ -180,67 +228,67 @@ settings! {
     /// Folder of the workflows' pictures.
     workflow_thumbnails_dir: PathBuf = "workflow_thumbnails".into();
     /// Where log lines go: console, file=PATH, syslog=ADDRESS.
-    log_handlers: Vec<String> = texts(&["console"]);
-    /// How log lines look: plain, color, syslog or legacy.
+    @inert log_handlers: Vec<String> = texts(&["console"]);
+    /// How log lines look: color (in a terminal), plain, syslog (without the time, which syslog adds) or legacy (as color).
     log_format: LogFormat = LogFormat::Color;
     /// How much is logged: debug, info, warning, error or critical.
     log_level: LogLevel = LogLevel::Info;
     /// Whether database statements are logged.
-    log_sql: bool = false;
+    @inert log_sql: bool = false;
     /// How much the network part logs.
     log_level_network: LogLevel = LogLevel::Warning;
     /// Whether the database lives in memory only.
     use_memory_db: bool = false;
     /// For developers: reload changed code.
-    dev_reload: bool = false;
+    @inert dev_reload: bool = false;
     /// For developers: profile each session.
-    profile_graphs: bool = false;
+    @inert profile_graphs: bool = false;
     /// What profiles' names begin with.
-    profile_prefix: Option<String> = None;
+    @inert profile_prefix: Option<String> = None;
     /// Folder of profiles.
-    profiles_dir: PathBuf = "profiles".into();
+    @inert profiles_dir: PathBuf = "profiles".into();
     /// Memory for models between uses, in GiB; null decides by itself.
     max_cache_ram_gb: Option<f64> = None, Limit(|gb| gb.is_none_or(|gb| gb > 0.0), "a number above 0, or null");
     /// The same on the accelerator.
     max_cache_vram_gb: Option<f64> = None, Limit(|gb| gb.is_none_or(|gb| gb >= 0.0), "a number not below 0, or null");
     /// Whether the use of memory is logged.
-    log_memory_usage: bool = false;
+    @inert log_memory_usage: bool = false;
     /// How long an unused model stays in memory, in minutes; 0 keeps it.
     model_cache_keep_alive_min: f64 = 0.0, Limit(|minutes| *minutes >= 0.0, "a number not below 0");
     /// Memory on the accelerator left for the work itself, in GiB.
-    device_working_mem_gb: f64 = 3.0;
+    device_working_mem_gb: f64 = 3.0, Limit(|gb| *gb >= 0.0, "a number not below 0");
     /// Whether a model may lie partly on the accelerator.
     enable_partial_loading: bool = true;
     /// Whether a copy of weights on the accelerator is kept in memory.
-    keep_ram_copy_of_weights: bool = true;
-    /// Without effect; kept for old files.
-    ram: Option<f64> = None, Limit(|gb| gb.is_none_or(|gb| gb > 0.0), "a number above 0, or null");
-    /// Without effect; kept for old files.
-    vram: Option<f64> = None, Limit(|gb| gb.is_none_or(|gb| gb >= 0.0), "a number not below 0, or null");
-    /// Without effect; kept for old files.
-    lazy_offload: bool = true;
+    @inert keep_ram_copy_of_weights: bool = true;
+    /// Memory for models, as it was named long ago.
+    @inert ram: Option<f64> = None, Limit(|gb| gb.is_none_or(|gb| gb > 0.0), "a number above 0, or null");
+    /// The same on the accelerator, as it was named long ago.
+    @inert vram: Option<f64> = None, Limit(|gb| gb.is_none_or(|gb| gb >= 0.0), "a number not below 0, or null");
+    /// Whether models stay on the accelerator until their place is needed.
+    @inert lazy_offload: bool = true;
     /// Settings of torch's memory on CUDA.
-    pytorch_cuda_alloc_conf: Option<String> = None;
+    @inert pytorch_cuda_alloc_conf: Option<String> = None;
     /// The device that runs sessions: auto, cpu, cuda, cuda:1, mps.
     device: String = "auto".into(), Limit(|name| name == "auto" || is_device(name), "`auto` or a device such as `cpu`, `cuda`, `cuda:1` or `mps`");
     /// The devices that run sessions side by side: auto, or a list.
     @live generation_devices: Devices = Devices::Auto;
     /// Whether text encoders run on idle devices.
-    offload_text_encoders_to_idle_gpus: bool = true;
+    @inert offload_text_encoders_to_idle_gpus: bool = true;
     /// Number format of models: auto, float16, bfloat16 or float32. On the CPU they compute in float32, but for denoisers and ControlNets with bfloat16.
     precision: String as [Shape::Enum(PRECISIONS)] = "auto".into(),
         Limit(|p| PRECISIONS.contains(&p.as_str()), "one of auto, float16, bfloat16, float32");
     /// Whether both halves of guidance run one after the other, in less memory.
     sequential_guidance: bool = false;
     /// Whether Wan models save memory.
-    wan_memory_optimization: bool = false;
+    @inert wan_memory_optimization: bool = false;
     /// Whether PiD models save memory.
-    pid_memory_optimization: bool = false;
+    @inert pid_memory_optimization: bool = false;
     /// How attention is computed.
-    attention_type: String as [Shape::Enum(ATTENTION_TYPES)] = "auto".into(),
+    @inert attention_type: String as [Shape::Enum(ATTENTION_TYPES)] = "auto".into(),
         Limit(|t| ATTENTION_TYPES.contains(&t.as_str()), "one of auto, normal, xformers, sliced, torch-sdp");
     /// Size of a slice of sliced attention: auto, balanced, max, or 1 to 8.
-    attention_slice_size: SliceSize = SliceSize(json!("auto"));
+    @inert attention_slice_size: SliceSize = SliceSize(json!("auto"));
     /// Whether pictures are always decoded in tiles.
     force_tiled_decode: bool = false;
     /// How hard PNG files are compressed, 0 to 9.
@@ -251,8 +299,8 @@ settings! {
     session_queue_mode: QueueMode as [QUEUE_MODES] = QueueMode::RoundRobin;
     /// Whether the queue is emptied at start.
     clear_queue_on_startup: bool = false;
-    /// Finished items kept in the queue; null keeps all.
-    @live max_queue_history: Option<i64> = None, Limit(|n| n.is_none_or(|n| n >= 0), "a whole number not below 0, or null");
+    /// Finished items that each start keeps in the queue, the newest ones; null keeps all.
+    @live max_queue_history: Option<i64> as [Shape::Nullable(&Shape::Int(Bounds::NONE.ge(0.0)))] = None, Limit(|n| n.is_none_or(|n| n >= 0), "a whole number not below 0, or null");
     /// The only nodes that may be used; null allows all.
     allow_nodes: Option<Vec<String>> = None;
     /// Nodes that may not be used.
@@ -260,20 +308,20 @@ settings! {
     /// Results of nodes kept for reuse.
     node_cache_size: i64 = 512, Limit(|size| *size >= 0, "a whole number not below 0");
     /// How models' hashes are computed.
-    hashing_algorithm: String as [Shape::Enum(HASHES)] = "blake3_single".into(), Limit(
+    @inert hashing_algorithm: String as [Shape::Enum(HASHES)] = "blake3_single".into(), Limit(
         |name| HASHES.contains(&name.as_str()),
         "one of blake3_multi, blake3_single, random, md5, sha1, sha224, sha256, sha384, sha512, blake2b, blake2s, sha3_224, sha3_256, sha3_384, sha3_512, shake_128, shake_256"
     );
     /// Tokens to send along with downloads: a list of url_regex and token.
     remote_api_tokens: Option<Vec<UrlToken>> = None;
     /// Whether the models folder is searched at start.
-    scan_models_on_startup: bool = false;
+    @inert scan_models_on_startup: bool = false;
     /// Whether models may be downloaded from private addresses.
     allow_private_download_urls: bool = false;
     /// Proxy for downloads.
     download_proxy: Option<ProxyUrl> = None;
     /// Whether pickled models are loaded without a look inside.
-    unsafe_disable_picklescan: bool = false;
+    @inert unsafe_disable_picklescan: bool = false;
     /// Whether models of unknown kind may be installed.
     allow_unknown_models: bool = true;
     /// Whether people log in, each with things of their own.
@@ -281,21 +329,21 @@ settings! {
     /// Whether passwords need 8 characters, upper and lower case, and a digit.
     strict_password_checking: bool = false;
     /// Key for Alibaba Cloud.
-    external_alibabacloud_api_key: Option<Secret> = None;
+    @inert external_alibabacloud_api_key: Option<Secret> = None;
     /// Address of Alibaba Cloud.
-    external_alibabacloud_base_url: Option<String> = None;
+    @inert external_alibabacloud_base_url: Option<String> = None;
     /// Key for Gemini.
-    external_gemini_api_key: Option<Secret> = None;
+    @inert external_gemini_api_key: Option<Secret> = None;
     /// Key for OpenAI.
-    external_openai_api_key: Option<Secret> = None;
+    @inert external_openai_api_key: Option<Secret> = None;
     /// Address of Gemini.
-    external_gemini_base_url: Option<String> = None;
+    @inert external_gemini_base_url: Option<String> = None;
     /// Address of OpenAI.
-    external_openai_base_url: Option<String> = None;
+    @inert external_openai_base_url: Option<String> = None;
     /// Key for Seedream.
-    external_seedream_api_key: Option<Secret> = None;
+    @inert external_seedream_api_key: Option<Secret> = None;
     /// Address of Seedream.
-    external_seedream_base_url: Option<String> = None;
+    @inert external_seedream_base_url: Option<String> = None;
 }
 
 /// The original's two, and ours.
@@ -371,6 +419,7 @@ mod tests {
             ("http_compression_level", json!(10)),
             ("max_queue_size", json!(0)),
             ("max_queue_history", json!(-1)),
+            ("device_working_mem_gb", json!(-1)),
             ("image_subfolder_strategy", json!("zigzag")),
             ("image_subfolder_strategy", json!(null)),
             ("generation_devices", json!([])),

@@ -85,11 +85,6 @@ impl Layout {
         &self.download_cache
     }
 
-    /// Descriptions that single-file models need.
-    pub fn configs_dir(&self) -> &Path {
-        &self.configs
-    }
-
     /// What the program makes; the folders of the others are below.
     pub fn outputs_dir(&self) -> &Path {
         &self.outputs
@@ -105,14 +100,14 @@ impl Layout {
         self.outputs.join("downloads")
     }
 
-    /// Arrays that nodes pass on to each other; emptied at every start.
-    pub fn tensors_dir(&self) -> PathBuf {
-        self.outputs.join("tensors")
-    }
-
     /// Fonts for the canvas.
     pub fn fonts_dir(&self) -> &Path {
         &self.fonts
+    }
+
+    /// Packs of nodes added by hand.
+    pub fn nodes_dir(&self) -> &Path {
+        &self.nodes
     }
 
     /// Style presets' pictures.
@@ -140,7 +135,8 @@ impl Layout {
             self.images_dir(),
             self.images_dir().join("thumbnails"),
             self.downloads_dir(),
-            self.tensors_dir(),
+            // InvokeAI's own, for arrays that nodes pass on to each other; here these stay in memory.
+            self.outputs.join("tensors"),
             self.outputs.join("conditioning"),
             self.style_preset_images_dir(),
             self.workflow_thumbnails.clone(),

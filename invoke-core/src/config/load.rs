@@ -213,6 +213,13 @@ impl Config {
         self.state.read().set.clone()
     }
 
+    /// Names of the keys that are set and have no effect here.
+    pub fn set_in_vain(&self) -> Vec<&'static str> {
+        let set = self.set_fields();
+        let inert = Settings::KEYS.iter().filter(|key| key.inert).map(|key| key.name);
+        inert.filter(|name| set.contains(name)).collect()
+    }
+
     /// Every key's value, secrets masked.
     pub fn redacted(&self) -> Json {
         Json::Object(self.settings().redacted())

@@ -1,7 +1,7 @@
 //! The configuration: `invokeai.yaml`, `api_keys.yaml`, `INVOKEAI_*` variables and flags, and the folders that follow from them.
 //!
-//! A later one wins: defaults, `invokeai.yaml`, `api_keys.yaml` (the `external_*` keys alone), environment, flags. To add a key, add a
-//! line to the table in `keys.rs`; nothing else lists them. This is the only module that reads environment variables.
+//! A later one wins: defaults, `invokeai.yaml`, `api_keys.yaml` (the `external_*` keys alone), environment, flags. A key is a line of
+//! the table in `keys.rs`, from which follow how it is read, checked, shown and described. This is the only module that reads environment variables.
 
 mod environment;
 mod error;
@@ -22,4 +22,4 @@ pub use layout::Layout;
 pub use load::{Config, Flags};
 pub use root::resolve_root;
 pub use secret::{MASK, Secret};
-pub use value::{BasePath, Devices, LogFormat, LogLevel, ProxyUrl, QueueMode, SubfolderStrategy, UrlToken};
+pub use value::{BasePath, Devices, LogFormat, LogLevel, ProxyUrl, QueueMode, SubfolderStrategy, UrlToken, is_device};

@@ -310,7 +310,7 @@ pub enum Devices {
 }
 
 /// Whether a text names a device: `cpu`, `mps`, `cuda`, `cuda:1`, `xpu`, `xpu:0`.
-pub(super) fn is_device(text: &str) -> bool {
+pub fn is_device(text: &str) -> bool {
     let (kind, index) = text.split_once(':').map_or((text, None), |(kind, index)| (kind, Some(index)));
     match index {
         None => matches!(kind, "cpu" | "mps" | "cuda" | "xpu"),

@@ -10,8 +10,8 @@ use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::{
+    bases::Base,
     error::{ModelError, Result, short},
-    known::Base,
     open::{base_of, open_checkpoint, text_json, unet_json},
     unet::UNetConfig,
     vae::VaeConfig,

@@ -86,10 +86,28 @@ pub(crate) fn config_error(path: &Path, reason: impl std::fmt::Display) -> Model
     }
 }
 
+/// Bytes of the largest config that is read.
+const LARGEST_CONFIG: u64 = 4 << 20;
+
 /// Reads and parses a JSON config of at most a few megabytes.
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = read_text(path, 4 << 20)?;
-    serde_json::from_str(&text).map_err(|e| config_error(path, e))
+    read_checked(path, |_| Ok(()))
+}
+
+/// The same, checked.
+pub(crate) fn read_checked<T: serde::de::DeserializeOwned>(path: &Path, check: impl FnOnce(&T) -> Result<(), String>) -> Result<T> {
+    parse_checked(path, &read_text(path, LARGEST_CONFIG)?, check)
+}
+
+/// Parses the text of a JSON config, of the file at `path`, and checks it.
+pub(crate) fn parse_checked<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    check: impl FnOnce(&T) -> Result<(), String>,
+) -> Result<T> {
+    let config = serde_json::from_str(text).map_err(|e| config_error(path, e))?;
+    check(&config).map_err(|reason| config_error(path, reason))?;
+    Ok(config)
 }
 
 /// Reads a text file of at most `limit` bytes.

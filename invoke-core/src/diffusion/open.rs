@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::bases::Base;
 use super::error::{ModelError, Result, short};
-use super::known::Base;
 use super::text::{ClipConfig, Tokenizer};
 use super::unet::UNetConfig;
 use super::vae::VaeConfig;

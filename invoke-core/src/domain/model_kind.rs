@@ -1,4 +1,4 @@
-//! Words by which the wire, the records and the nodes tell models, and what is used with them, apart: the only lists of them.
+//! Words by which the wire, the records and the nodes tell models, and what is used with them, apart.
 
 /// Families of models that share a latent space.
 pub const BASES: &[&str] = &[

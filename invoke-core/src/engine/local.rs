@@ -138,10 +138,6 @@ impl Engine for LocalEngine {
         }
     }
 
-    fn is_healthy(&self) -> bool {
-        true
-    }
-
     fn loaded_models(&self) -> Vec<String> {
         self.workbench.cache.models()
     }

@@ -1,9 +1,8 @@
 //! Where sessions run.
 //!
-//! An [`Engine`] owns one device and runs one session at a time there, or a few that are alike side by side. What crosses its border is plain data: a [`Job`] goes in, events,
-//! finished pictures and at last the session come out through a [`Host`]. An engine has no database; whatever a running node must read it asks
-//! of the host, which answers under the rights of the session's owner. So an engine in another process or on another machine is a
-//! transport, not a redesign.
+//! An [`Engine`] owns one device and runs one session at a time there, or a few that are alike side by side. A [`Job`] goes in; events, finished pictures
+//! and at last the session come out through a [`Host`]. An engine has no database: whatever a running node must read it asks of the host, which answers
+//! under the rights of the session's owner.
 
 pub mod devices;
 pub mod gains;
@@ -78,9 +77,6 @@ pub trait Engine: Send + Sync {
 
     /// Lets go of what it holds for work that may come: there has been none for [that long](Self::rests_after).
     fn rest(&self) {}
-
-    /// Whether it can take a job.
-    fn is_healthy(&self) -> bool;
 }
 
 /// Runs a session, which fails if it panics.

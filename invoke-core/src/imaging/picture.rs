@@ -209,14 +209,6 @@ impl Picture {
         &self.data[y * stride..(y + 1) * stride]
     }
 
-    /// The same samples read as another mode of as many bands.
-    #[must_use]
-    pub fn reinterpret(mut self, mode: Mode) -> Self {
-        assert_eq!(self.mode.bands(), mode.bands(), "a mode of as many bands");
-        self.mode = mode;
-        self
-    }
-
     /// Band number `index` as a grey picture.
     pub fn band(&self, index: usize) -> Self {
         let n = self.bands();

@@ -268,26 +268,6 @@ pub struct VAEField {
     pub seamless_axes: Vec<String>,
 }
 
-/// A transformer with everything that is applied to it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
-pub struct TransformerField {
-    /// The transformer.
-    pub transformer: ModelIdentifierField,
-    /// LoRAs to apply.
-    pub loras: Vec<LoRAField>,
-}
-
-/// A T5 text encoder with everything that is applied to it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
-pub struct T5EncoderField {
-    /// The tokenizer.
-    pub tokenizer: ModelIdentifierField,
-    /// The encoder.
-    pub text_encoder: ModelIdentifierField,
-    /// LoRAs to apply.
-    pub loras: Vec<LoRAField>,
-}
-
 choices! {
     /// What a control picture outweighs.
     pub enum ControlMode { Balanced = "balanced", MorePrompt = "more_prompt", MoreControl = "more_control", Unbalanced = "unbalanced" }

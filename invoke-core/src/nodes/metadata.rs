@@ -29,7 +29,7 @@ const ITEMS: &[NodeEntry] = &[
     entry::<MetadataFieldExtractor>(),
 ];
 
-pub(super) const NODES: [&[NodeEntry]; 5] = [ITEMS, core::NODES, scalars::NODES, models::NODES, controls::NODES];
+pub(super) const NODES: &[&[NodeEntry]] = &[ITEMS, core::NODES, scalars::NODES, models::NODES, controls::NODES];
 
 /// The label that stands for one of the user's own.
 const CUSTOM_LABEL: &str = "* CUSTOM LABEL *";

@@ -102,11 +102,6 @@ const MODULES: &[&[NodeEntry]] = &[
     control::NODES,
     logic::NODES,
     math::NODES,
-    metadata::NODES[0],
-    metadata::NODES[1],
-    metadata::NODES[2],
-    metadata::NODES[3],
-    metadata::NODES[4],
     models::NODES,
     models::LORA_NODES,
     primitives::NODES,
@@ -117,7 +112,7 @@ const MODULES: &[&[NodeEntry]] = &[
 
 /// Every node.
 pub fn all() -> impl Iterator<Item = &'static NodeEntry> {
-    MODULES.iter().chain(latents::NODES).copied().flatten()
+    MODULES.iter().chain(latents::NODES).chain(metadata::NODES).copied().flatten()
 }
 
 /// The node of a type.

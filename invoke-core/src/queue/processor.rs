@@ -395,9 +395,6 @@ mod tests {
                 session: job.session,
             }
         }
-        fn is_healthy(&self) -> bool {
-            true
-        }
     }
 
     /// Stands for a claim that fails.
@@ -508,9 +505,6 @@ mod tests {
                 session: job.session,
             }
         }
-        fn is_healthy(&self) -> bool {
-            true
-        }
         fn rests_after(&self) -> Option<Duration> {
             Some(Duration::from_millis(20))
         }
@@ -612,9 +606,6 @@ mod tests {
         }
         fn run(&self, job: Job, host: Arc<dyn Host>) -> Finished {
             self.0.run(job, host)
-        }
-        fn is_healthy(&self) -> bool {
-            true
         }
         fn at_a_time(&self, _: &Likeness) -> usize {
             2

@@ -6,7 +6,6 @@ use crate::{
     authz::{Permit, Scope, Sealed, acts},
     db::{ReadTx, WriteTx},
     domain::{
-        UserId,
         api_key::{ApiKey, KeyScope},
         user::User,
     },
@@ -100,11 +99,4 @@ pub fn delete(tx: &mut WriteTx<'_>, of: &Permit<acts::ManageSelf, ApiKey>) -> ru
         .prepare_cached("DELETE FROM api_keys WHERE key_id = ?1")?
         .execute([&of.key_id])?;
     Ok(())
-}
-
-/// Ends all keys of an account.
-pub fn delete_all_of(tx: &mut WriteTx<'_>, user_id: &UserId, _of: &Permit<acts::ManageUsers, User>) -> rusqlite::Result<usize> {
-    tx.sql()
-        .prepare_cached("DELETE FROM api_keys WHERE user_id = ?1")?
-        .execute([user_id])
 }

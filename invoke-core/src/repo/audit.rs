@@ -9,7 +9,7 @@ use crate::{
     env::Timestamp,
 };
 
-/// Entries of people signing in that are kept; older ones go, or whoever guesses passwords could fill the disk.
+/// Entries of people signing in go once so many of any kind are newer, or whoever guesses passwords could fill the disk.
 const KEPT: i64 = 100_000;
 /// How their acts' names begin.
 const SIGN_IN: &str = "login";

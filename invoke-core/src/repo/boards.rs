@@ -82,7 +82,7 @@ pub struct BoardFilter {
     pub ignore_case: bool,
 }
 
-/// Boards in a scope: everybody's, or one's own with those that others share with all or with one. With `owner_names`, each owner's
+/// Boards in a scope: everybody's, or one's own with those that others share. With `owner_names`, each owner's
 /// display name or e-mail is told. A negative limit is none.
 pub fn list(
     tx: &ReadTx<'_>,
@@ -100,8 +100,7 @@ pub fn list(
     };
     let sql = format!(
         "SELECT {BOARD}, COALESCE(NULLIF(u.display_name, ''), u.email) FROM boards b LEFT JOIN users u ON u.user_id = b.user_id AND ?3
-         WHERE (?1 IS NULL OR b.user_id = ?1 OR b.board_visibility IN ('shared', 'public')
-                OR EXISTS (SELECT 1 FROM shared_boards s WHERE s.board_id = b.board_id AND s.user_id = ?1))
+         WHERE (?1 IS NULL OR b.user_id = ?1 OR b.board_visibility IN ('shared', 'public'))
            AND (?2 OR b.archived IS NOT TRUE) AND ?1 IS NOT char(0)
          ORDER BY {column} {direction}, b.rowid {direction} LIMIT ?5 OFFSET ?4"
     );

@@ -9,7 +9,7 @@ use crate::{
     authz::{Actor, Deed, acts, administer, authorize_global},
     config::ConfigError,
     domain::{Error, Result},
-    engine::{Device, LocalEngine},
+    engine::{Device, Engine, LocalEngine},
     models::CacheStats,
     nodes::cache::NodeCache,
 };
@@ -26,6 +26,15 @@ pub struct App {
 }
 
 impl App {
+    pub(crate) fn new(shared: Arc<Shared>, engines: Arc<[Arc<LocalEngine>]>, results: Arc<NodeCache>) -> Self {
+        Self {
+            shared,
+            devices: engines.iter().map(|engine| engine.device().clone()).collect(),
+            engines,
+            results,
+        }
+    }
+
     /// The contract's version.
     pub fn version(&self) -> Value {
         json!({ "version": CONTRACT_VERSION })
@@ -153,7 +162,7 @@ impl App {
         Some(format!("generation_devices requested '{absent}', but {why}."))
     }
 
-    /// Versions of the parts that matter for support.
+    /// Versions of the parts that matter for support. That of CUDA is known to no build.
     pub fn dependencies(&self, actor: &Actor) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         Ok(json!({"CUDA": "N/A", "invoke": env!("CARGO_PKG_VERSION"), "SQLite": rusqlite::version()}))

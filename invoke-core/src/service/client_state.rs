@@ -19,6 +19,10 @@ pub struct ClientState {
 }
 
 impl ClientState {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     /// The text under a key.
     pub fn get(&self, actor: &Actor, key: &str) -> Result<Option<String>> {
         let leave = authorize_global::<acts::UseServer>(actor)?;

@@ -1,7 +1,11 @@
 //! Packs of nodes written in Python, as InvokeAI keeps them in a folder. This server runs no code that is installed: it lists what lies
 //! there and removes it, and installs nothing.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -25,8 +29,12 @@ fn is_pack_name(name: &str) -> bool {
 }
 
 impl CustomNodes {
-    fn folder(&self) -> PathBuf {
-        self.shared.layout.root().join(&self.shared.config.settings().custom_nodes_dir)
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn folder(&self) -> &Path {
+        self.shared.layout.nodes_dir()
     }
 
     /// Names and folders of the packs that lie there.

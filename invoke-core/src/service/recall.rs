@@ -60,6 +60,10 @@ fn spaced(value: &Value) -> String {
 }
 
 impl Recall {
+    pub(crate) fn new(shared: Arc<Shared>, images: Images, models: Models) -> Self {
+        Self { shared, images, models }
+    }
+
     /// Keeps parameters for one's own client and tells it. `given` has been checked; with `strict`, what is not given is forgotten; with
     /// `append`, reference pictures are added to those that are there.
     pub fn update(&self, actor: &Actor, queue_id: &QueueId, given: Map<String, Value>, strict: bool, append: bool) -> Result<Value> {

@@ -20,6 +20,10 @@ pub struct SystemPrompts {
 }
 
 impl SystemPrompts {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     /// One's own and what others share, by name.
     pub fn list(&self, actor: &Actor) -> Result<Vec<SystemPromptDto>> {
         authorize_global::<acts::UseServer>(actor)?;

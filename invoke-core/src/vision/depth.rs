@@ -6,7 +6,10 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::layers::{Enlarging, bias, conv, conv_with, multiples_of};
+use super::{
+    layers::{Enlarging, bias, conv, conv_with, multiples_of},
+    of_colours,
+};
 use crate::diffusion::{
     Result,
     ops::{
@@ -112,22 +115,14 @@ impl Preparation {
             Some(n @ 14..=4096) => n as usize,
             _ => usual,
         };
-        let three = |key: &str, usual: [f32; 3]| {
-            let list = value[key].as_array()?;
-            let mut out = usual;
-            for (to, from) in out.iter_mut().zip(list) {
-                *to = from.as_f64().filter(|v| *v > 0.0)? as f32;
-            }
-            Some(out)
-        };
         Self {
             size: [side("height", usual.size[0]), side("width", usual.size[1])],
             multiple: match value["ensure_multiple_of"].as_u64() {
                 Some(n @ 1..=256) => n as usize,
                 _ => usual.multiple,
             },
-            mean: three("image_mean", usual.mean).unwrap_or(usual.mean),
-            deviation: three("image_std", usual.deviation).unwrap_or(usual.deviation),
+            mean: of_colours(value, "image_mean", usual.mean),
+            deviation: of_colours(value, "image_std", usual.deviation),
         }
     }
 
@@ -431,5 +426,7 @@ mod tests {
         );
         assert_eq!((other.size, other.mean, other.deviation), ([28, 42], [0.5; 3], usual.deviation));
         assert_eq!(other.resized(10, 10), (28, 28));
+        let short = Preparation::from_json(&serde_json::json!({"image_mean": [0.5], "image_std": [0.5, 0.5, 0.0]}));
+        assert_eq!((short.mean, short.deviation), (usual.mean, usual.deviation));
     }
 }

@@ -1,7 +1,8 @@
-//! Models of pictures that are not diffusion: upscalers, fillers of holes, detectors of edges, depth, faces, poses and named things.
+//! Models of pictures that are not diffusion: upscalers, fillers of holes, detectors of edges, lines, depth, normals, faces, poses, segments and named things,
+//! the checker of pictures' safety; and networks that come as lists of operations.
 //!
-//! One file an architecture. Each reads its weights under the names that the published files have, takes its shapes from them, and computes with
-//! [`ops`](crate::diffusion::ops). Pictures are `[1, c, h, w]`; which values they hold is said where a model takes them.
+//! One file or folder an architecture. Each reads its weights under the names that the published files have, takes its shapes from them or from the
+//! config beside them, and computes with [`ops`](crate::diffusion::ops). Pictures are `[1, c, h, w]`; which values they hold is said where a model takes them.
 
 pub mod depth;
 pub mod edges;
@@ -21,8 +22,22 @@ pub mod upscale;
 mod windows;
 
 use candle_core::{DType, Device, Result, Tensor};
+use serde_json::Value;
 
 use crate::imaging::Picture;
+
+/// Three numbers above 0 and at most 1 that a processor's JSON says of red, green and blue; the usual ones if it says none, or others.
+fn of_colours(processor: &Value, key: &str, usual: [f32; 3]) -> [f32; 3] {
+    let said = || {
+        let list = processor[key].as_array().filter(|list| list.len() == 3)?;
+        let mut out = usual;
+        for (to, from) in out.iter_mut().zip(list) {
+            *to = from.as_f64().filter(|v| *v > 0.0 && *v <= 1.0)? as f32;
+        }
+        Some(out)
+    };
+    said().unwrap_or(usual)
+}
 
 /// A picture's samples, each made a number by `number` (from 0 to 255), as `[1, bands, h, w]`.
 pub fn to_tensor(picture: &Picture, dtype: DType, device: &Device, number: impl Fn(f32) -> f32) -> Result<Tensor> {

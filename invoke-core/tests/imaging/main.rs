@@ -25,6 +25,11 @@ fn load(entry: &Value) -> Picture {
     Picture::from_samples(mode, width, height, image.into_bytes()).unwrap()
 }
 
+/// The same samples as another mode of as many bands.
+fn read_as(picture: &Picture, mode: Mode) -> Picture {
+    Picture::from_samples(mode, picture.width(), picture.height(), picture.data().to_vec()).unwrap()
+}
+
 fn compute(op: &str, input: &[Picture], args: &Value) -> Picture {
     let number = |name: &str| args[name].as_f64().unwrap();
     let real = |name: &str| number(name) as f32;
@@ -44,9 +49,9 @@ fn compute(op: &str, input: &[Picture], args: &Value) -> Picture {
     let first = &input[0];
     match op {
         "convert" => first.convert(mode()),
-        "convert_from" => first.clone().reinterpret(mode()).convert(Mode::Rgb),
+        "convert_from" => read_as(first, mode()).convert(Mode::Rgb),
         "convert_high" => first.convert_with(mode(), LabPrecision::High),
-        "convert_high_from" => first.clone().reinterpret(mode()).convert_with(Mode::Rgb, LabPrecision::High),
+        "convert_high_from" => read_as(first, mode()).convert_with(Mode::Rgb, LabPrecision::High),
         "resize" => {
             let filter = match args["filter"].as_str().unwrap() {
                 "nearest" => Resample::Nearest,

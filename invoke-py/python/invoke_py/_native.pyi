@@ -235,7 +235,7 @@ class Boards:
         """Deletes a board, and with `include_images` what lies on it."""
 
     def image_names(self, board_id: str | None = None) -> _Names:
-        """_Names of the pictures on a board; on None, of the own ones on no board."""
+        """Names of the pictures on a board; on None, of the own ones on no board."""
 
     def add_images(self, board_id: str, image_names: Sequence[str]) -> _Record:
         """Puts own pictures on a board."""

@@ -1,9 +1,9 @@
 //! The server itself.
 
 use invoke_core::{
-    config::Settings,
+    config::{Settings, is_device},
     domain::{
-        shape::{Bounds, Extra, Field, ObjectShape, Rule, Shape},
+        shape::{Extra, Field, ObjectShape, Rule, Shape},
         validation::Issue,
     },
 };
@@ -32,8 +32,9 @@ object!(CONFIG_CHANGES = "UpdateAppGenerationSettingsRequest" {
     opt("max_queue_history", HISTORY),
     opt("generation_devices", Shape::Nullable(&DEVICES_TO_USE)),
 });
-const STRATEGIES: Shape = Shape::Enum(&["flat", "date", "type", "hash"]);
-const HISTORY: Shape = Shape::Nullable(&Shape::Int(Bounds::NONE.ge(0.0)));
+const STRATEGIES: Shape = Settings::shape_of("image_subfolder_strategy");
+const HISTORY: Shape = Settings::shape_of("max_queue_history");
+const DEVICES_OR_AUTO: Shape = Settings::shape_of("generation_devices");
 /// The document does not show the nulls that are refused.
 const CHANGES_SHOWN: &[Field] = &[
     opt("image_subfolder_strategy", STRATEGIES),
@@ -51,18 +52,13 @@ static NO_NULLS: Rule = Rule {
         null.map(|key| Issue::value_error(loc, format!("{key} may not be null"), changes.clone()))
     },
 };
-const DEVICES_TO_USE: Shape = Shape::Ruled(&Shape::Union(&[Shape::Const("auto"), STRINGS]), &NAMES_OF_DEVICES);
+const DEVICES_TO_USE: Shape = Shape::Ruled(&DEVICES_OR_AUTO, &NAMES_OF_DEVICES);
 /// Devices are named by their kind, those of which there may be several by their number as well.
 static NAMES_OF_DEVICES: Rule = Rule {
     label: "devices",
     check: |devices, loc| {
-        let named = |device: &str| match device.split_once(':') {
-            Some(("cuda" | "xpu", number)) => !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()),
-            Some(_) => false,
-            None => matches!(device, "cpu" | "mps" | "cuda" | "xpu"),
-        };
         let list = devices.as_array()?;
-        let text = match list.iter().filter_map(Value::as_str).find(|device| !named(device)) {
+        let text = match list.iter().filter_map(Value::as_str).find(|device| !is_device(device)) {
             Some(device) => format!("Invalid generation device '{device}'; expected 'cpu', 'mps', 'cuda', 'cuda:N', 'xpu' or 'xpu:N'"),
             None if list.is_empty() => "generation_devices: expected 'auto' or one or more devices".to_owned(),
             None => return None,
@@ -238,4 +234,21 @@ fn enable_cache(call: &mut Call<'_>) -> Result<Reply> {
 fn disable_cache(call: &mut Call<'_>) -> Result<Reply> {
     call.core().app.enable_invocation_cache(&call.actor, false)?;
     Ok(Reply::ok(&()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_change_while_the_server_runs_may_be_changed_here() {
+        let live = Settings::KEYS.iter().filter(|key| key.live).map(|key| key.name);
+        let mut live: Vec<&str> = live.collect();
+        live.sort_unstable();
+        for fields in [CONFIG_CHANGES.fields, CHANGES_SHOWN] {
+            let mut names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+            names.sort_unstable();
+            assert_eq!(names, live);
+        }
+    }
 }

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use http::StatusCode;
-use invoke_core::domain::{
-    BoardId, Error,
-    shape::{Extra, Field, ObjectShape, Shape},
+use invoke_core::{
+    domain::{
+        BoardId, Error,
+        shape::{Extra, Field, ObjectShape, Shape},
+    },
+    service::videos::VideoChange,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -199,16 +202,9 @@ struct Query {
     limit: i64,
 }
 
-/// Whoever may not see a board may not learn either that no video is on it.
 fn readable(call: &mut Call<'_>) -> Result<Query> {
     let query: Query = call.query()?;
-    if let Some(board) = query
-        .board_id
-        .as_ref()
-        .filter(|board| board.as_str() != "none" && !call.actor.is_admin())
-    {
-        call.core().boards.get(&call.actor, board)?;
-    }
+    call.core().videos.list(&call.actor, query.board_id.as_ref())?;
     Ok(query)
 }
 
@@ -225,18 +221,11 @@ fn names(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn missing(call: &mut Call<'_>) -> Result<Reply> {
-    Err(Fault::not_found(if call.actor.is_admin() {
-        "Not Found"
-    } else {
-        "Video not found"
-    }))
+    Err(call.core().videos.find(&call.actor).into())
 }
 
-/// Whoever may see everything is told where a video of this name would be fetched from.
 fn urls(call: &mut Call<'_>) -> Result<Reply> {
-    if !call.actor.is_admin() {
-        return missing(call);
-    }
+    call.core().videos.addresses(&call.actor)?;
     let name = call.path("video_name");
     let url = |what: &str| format!("api/v1/videos/i/{name}/{what}");
     Ok(Reply::ok(
@@ -244,22 +233,13 @@ fn urls(call: &mut Call<'_>) -> Result<Reply> {
     ))
 }
 
-/// To somebody who may not change everything, a video that does not exist is one of somebody else's.
-fn refuse(call: &Call<'_>, text: &'static str) -> Result<()> {
-    if call.actor.is_admin() {
-        Ok(())
-    } else {
-        Err(Fault::new(StatusCode::FORBIDDEN, text))
-    }
-}
-
 fn update(call: &mut Call<'_>) -> Result<Reply> {
-    refuse(call, "Not authorized to modify this video")?;
+    call.core().videos.change(&call.actor, VideoChange::Update)?;
     Err(Fault::bad_request("Failed to update video"))
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Reply> {
-    refuse(call, "Not authorized to modify this video")?;
+    call.core().videos.change(&call.actor, VideoChange::Update)?;
     Err(Fault::not_found("Video not found"))
 }
 
@@ -271,7 +251,8 @@ struct Asked {
 /// Nothing is done with any video. Whoever may change everything is told of each name that it is nobody's; to others it is somebody else's.
 fn done(call: &mut Call<'_>, what: &str) -> Result<Reply> {
     let asked: Asked = call.body()?;
-    let names: BTreeSet<&String> = asked.video_names.iter().filter(|_| call.actor.is_admin()).collect();
+    let told = call.core().videos.change(&call.actor, VideoChange::Update).is_ok();
+    let names: BTreeSet<&String> = asked.video_names.iter().filter(|_| told).collect();
     Ok(Reply::ok(&json!({"affected_boards": [], what: [], "failed_videos": names})))
 }
 
@@ -301,9 +282,7 @@ struct OnBoard {
 
 fn add_to_board(call: &mut Call<'_>) -> Result<Reply> {
     let body: OnBoard = call.body()?;
-    // Putting no pictures on the board asks for the same leave.
-    call.core().boards.add_images(&call.actor, &body.board_id, &[])?;
-    refuse(call, "Not authorized to move this video")?;
+    call.core().videos.put_on_board(&call.actor, &body.board_id)?;
     Err(Error::internal("putting a video on a board", "there is no such video").into())
 }
 
@@ -314,7 +293,7 @@ struct Named {
 
 /// What is on no board is off its board.
 fn remove_from_board(call: &mut Call<'_>) -> Result<Reply> {
-    refuse(call, "Not authorized to move this video")?;
+    call.core().videos.change(&call.actor, VideoChange::Move)?;
     let named: Named = call.body()?;
     Ok(Reply::ok(
         &json!({"affected_boards": ["none"], "removed_videos": [named.video_name]}),

@@ -12,6 +12,7 @@ mod keys;
 mod leaks;
 mod models;
 mod names;
+mod side_by_side;
 mod sockets;
 mod starting;
 mod testkit;

@@ -31,7 +31,7 @@ export function makeSystem() {
       h("p", { class: "hint" }, `Contract ${version.version}. What is marked is set in invokeai.yaml; the rest has its default.`),
       h("div", { class: "columns" },
         h("div", {}, h("h2", {}, "Changeable while it runs"), field("Folders for pictures", folders), button("Save", { label: "Save the folders for pictures", onclick: () => change({ image_subfolder_strategy: folders.value }) }),
-          field("Finished queue items to keep", history), button("Save", { label: "Save the number of items to keep", onclick: () => change({ max_queue_history: history.value === "" ? null : Number(history.value) }) }),
+          field("Finished queue items to keep at a start", history), button("Save", { label: "Save the number of items to keep", onclick: () => change({ max_queue_history: history.value === "" ? null : Number(history.value) }) }),
           field("Level of the log", logging),
           h("h2", {}, "Node cache"), h("p", {}, `${cache.size} of ${cache.max_size} results, ${cache.hits} hits, ${cache.misses} misses, ${cache.enabled ? "on" : "off"}.`),
           h("div", { class: "row" }, does("Clear the cache", "DELETE", "/api/v1/app/invocation_cache"), does(cache.enabled ? "Switch the cache off" : "Switch the cache on", "PUT", `/api/v1/app/invocation_cache/${cache.enabled ? "disable" : "enable"}`)),

@@ -1,13 +1,11 @@
-//! Arithmetic on latents and masks outside the denoiser: resizing, blending, cropping, gradient masks.
+//! Arithmetic on latents and masks outside the denoiser: resizing, blending, cropping.
 
 mod blend;
-mod gradient;
 mod resize;
 #[cfg(test)]
 mod tests;
 
 pub use blend::{blend, mix_by_mask};
-pub use gradient::{CoherenceMode, GradientMask, gradient_mask};
 pub use resize::{Interpolation, resize, scale};
 
 use candle_core::{Result, Tensor};

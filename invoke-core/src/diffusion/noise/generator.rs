@@ -46,21 +46,6 @@ impl TorchGenerator {
         (0..count).map(|_| self.uniform()).collect()
     }
 
-    /// `torch.randint(low, high, (count,))`: whole numbers in `low..high`, which must not be empty.
-    pub fn randint(&mut self, low: i64, high: i64, count: usize) -> Vec<i64> {
-        let range = high.wrapping_sub(low) as u64;
-        assert!(low < high, "the range {low}..{high} is empty");
-        // Torch takes 64 bits once the remainder of 32 would be noticeably uneven.
-        let draw = |rng: &mut Self| {
-            if range >= 1 << 28 {
-                rng.next_u64()
-            } else {
-                u64::from(rng.bits.next_u32())
-            }
-        };
-        (0..count).map(|_| low.wrapping_add((draw(self) % range) as i64)).collect()
-    }
-
     /// `torch.randn(count)` in f32.
     ///
     /// Sixteen numbers and more go through single precision in blocks of sixteen; a last, partial block overlaps the one before
@@ -140,15 +125,6 @@ mod tests {
         assert_eq!(rng.randn(20)[..2], [0.258_251_64, -1.883_326_3]);
         assert_eq!(rng.randn(2), [0.667_524_3, 0.901_448_67]);
         assert_eq!(rng.rand(2), [0.856_369, 0.374_142_65]);
-    }
-
-    #[test]
-    fn randint_follows_torch_at_every_width() {
-        let mut rng = TorchGenerator::new(5);
-        assert_eq!(rng.randint(0, 1000, 4), [411, 814, 767, 885]);
-        assert_eq!(rng.randint(0, 1 << 27, 3), [82_545_638, 85_843_062, 53_089_680]);
-        assert_eq!(rng.randint(0, 1 << 29, 3), [487_097_352, 479_936_231, 68_323_739]);
-        assert_eq!(rng.randint(0, 1 << 40, 3), [483_262_925_470, 894_627_945_991, 876_979_584_911]);
     }
 
     #[test]

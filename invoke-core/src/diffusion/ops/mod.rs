@@ -1,10 +1,10 @@
 //! Everything the models compute with: convolution, attention, normalisation, matrix products, activations.
 //!
-//! The models call nothing else for arithmetic of weight, so a faster kernel is put in one place. Layers own their weights in
+//! The models call little else for arithmetic of weight (some products that are small beside the rest are candle's), so a faster kernel is put in one place. Layers own their weights in
 //! whatever layout their kernel likes best. Tensors between them are `[b, c, h, w]` for pictures and `[batch, tokens, channels]`
 //! for sequences.
 //!
-//! Single floats on the CPU are computed by `invoke-kernels`, all else by candle. On the CPU a picture's memory is channels-last
+//! On the CPU single floats, and `bfloat16` where the operation has a kernel for it, are computed by `invoke-kernels`, all else by candle. On the CPU a picture's memory is channels-last
 //! behind its usual shape; candle's own operations on such a tensor are right but slow, so models use [`add`], [`cat_channels`],
 //! [`pixels_as_tokens`] and [`tokens_as_pixels`] instead of `+`, `cat`, `flatten` and `transpose`, and let a layer do what comes
 //! before or after it ([`Conv2d::forward_fused`], [`Linear::forward_add`], [`GatedLinear`], [`GroupNorm::forward_silu`]).

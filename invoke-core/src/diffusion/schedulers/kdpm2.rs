@@ -25,7 +25,7 @@ pub(super) fn geometric_middle(a: f32, b: f32) -> f32 {
 
 /// What both DPM2 methods start from.
 pub(super) struct Grid {
-    pub(super) timesteps: Vec<f64>,
+    timesteps: Vec<f64>,
     /// Sigma at each timestep, and zero.
     pub(super) sigmas: Vec<f32>,
     training: Training,
@@ -34,9 +34,18 @@ pub(super) struct Grid {
 
 impl Grid {
     /// Timestep of a sigma, in the precision of the list.
-    pub(super) fn timestep(&self, sigma: f32) -> f64 {
+    fn timestep(&self, sigma: f32) -> f64 {
         let t = timestep_of(&self.training, f64::from(sigma));
         if self.single { single(t) } else { t }
+    }
+
+    /// The run of a method that asks at each timestep and in the middle of the step that ends there; `middle` says its sigma for all but the first.
+    pub(super) fn run(&self, config: &SchedulerConfig, middle: impl Fn(usize) -> f32) -> SigmaRun {
+        let timesteps = &self.timesteps;
+        let others = (1..timesteps.len()).flat_map(|i| [self.timestep(middle(i)), timesteps[i]]);
+        let visits = timesteps.iter().take(1).copied().chain(others).collect();
+        let sigmas = doubled(&self.sigmas).into_iter().chain([0.0]).collect();
+        SigmaRun::new(visits, sigmas, config.clone())
     }
 }
 
@@ -62,20 +71,14 @@ pub(super) fn grid(config: &SchedulerConfig, steps: usize, karras: bool) -> Buil
 impl Kdpm2 {
     pub(super) fn new(config: &SchedulerConfig, steps: usize, karras: bool) -> Built<Self> {
         let grid = grid(config, steps, karras)?;
-        let (timesteps, sigmas) = (&grid.timesteps, &grid.sigmas);
+        let sigmas = &grid.sigmas;
         // The first entry ends no step and is never read.
         let middles: Vec<f32> = (0..sigmas.len())
             .map(|i| if i == 0 { 0.0 } else { geometric_middle(sigmas[i], sigmas[i - 1]) })
             .collect();
-        let visits = timesteps.iter().take(1).copied();
-        let visits = visits
-            .chain((1..steps).flat_map(|i| [grid.timestep(middles[i]), timesteps[i]]))
-            .collect();
-        let sigmas = doubled(sigmas).into_iter().chain([0.0]).collect();
-        let middles = doubled(&middles).into_iter().chain([0.0]).collect();
         Ok(Self {
-            run: SigmaRun::new(visits, sigmas, config.clone()),
-            middles,
+            run: grid.run(config, |i| middles[i]),
+            middles: doubled(&middles).into_iter().chain([0.0]).collect(),
             start: None,
         })
     }

@@ -20,8 +20,8 @@ pub(super) struct Kdpm2Ancestral {
 impl Kdpm2Ancestral {
     pub(super) fn new(config: &SchedulerConfig, steps: usize, karras: bool) -> Built<Self> {
         let grid = grid(config, steps, karras)?;
-        let (timesteps, sigmas) = (&grid.timesteps, &grid.sigmas);
-        let mut parts: Vec<(f32, f32, f32)> = sigmas
+        let mut parts: Vec<(f32, f32, f32)> = grid
+            .sigmas
             .windows(2)
             .map(|pair| {
                 let (down, up) = ancestral(pair[0], pair[1]);
@@ -32,13 +32,8 @@ impl Kdpm2Ancestral {
         if let Some(last) = parts.last_mut() {
             last.0 = 0.0;
         }
-        let visits = timesteps.iter().take(1).copied();
-        let visits = visits
-            .chain((1..steps).flat_map(|i| [grid.timestep(parts[i - 1].0), timesteps[i]]))
-            .collect();
-        let sigmas = doubled(sigmas).into_iter().chain([0.0]).collect();
         Ok(Self {
-            run: SigmaRun::new(visits, sigmas, config.clone()),
+            run: grid.run(config, |i| parts[i - 1].0),
             steps: doubled(&parts),
             start: None,
         })

@@ -95,6 +95,8 @@ fn every_scheduler_follows_diffusers() {
             Err(problem) => failures.push(format!("{label}: {problem}")),
         }
     }
+    let names: Vec<&str> = SchedulerName::ALL.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, crate::domain::model_kind::SCHEDULERS, "what the wire and the nodes name");
     for name in SchedulerName::ALL {
         assert!(recording.cases.iter().any(|case| case.name == *name), "{name} is not recorded");
     }

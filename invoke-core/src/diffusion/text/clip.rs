@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Inversions;
 use super::layer::{ClipLayer, LayerShape};
-use crate::diffusion::error::{ModelError, Result, config_error, read_json};
+use crate::diffusion::error::{ModelError, Result, parse_checked, read_checked};
 use crate::diffusion::ops::{AttentionMask, LayerNorm, Linear};
 use crate::diffusion::weights::{Weights, open_weights};
 
@@ -57,17 +57,12 @@ fn end() -> u32 {
 impl ClipConfig {
     /// Reads `config.json`.
     pub fn read(path: &Path) -> Result<Self> {
-        let config: Self = read_json(path)?;
-        config.check().map_err(|reason| config_error(path, reason))?;
-        Ok(config)
+        read_checked(path, Self::check)
     }
 
     /// Parses the text of a `config.json`.
     pub fn parse(text: &str) -> Result<Self> {
-        let path = Path::new("config.json");
-        let config: Self = serde_json::from_str(text).map_err(|e| config_error(path, e))?;
-        config.check().map_err(|reason| config_error(path, reason))?;
-        Ok(config)
+        parse_checked(Path::new("config.json"), text, Self::check)
     }
 
     fn check(&self) -> std::result::Result<(), String> {
@@ -153,14 +148,6 @@ impl ClipTextModel {
     /// The model's shapes.
     pub fn config(&self) -> &ClipConfig {
         &self.config
-    }
-
-    /// Width of what [`Self::pooled`] gives.
-    pub fn pooled_width(&self) -> usize {
-        match &self.projection {
-            Some(_) => self.config.projection_dim.unwrap_or(self.config.hidden_size),
-            None => self.config.hidden_size,
-        }
     }
 
     /// Embeds sequences of equal length (at most `max_position_embeddings`), leaving out the last `skip` layers.

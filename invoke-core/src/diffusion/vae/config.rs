@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::diffusion::error::{Result, config_error, read_json};
+use crate::diffusion::error::{Result, parse_checked, read_checked};
 
 /// Shapes and factors of an autoencoder.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -83,17 +83,12 @@ fn or_zero<'de, D: serde::Deserializer<'de>>(de: D) -> std::result::Result<f64, 
 impl VaeConfig {
     /// Reads `config.json`.
     pub fn read(path: &Path) -> Result<Self> {
-        let config: Self = read_json(path)?;
-        config.check().map_err(|reason| config_error(path, reason))?;
-        Ok(config)
+        read_checked(path, Self::check)
     }
 
     /// Parses the text of a `config.json`.
     pub fn parse(text: &str) -> Result<Self> {
-        let path = Path::new("config.json");
-        let config: Self = serde_json::from_str(text).map_err(|e| config_error(path, e))?;
-        config.check().map_err(|reason| config_error(path, reason))?;
-        Ok(config)
+        parse_checked(Path::new("config.json"), text, Self::check)
     }
 
     /// Pixels a latent stands for along each axis: 8 for all of Stable Diffusion.

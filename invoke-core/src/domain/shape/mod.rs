@@ -12,7 +12,7 @@ mod schema;
 pub use check::Check;
 pub use has::{HasShape, choices};
 pub use number::{float_text, number_text};
-pub use schema::{Definitions, json_schema};
+pub use schema::{Definitions, inline_schema, json_schema};
 
 use super::validation::{Issue, Step};
 use serde_json::Value;

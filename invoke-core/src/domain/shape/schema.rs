@@ -89,18 +89,19 @@ fn sized(mut schema: Value, length: Length, min: &str, max: &str) -> Value {
 
 fn reference(object: &ObjectShape, definitions: &mut Definitions) -> Value {
     if object.name.is_empty() {
-        return body(object, definitions);
+        return inline_schema(object, definitions);
     }
     if !definitions.0.contains_key(object.name) {
         // Taken first, so that a shape that contains itself ends.
         definitions.0.insert(object.name.into(), Value::Null);
-        let schema = body(object, definitions);
+        let schema = inline_schema(object, definitions);
         definitions.0.insert(object.name.into(), schema);
     }
     json!({"$ref": format!("#/components/schemas/{}", object.name)})
 }
 
-fn body(object: &ObjectShape, definitions: &mut Definitions) -> Value {
+/// An object written out where it stands, whatever its name; the objects in its fields are referred to.
+pub fn inline_schema(object: &ObjectShape, definitions: &mut Definitions) -> Value {
     let mut properties = Map::new();
     for field in object.fields {
         let mut schema = json_schema(&field.shape, definitions);

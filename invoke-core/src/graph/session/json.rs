@@ -78,11 +78,6 @@ impl Session {
         &self.calls
     }
 
-    /// Calls of saved workflows.
-    pub fn calls_mut(&mut self) -> &mut Calls {
-        &mut self.calls
-    }
-
     /// Its JSON form, nulls included.
     pub fn to_value(&self) -> Value {
         let id_of = |at: usize| self.executions.get_index(at).map(|(id, _)| id.as_str()).unwrap_or_default();

@@ -10,7 +10,7 @@ const DEEPER_ATTENTION: &str = "input_blocks.4.1.transformer_blocks.0.attn2.to_k
 const FIRST_CONVOLUTION: &str = "input_blocks.0.0.weight";
 
 /// The class of a main checkpoint; `None` if it is something else.
-pub(super) fn class_of(header: &Header, _name: &str) -> Option<Map<String, Value>> {
+pub(super) fn class_of(header: &Header) -> Option<Map<String, Value>> {
     // A file that holds the denoiser alone may name its tensors without what tells them apart; ControlNets do, too.
     let is_control = || header.any_starts(&["zero_convs.", "input_hint_block."]);
     let prefix = if header.any_starts(&["cond_stage_model.", "first_stage_model.", DENOISER]) {
@@ -53,7 +53,7 @@ mod tests {
             let of = |prefix: &str, more: &str| {
                 let (name, first) = (format!("{prefix}{name}"), format!("{prefix}{FIRST_CONVOLUTION}"));
                 let header = Header::of(&[(&name, &[320, width]), (&first, &[320, 4, 3, 3]), (more, &[1])]);
-                class_of(&header, "x").map(|c| c["base"].clone())
+                class_of(&header).map(|c| c["base"].clone())
             };
             assert_eq!(of(DENOISER, "x"), of("", "x"));
             assert_eq!(of("", "zero_convs.0.0.weight"), None);

@@ -138,7 +138,7 @@ pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
     }
     let header = Header::read(path)?;
     let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let found = main_model::class_of(&header, &name)
+    let found = main_model::class_of(&header)
         .or_else(|| adapter::class_of(&header, &name))
         .ok_or(ProbeError::Unknown(shown))?;
     let (description, trigger_phrases) = beside(path);

@@ -60,6 +60,23 @@ fn known_lora(cx: &dyn NodeCx, lora: &ModelIdentifierField) -> Result<(), NodeEr
     }
 }
 
+/// The LoRAs of a collection, each once, all of them known and for one of these bases.
+fn collected(cx: &dyn NodeCx, loras: Option<OneOrMany<LoRAField>>, bases: &[&str]) -> Result<Vec<LoRAField>, NodeError> {
+    let mut seen = HashSet::new();
+    let mut loras = loras.map(OneOrMany::into_vec).unwrap_or_default();
+    loras.retain(|lora| seen.insert(lora.lora.key.clone()));
+    for LoRAField { lora, .. } in &loras {
+        known_lora(cx, lora)?;
+        if !bases.contains(&lora.base.as_str()) {
+            return Err(NodeError::new(
+                "AssertionError",
+                format!("LoRA {} is for models of base {}", lora.name, lora.base),
+            ));
+        }
+    }
+    Ok(loras)
+}
+
 fn add(loras: &mut Vec<LoRAField>, lora: &LoRAField, target: &str) -> Result<(), NodeError> {
     if loras.iter().any(|other| other.lora.key == lora.lora.key) {
         return Err(NodeError::new(
@@ -143,18 +160,7 @@ impl Invoke for LoRACollectionLoader {
             unet: self.unet,
             clip: self.clip,
         };
-        let mut seen = HashSet::new();
-        for lora in self.loras.into_iter().flat_map(OneOrMany::into_vec) {
-            if !seen.insert(lora.lora.key.clone()) {
-                continue;
-            }
-            known_lora(cx, &lora.lora)?;
-            if !&["sd-1", "sd-2"].contains(&lora.lora.base.as_str()) {
-                return Err(NodeError::new(
-                    "AssertionError",
-                    format!("LoRA {} is for models of base {}", lora.lora.name, lora.lora.base),
-                ));
-            }
+        for lora in collected(cx, self.loras, &["sd-1", "sd-2"])? {
             output.unet.iter_mut().for_each(|unet| unet.loras.push(lora.clone()));
             output.clip.iter_mut().for_each(|clip| clip.loras.push(lora.clone()));
         }
@@ -222,18 +228,7 @@ impl Invoke for SDXLLoRACollectionLoader {
             clip: self.clip,
             clip2: self.clip2,
         };
-        let mut seen = HashSet::new();
-        for lora in self.loras.into_iter().flat_map(OneOrMany::into_vec) {
-            if !seen.insert(lora.lora.key.clone()) {
-                continue;
-            }
-            known_lora(cx, &lora.lora)?;
-            if !&["sdxl"].contains(&lora.lora.base.as_str()) {
-                return Err(NodeError::new(
-                    "AssertionError",
-                    format!("LoRA {} is for models of base {}", lora.lora.name, lora.lora.base),
-                ));
-            }
+        for lora in collected(cx, self.loras, &["sdxl"])? {
             output.unet.iter_mut().for_each(|unet| unet.loras.push(lora.clone()));
             output.clip.iter_mut().for_each(|clip| clip.loras.push(lora.clone()));
             output.clip2.iter_mut().for_each(|clip2| clip2.loras.push(lora.clone()));

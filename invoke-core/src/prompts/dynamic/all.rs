@@ -3,7 +3,7 @@
 use std::{collections::HashSet, ops::ControlFlow};
 
 use super::{
-    TemplateError, Value, Variables,
+    TemplateError, Value, Variables, assigned,
     parse::{Choice, Part},
     random::wrapped,
 };
@@ -104,35 +104,21 @@ impl Search {
     }
 
     fn sequence<'a>(&mut self, parts: &'a [Part], outer: &Variables<'a>, within: &[&str], tell: Tell<'_>) -> Flow {
-        let mut variables = outer.clone();
-        for part in parts {
-            let Part::Assignment {
-                name,
-                value,
-                at_once,
-                keeps,
-            } = part
-            else {
-                continue;
-            };
-            if *keeps && outer.contains_key(name.as_str()) {
-                continue;
-            }
-            let assigned = if *at_once {
-                let mut first = None;
-                let _ = self.each(value, outer, within, &mut |_, text| {
-                    first = Some(text);
-                    Flow::Break(())
-                });
-                if self.error.is_some() {
-                    return Flow::Break(());
-                }
-                Value::Text(first.unwrap_or_default())
+        let variables = assigned(parts, outer, |value| {
+            let mut first = None;
+            let _ = self.each(value, outer, within, &mut |_, text| {
+                first = Some(text);
+                Flow::Break(())
+            });
+            if self.error.is_some() {
+                Err(())
             } else {
-                Value::Part(value)
-            };
-            variables.insert(name, assigned);
-        }
+                Ok(first.unwrap_or_default())
+            }
+        });
+        let Ok(variables) = variables else {
+            return Flow::Break(());
+        };
         let parts: Vec<&Part> = parts.iter().filter(|part| !matches!(part, Part::Assignment { .. })).collect();
         self.joined(&parts, "", &variables, within, tell)
     }

@@ -44,6 +44,36 @@ enum Value<'a> {
 /// Values of variables, by their names.
 type Variables<'a> = BTreeMap<&'a str, Value<'a>>;
 
+/// Variables within a sequence: those around it and those that its own parts assign. `read_at_once` says what a value reads where it is read at once.
+fn assigned<'a, E>(
+    parts: &'a [Part],
+    outer: &Variables<'a>,
+    mut read_at_once: impl FnMut(&'a Part) -> Result<String, E>,
+) -> Result<Variables<'a>, E> {
+    let mut variables = outer.clone();
+    for part in parts {
+        let Part::Assignment {
+            name,
+            value,
+            at_once,
+            keeps,
+        } = part
+        else {
+            continue;
+        };
+        if *keeps && outer.contains_key(name.as_str()) {
+            continue;
+        }
+        let value = if *at_once {
+            Value::Text(read_at_once(value)?)
+        } else {
+            Value::Part(value)
+        };
+        variables.insert(name, value);
+    }
+    Ok(variables)
+}
+
 fn parsed(template: &str) -> Result<Part, TemplateError> {
     if template.len() > LONGEST {
         return Err(TemplateError::TooLarge);

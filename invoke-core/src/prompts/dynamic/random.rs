@@ -1,7 +1,7 @@
 //! One prompt of a template by chance.
 
 use super::{
-    TemplateError, Value, Variables,
+    TemplateError, Value, Variables, assigned,
     parse::{Choice, Part},
 };
 
@@ -16,27 +16,7 @@ fn text<'a>(part: &'a Part, variables: &Variables<'a>, within: &[&str], draw: Dr
     Ok(match part {
         Part::Text(text) => text.clone(),
         Part::Sequence(parts) => {
-            let mut inner = variables.clone();
-            for part in parts {
-                let Part::Assignment {
-                    name,
-                    value,
-                    at_once,
-                    keeps,
-                } = part
-                else {
-                    continue;
-                };
-                if *keeps && variables.contains_key(name.as_str()) {
-                    continue;
-                }
-                let value = if *at_once {
-                    Value::Text(text(value, variables, within, draw)?)
-                } else {
-                    Value::Part(value)
-                };
-                inner.insert(name, value);
-            }
+            let inner = assigned(parts, variables, |value| text(value, variables, within, draw))?;
             let mut whole = String::new();
             for part in parts.iter().filter(|part| !matches!(part, Part::Assignment { .. })) {
                 whole.push_str(&text(part, &inner, within, draw)?);

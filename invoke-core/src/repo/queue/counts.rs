@@ -104,7 +104,7 @@ pub fn queue_counts(tx: &ReadTx<'_>, queue_id: &QueueId) -> rusqlite::Result<Sta
     kept(tx, queue_id, &"")
 }
 
-/// Counts over one user's items.
+/// Counts over one user's items, for that user.
 pub fn user_counts(tx: &ReadTx<'_>, queue_id: &QueueId, user_id: &UserId) -> rusqlite::Result<StatusCounts> {
     kept(tx, queue_id, user_id)
 }

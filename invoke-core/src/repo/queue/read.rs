@@ -7,7 +7,7 @@ use crate::{
     authz::{Scope, Sealed},
     db::ReadTx,
     domain::{
-        BatchId, ItemId, QueueId,
+        BatchId, ItemId, QueueId, SessionId,
         page::Direction,
         queue_item::{FieldValue, QueueItem},
     },
@@ -113,15 +113,15 @@ pub fn find(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Sealed<QueueIt
     Ok(tx.seal(found))
 }
 
-/// Session and workflow of an item.
-pub fn stored_session(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Stored> {
+/// Session and workflow of an item, for whoever was given the item.
+pub fn stored_session(tx: &ReadTx<'_>, of: &QueueItem) -> rusqlite::Result<Stored> {
     let stored = tx
         .sql()
         .prepare_cached(
             "SELECT q.session, g.graph, COALESCE(q.workflow, g.workflow)
              FROM session_queue q LEFT JOIN queue_graphs g ON g.batch_row = q.batch_row WHERE q.item_id = ?1",
         )?
-        .query_row([item_id], |row| {
+        .query_row([of.item_id], |row| {
             Ok(Stored {
                 session: row.get(0)?,
                 graph: row.get(1)?,
@@ -134,7 +134,7 @@ pub fn stored_session(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Stor
 
 /// Items of a queue in the order of service. Everybody may know that items exist, so there is no scope here; each is sealed, and what a viewer may
 /// see of it is decided one by one.
-pub fn list(tx: &ReadTx<'_>, queue_id: &QueueId, destination: Option<&str>) -> rusqlite::Result<Vec<QueueItem>> {
+pub fn list(tx: &ReadTx<'_>, queue_id: &QueueId, destination: Option<&str>) -> rusqlite::Result<Vec<Sealed<QueueItem>>> {
     let mut statement = tx.sql().prepare_cached(&format!(
         "SELECT {ITEM} FROM {FROM_BATCHES} WHERE b.queue_id = ?1 AND {} ORDER BY b.priority DESC, q.item_id ASC",
         if destination.is_some() {
@@ -143,17 +143,21 @@ pub fn list(tx: &ReadTx<'_>, queue_id: &QueueId, destination: Option<&str>) -> r
             "?2 IS NULL"
         }
     ))?;
-    statement.query_map((queue_id, destination), item)?.collect()
+    statement
+        .query_map((queue_id, destination), item)?
+        .map(|found| Ok(tx.seal(Some(found?))))
+        .collect()
 }
 
 /// The items of these numbers, in the order asked for; those that do not exist in this queue are left out.
-pub fn sealed_many(tx: &ReadTx<'_>, queue_id: &QueueId, ids: &[ItemId]) -> rusqlite::Result<Vec<QueueItem>> {
+pub fn of_numbers(tx: &ReadTx<'_>, queue_id: &QueueId, ids: &[ItemId]) -> rusqlite::Result<Vec<Sealed<QueueItem>>> {
     let mut statement = tx
         .sql()
         .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1 AND q.queue_id = ?2"))?;
     let mut items = Vec::with_capacity(ids.len().min(1000));
     for id in ids {
-        items.extend(statement.query_row((id, queue_id), item).optional()?);
+        let found = statement.query_row((id, queue_id), item).optional()?;
+        items.extend(found.map(|found| tx.seal(Some(found))));
     }
     Ok(items)
 }
@@ -190,22 +194,30 @@ pub fn ids_of_batch(tx: &ReadTx<'_>, queue_id: &QueueId, batch_id: &BatchId) -> 
     statement.query_map((batch_id, queue_id), |row| row.get(0))?.collect()
 }
 
-/// Some item that runs.
-pub fn any_in_progress(tx: &ReadTx<'_>, queue_id: &QueueId) -> rusqlite::Result<Option<QueueItem>> {
-    tx.sql()
+/// The first item that runs.
+pub fn first_in_progress(tx: &ReadTx<'_>, queue_id: &QueueId) -> rusqlite::Result<Sealed<QueueItem>> {
+    let found = tx
+        .sql()
         .prepare_cached(&format!(
             "SELECT {ITEM} FROM {FROM} WHERE q.status = 'in_progress' AND q.queue_id = ?1 ORDER BY q.item_id LIMIT 1"
         ))?
         .query_row([queue_id], item)
-        .optional()
+        .optional()?;
+    Ok(tx.seal(found))
 }
 
-/// The numbers of one owner's running items, or of all, as the scope says.
-pub fn owned_in_progress(tx: &ReadTx<'_>, scope: &Scope) -> rusqlite::Result<Vec<ItemId>> {
+/// Number, batch and session of the first item that runs, if it is within the scope.
+pub fn running_in(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId) -> rusqlite::Result<Option<(ItemId, BatchId, SessionId)>> {
     tx.sql()
-        .prepare_cached("SELECT item_id FROM session_queue WHERE status = 'in_progress' AND (?1 IS NULL OR user_id = ?1)")?
-        .query_map([scope.owner_parameter()], |row| row.get(0))?
-        .collect()
+        .prepare_cached(
+            "SELECT q.item_id, b.batch_id, q.session_id FROM session_queue q JOIN queue_batches b ON b.batch_row = q.batch_row
+             WHERE q.item_id = (SELECT item_id FROM session_queue WHERE status = 'in_progress' AND queue_id = ?1 ORDER BY item_id LIMIT 1)
+                 AND (?2 IS NULL OR q.user_id = ?2)",
+        )?
+        .query_row((queue_id, scope.owner_parameter()), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()
 }
 
 /// The first caller of the chain of calls that an item belongs to; itself if nothing called it, or there is no such item.
@@ -227,13 +239,15 @@ pub fn running_on(tx: &ReadTx<'_>, device: &str) -> rusqlite::Result<Vec<ItemId>
 }
 
 /// The item that first come, first served would run next.
-pub fn next_pending(tx: &ReadTx<'_>, queue_id: &QueueId) -> rusqlite::Result<Option<QueueItem>> {
-    tx.sql()
+pub fn next_pending(tx: &ReadTx<'_>, queue_id: &QueueId) -> rusqlite::Result<Sealed<QueueItem>> {
+    let found = tx
+        .sql()
         .prepare_cached(&format!(
             "SELECT {ITEM} FROM {FROM_BATCHES} WHERE q.status = 'pending' AND b.batch_row =
                  (SELECT batch_row FROM queue_batches WHERE pending > 0 AND queue_id = ?1 ORDER BY priority DESC, batch_row LIMIT 1)
              ORDER BY q.item_id LIMIT 1"
         ))?
         .query_row([queue_id], item)
-        .optional()
+        .optional()?;
+    Ok(tx.seal(found))
 }

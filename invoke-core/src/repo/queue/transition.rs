@@ -25,7 +25,7 @@ use crate::{
 pub struct Change(pub QueueItem);
 
 /// A row as it is now, for its own writer.
-pub fn reload(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<QueueItem> {
+pub(crate) fn reload(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<QueueItem> {
     tx.sql()
         .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?
         .query_row([item_id], item)
@@ -187,17 +187,17 @@ fn in_status(tx: &ReadTx<'_>, item_id: ItemId, status: ItemStatus) -> rusqlite::
 }
 
 /// An item that runs, for the books of the worker that runs it.
-pub fn running_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
+pub(crate) fn running_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
     in_status(tx, item_id, ItemStatus::InProgress)
 }
 
 /// An item that waits for what it called, for the books of the worker that runs that.
-pub fn waiting_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
+pub(crate) fn waiting_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
     in_status(tx, item_id, ItemStatus::Waiting)
 }
 
 /// An item that has ended, for the books of the worker that ran it.
-pub fn ended_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
+pub(crate) fn ended_item(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Option<QueueItem>> {
     let item = reload(tx, item_id).optional()?;
     Ok(item.filter(|item| item.status.is_terminal()))
 }
@@ -237,7 +237,7 @@ pub fn resume(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str, now: Timesta
 }
 
 /// The rows of a selection that a retry may concern.
-pub fn terminal_rows(tx: &ReadTx<'_>, _leave: &Permit<UseServer, ()>, ids: &[ItemId]) -> rusqlite::Result<Vec<QueueItem>> {
+pub(crate) fn terminal_rows(tx: &ReadTx<'_>, _leave: &Permit<UseServer, ()>, ids: &[ItemId]) -> rusqlite::Result<Vec<QueueItem>> {
     let mut statement = tx
         .sql()
         .prepare_cached(&format!("SELECT {ITEM} FROM {FROM} WHERE q.item_id = ?1"))?;
@@ -254,7 +254,7 @@ pub fn terminal_rows(tx: &ReadTx<'_>, _leave: &Permit<UseServer, ()>, ids: &[Ite
 }
 
 /// What ran or was suspended when the last process ended never comes back: it is canceled. Returns how many.
-pub fn fail_unfinished_at_startup(tx: &mut WriteTx<'_>, now: Timestamp) -> rusqlite::Result<usize> {
+pub fn cancel_unfinished(tx: &mut WriteTx<'_>, now: Timestamp) -> rusqlite::Result<usize> {
     tx.sql().execute(
         "UPDATE session_queue SET status = 'canceled', status_sequence = status_sequence + 1, completed_at = ?1, updated_at = ?1
          WHERE item_id IN (

@@ -12,7 +12,7 @@ use crate::{
         ownership::{self, Counts},
         users,
     },
-    service::pictures,
+    service::covers,
 };
 
 /// How often an account's pictures are set aside before it is given up: one that runs jobs makes new ones meanwhile.
@@ -144,10 +144,10 @@ impl Auth {
 
     fn remove_small_pictures(&self, (workflows, presets): &(Vec<String>, Vec<String>)) {
         let (layout, preset_folder) = (&self.shared.layout, self.shared.layout.style_preset_images_dir());
-        let of_workflows = workflows.iter().map(|id| pictures::file(layout.workflow_thumbnails_dir(), id));
-        let of_presets = presets.iter().map(|id| pictures::file(&preset_folder, id));
+        let of_workflows = workflows.iter().map(|id| covers::file(layout.workflow_thumbnails_dir(), id));
+        let of_presets = presets.iter().map(|id| covers::file(&preset_folder, id));
         for file in of_workflows.chain(of_presets) {
-            if let Err(error) = pictures::remove(file) {
+            if let Err(error) = covers::remove(file) {
                 tracing::warn!("a small picture of a deleted account could not be removed: {error}");
             }
         }

@@ -38,6 +38,10 @@ pub struct Models {
 }
 
 impl Models {
+    pub(crate) fn new(shared: Arc<Shared>, installer: Arc<Installer>) -> Self {
+        Self { shared, installer }
+    }
+
     /// The absolute place of a model's weights.
     fn path_of(&self, record: &ModelRecord) -> std::path::PathBuf {
         self.shared.layout.models_dir().join(record.path())

@@ -12,8 +12,9 @@ use super::status;
 /// The event of an item's change of status, with the counts as they are in the same snapshot.
 pub(super) fn status_changed(tx: &ReadTx<'_>, item: &QueueItem) -> rusqlite::Result<Event> {
     // Batches are named by whoever enqueues them: two users may have chosen one name.
-    let batch_status = status::of_batch(tx, &Scope::Own(item.user_id.clone()), &item.queue_id, &item.batch_id)?;
-    let queue_status = status::of_queue(tx, &item.queue_id, &item.user_id, |owner| owner == &item.user_id)?;
+    let owners = Scope::Own(item.user_id.clone());
+    let batch_status = status::of_batch(tx, &owners, &item.queue_id, &item.batch_id)?;
+    let queue_status = status::of_queue(tx, &owners, &item.queue_id, &item.user_id)?;
     Ok(Event::QueueItemStatusChanged(Box::new(ItemStatusChange {
         queue_id: item.queue_id.clone(),
         item_id: item.item_id,

@@ -157,7 +157,7 @@ impl Queue {
                 .take(usize::try_from(room).unwrap_or(usize::MAX))
             {
                 let graph = super::sessions::graph_of(tx, &item)?;
-                let stored = repo::stored_session(tx, item.item_id)?;
+                let stored = repo::stored_session(tx, &item)?;
                 let (cost, models) = repo::cost_of(tx, item.item_id)?;
                 let (fields, values) = repo::taken_apart(item.field_values.as_deref().filter(|values| !values.is_empty()));
                 let batch = repo::NewBatch {

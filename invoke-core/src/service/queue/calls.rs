@@ -226,13 +226,13 @@ impl Queue {
         let Some(parent) = repo::waiting_item(tx, parent_id)? else {
             return Ok(());
         };
-        let stored = repo::stored_session(tx, parent_id)?.session.unwrap_or_default();
+        let stored = repo::stored_session(tx, &parent)?.session.unwrap_or_default();
         let mut session = read(&self.registry, &stored)?;
         let Some(exec_id) = session.waiting_execution() else {
             return Ok(());
         };
         let returned = if child.status == ItemStatus::Completed {
-            let stored = repo::stored_session(tx, child.item_id)?.session.unwrap_or_default();
+            let stored = repo::stored_session(tx, child)?.session.unwrap_or_default();
             read(&self.registry, &stored)?.returned().cloned()
         } else {
             Err(child

@@ -24,11 +24,9 @@ pub(super) use wait::ASKED_EVERY;
 
 use super::Shared;
 use crate::{
-    authz::{
-        Act, Action, Actor, Decision, Facts, Ownership, Permit, Scope, Visibility, acts, administer, authorize, authorize_global, decide,
-    },
+    authz::{Act, Actor, Permit, Scope, Sealed, acts, administer, authorize, authorize_global},
     db::ReadTx,
-    domain::{BatchId, Error, ItemId, QueueId, Result, UserId, page::Direction, queue_item::QueueItem},
+    domain::{BatchId, Error, ItemId, QueueId, Result, page::Direction, queue_item::QueueItem},
     graph::{Registry, model::without_nulls},
     queue::Processor,
     repo::queue as repo,
@@ -55,30 +53,42 @@ fn open<A: Act>(tx: &ReadTx<'_>, actor: &Actor, queue_id: &QueueId, item_id: Ite
 }
 
 impl Queue {
-    fn whole(&self, tx: &ReadTx<'_>, actor: &Actor, item: &QueueItem) -> Result<Value> {
-        let inside = || sessions::stored(&self.registry, &self.shared.env, tx, item);
+    pub(crate) fn new(shared: Arc<Shared>, processor: Arc<Processor>, registry: Arc<Registry>) -> Self {
+        Self {
+            shared,
+            processor,
+            registry,
+        }
+    }
+
+    fn whole(&self, tx: &ReadTx<'_>, actor: &Actor, item: Sealed<QueueItem>) -> Result<Option<Value>> {
+        let inside = |item: &QueueItem| sessions::stored(&self.registry, &self.shared.env, tx, item);
         view::whole(actor, item, inside, || sessions::redacted(&self.shared.env))
+    }
+
+    fn all_whole(&self, tx: &ReadTx<'_>, actor: &Actor, items: Vec<Sealed<QueueItem>>) -> Result<Vec<Value>> {
+        items
+            .into_iter()
+            .filter_map(|item| self.whole(tx, actor, item).transpose())
+            .collect()
     }
 
     /// One item: whole for those who may look into it, a shell for everybody else.
     pub fn item(&self, actor: &Actor, queue_id: &QueueId, item_id: ItemId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
         self.shared.db.read(|tx| {
-            let items = repo::sealed_many(tx, queue_id, &[item_id])?;
-            let item = items.first().ok_or_else(|| no_such_item(queue_id, item_id))?;
-            self.whole(tx, actor, item).map(without_nulls)
+            let found = repo::of_numbers(tx, queue_id, &[item_id])?.pop();
+            let item = found.map(|item| self.whole(tx, actor, item)).transpose()?.flatten();
+            item.map(without_nulls).ok_or_else(|| no_such_item(queue_id, item_id))
         })
     }
 
     /// All items of a queue in the order of service.
     pub fn list_all(&self, actor: &Actor, queue_id: &QueueId, destination: Option<&str>) -> Result<Vec<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.shared.db.read(|tx| {
-            repo::list(tx, queue_id, destination)?
-                .iter()
-                .map(|item| self.whole(tx, actor, item))
-                .collect()
-        })
+        self.shared
+            .db
+            .read(|tx| self.all_whole(tx, actor, repo::list(tx, queue_id, destination)?))
     }
 
     /// Numbers of all items, by time of creation.
@@ -91,57 +101,39 @@ impl Queue {
     /// The items of these numbers, as far as they exist.
     pub fn items_by_ids(&self, actor: &Actor, queue_id: &QueueId, ids: &[ItemId]) -> Result<Vec<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.shared.db.read(|tx| {
-            repo::sealed_many(tx, queue_id, ids)?
-                .iter()
-                .map(|item| self.whole(tx, actor, item))
-                .collect()
-        })
+        self.shared
+            .db
+            .read(|tx| self.all_whole(tx, actor, repo::of_numbers(tx, queue_id, ids)?))
     }
 
     /// List rows for the items of these numbers, as far as they exist.
     pub fn item_summaries_by_ids(&self, actor: &Actor, queue_id: &QueueId, ids: &[ItemId]) -> Result<Vec<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        let items = self.shared.db.read(|tx| repo::sealed_many(tx, queue_id, ids))?;
-        Ok(items.iter().map(|item| view::summary(actor, item)).collect())
+        let items = self.shared.db.read(|tx| repo::of_numbers(tx, queue_id, ids))?;
+        Ok(items.into_iter().filter_map(|item| view::summary(actor, item)).collect())
     }
 
     /// An item that runs, if any.
     pub fn current(&self, actor: &Actor, queue_id: &QueueId) -> Result<Option<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.shared.db.read(|tx| {
-            repo::any_in_progress(tx, queue_id)?
-                .map(|item| self.whole(tx, actor, &item))
-                .transpose()
-        })
+        self.shared
+            .db
+            .read(|tx| self.whole(tx, actor, repo::first_in_progress(tx, queue_id)?))
     }
 
     /// The item that has waited longest.
     pub fn next(&self, actor: &Actor, queue_id: &QueueId) -> Result<Option<Value>> {
         authorize_global::<acts::UseServer>(actor)?;
-        self.shared.db.read(|tx| {
-            repo::next_pending(tx, queue_id)?
-                .map(|item| self.whole(tx, actor, &item))
-                .transpose()
-        })
+        self.shared.db.read(|tx| self.whole(tx, actor, repo::next_pending(tx, queue_id)?))
     }
 
     /// Counts over everybody's items, the caller's own, and whether the processor runs.
     pub fn status(&self, actor: &Actor, queue_id: &QueueId) -> Result<Value> {
         authorize_global::<acts::UseServer>(actor)?;
-        let sees = |owner: &UserId| {
-            let ownership = if owner == actor.user_id() {
-                Ownership::Own
-            } else {
-                Ownership::Other
-            };
-            let facts = Facts {
-                ownership,
-                visibility: Visibility::Private,
-            };
-            decide(actor.standing(), Action::ReadQueueItem, facts) == Decision::Allow
-        };
-        let queue = self.shared.db.read(|tx| status::of_queue(tx, queue_id, actor.user_id(), sees))?;
+        let queue = self
+            .shared
+            .db
+            .read(|tx| status::of_queue(tx, &Scope::of(actor), queue_id, actor.user_id()))?;
         Ok(json!({"queue": queue, "processor": self.processor_status()}))
     }
 
@@ -194,7 +186,8 @@ impl Queue {
             }
             Ok(repo::reload(tx, item_id)?)
         })?;
-        self.shared.db.read(|tx| self.whole(tx, actor, &item))
+        let shown = self.shared.db.read(|tx| self.whole(tx, actor, tx.seal(Some(item))))?;
+        shown.ok_or_else(|| no_such_item(queue_id, item_id))
     }
 
     /// Deletes one item with the whole chain of calls that it belongs to, canceling first what has not ended.

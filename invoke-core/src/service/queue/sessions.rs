@@ -25,7 +25,7 @@ fn missing(item: &QueueItem) -> Error {
 
 /// The item's graph as stored JSON: its batch's, or the one in its own session.
 pub(super) fn graph_of(tx: &ReadTx<'_>, item: &QueueItem) -> Result<String> {
-    let stored = repo::stored_session(tx, item.item_id)?;
+    let stored = repo::stored_session(tx, item)?;
     if let Some(graph) = stored.graph {
         return Ok(graph);
     }
@@ -52,7 +52,7 @@ pub(super) struct Prepared {
 
 /// The session as an engine takes it.
 pub(super) fn prepare(registry: &Registry, env: &Env, tx: &ReadTx<'_>, item: &QueueItem) -> Result<Prepared> {
-    let stored = repo::stored_session(tx, item.item_id)?;
+    let stored = repo::stored_session(tx, item)?;
     let (session, likeness) = match (stored.session, stored.graph) {
         (Some(session), _) => (serde_json::from_str(&session)?, None),
         (None, Some(graph)) => {
@@ -71,7 +71,7 @@ pub(super) fn prepare(registry: &Registry, env: &Env, tx: &ReadTx<'_>, item: &Qu
 
 /// Session and workflow as clients read them.
 pub(super) fn stored(registry: &Registry, env: &Env, tx: &ReadTx<'_>, item: &QueueItem) -> Result<(Value, Value)> {
-    let stored = repo::stored_session(tx, item.item_id)?;
+    let stored = repo::stored_session(tx, item)?;
     let session = match (stored.session, stored.graph) {
         (Some(text), _) => {
             let value: Value = serde_json::from_str(&text)?;

@@ -23,15 +23,12 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The queue's status: everybody's counts, one user's own, and the running item if `sees` says that its owner is the reader's business.
-pub(super) fn of_queue(tx: &ReadTx<'_>, queue_id: &QueueId, user_id: &UserId, sees: impl Fn(&UserId) -> bool) -> rusqlite::Result<Value> {
-    let running = queue::any_in_progress(tx, queue_id)?.filter(|item| sees(&item.user_id));
-    let head = object(json!({
-        "queue_id": queue_id,
-        "item_id": running.as_ref().map(|item| item.item_id),
-        "batch_id": running.as_ref().map(|item| &item.batch_id),
-        "session_id": running.as_ref().map(|item| &item.session_id),
-    }));
+/// The queue's status: everybody's counts, one user's own, and the first running item if it is within the scope.
+pub(super) fn of_queue(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId, user_id: &UserId) -> rusqlite::Result<Value> {
+    let (item_id, batch_id, session_id) = queue::running_in(tx, scope, queue_id)?.map_or((None, None, None), |(item, batch, session)| {
+        (Some(item), Some(batch), Some(session))
+    });
+    let head = object(json!({"queue_id": queue_id, "item_id": item_id, "batch_id": batch_id, "session_id": session_id}));
     let mut status = counted(head, queue::queue_counts(tx, queue_id)?);
     let own = queue::user_counts(tx, queue_id, user_id)?;
     if let Some(map) = status.as_object_mut() {

@@ -1,23 +1,17 @@
 //! What a viewer gets to see of an item, and in which shape.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
-    authz::{Action, Actor, Decision, Resource, decide},
+    authz::{Actor, Sealed, Seen, acts, outlined},
     domain::queue_item::QueueItem,
 };
 
-/// Stands in place of an identity.
-const REDACTED: &str = "redacted";
-
-/// Whether this viewer may see what is in this item.
-pub(super) fn sees_inside(actor: &Actor, item: &QueueItem) -> bool {
-    decide(actor.standing(), Action::ReadQueueItem, item.facts(actor)) == Decision::Allow
-}
-
-/// The item without session and workflow, for a list's row.
-pub(super) fn summary(actor: &Actor, item: &QueueItem) -> Value {
-    let mut row = json!({
+/// The item without session and workflow, for a list's row; `None` if there is none.
+pub(super) fn summary(actor: &Actor, item: Sealed<QueueItem>) -> Option<Value> {
+    let seen = outlined::<acts::ReadQueueItem, _>(actor, item)?;
+    let item = seen.get();
+    Some(json!({
         "item_id": item.item_id,
         "created_at": item.created_at,
         "status": item.status,
@@ -32,22 +26,25 @@ pub(super) fn summary(actor: &Actor, item: &QueueItem) -> Value {
         "user_email": item.user_email,
         "field_values": item.field_values,
         "parent_item_id": item.parent_item_id,
-    });
-    if let Some(row) = row.as_object_mut().filter(|_| !sees_inside(actor, item)) {
-        redact(row);
-    }
-    row
+    }))
 }
 
-/// The whole item. `session` and `workflow` are only asked for if the viewer may see them; `empty_session` makes what stands in place of the session.
+/// The whole item; `None` if there is none. Session and workflow are only asked for if the viewer may see `inside`; `empty_session` makes what stands in
+/// place of the session.
 pub(super) fn whole<E>(
     actor: &Actor,
-    item: &QueueItem,
-    inside: impl FnOnce() -> Result<(Value, Value), E>,
+    item: Sealed<QueueItem>,
+    inside: impl FnOnce(&QueueItem) -> Result<(Value, Value), E>,
     empty_session: impl FnOnce() -> Value,
-) -> Result<Value, E> {
-    let sees = sees_inside(actor, item);
-    let (session, workflow) = if sees { inside()? } else { (empty_session(), Value::Null) };
+) -> Result<Option<Value>, E> {
+    let Some(seen) = outlined::<acts::ReadQueueItem, _>(actor, item) else {
+        return Ok(None);
+    };
+    let (session, workflow) = match &seen {
+        Seen::Whole(item) => inside(item)?,
+        Seen::Outline(_) => (empty_session(), Value::Null),
+    };
+    let item = seen.get();
     let mut full = json!({
         "item_id": item.item_id,
         "status": item.status,
@@ -78,42 +75,15 @@ pub(super) fn whole<E>(
         "workflow_call_depth": item.workflow_call_depth,
     });
     let map = full.as_object_mut().expect("the literal above is an object");
-    if !sees {
-        redact(map);
-    }
     map.insert("session".into(), session);
     map.insert("workflow".into(), workflow);
-    Ok(full)
-}
-
-/// Takes out of an item's JSON what is its owner's business. What stays: that it exists, where, in which state, since when, on which device.
-fn redact(item: &mut Map<String, Value>) {
-    const IDENTITIES: &[&str] = &["user_id", "batch_id", "session_id"];
-    const STAYS: &[&str] = &[
-        "item_id",
-        "queue_id",
-        "status",
-        "status_sequence",
-        "device",
-        "created_at",
-        "updated_at",
-        "started_at",
-        "completed_at",
-    ];
-    for (key, value) in item.iter_mut() {
-        if IDENTITIES.contains(&key.as_str()) {
-            *value = json!(REDACTED);
-        } else if key == "priority" {
-            *value = json!(0);
-        } else if !STAYS.contains(&key.as_str()) {
-            *value = Value::Null;
-        }
-    }
+    Ok(Some(full))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authz::Powers;
     use crate::domain::{
         BatchId, QueueId, SessionId, UserId,
         queue_item::{FieldValue, ItemStatus},
@@ -174,11 +144,15 @@ mod tests {
         }
     }
 
+    fn sealed() -> Sealed<QueueItem> {
+        Sealed::new(Some(item()), &Powers::default())
+    }
+
     #[test]
     fn a_foreign_item_shows_that_it_exists_and_nothing_else() {
         let bob = actor("bob", false);
-        let whole = whole(&bob, &item(), || Err("must not be read"), || json!({"id": "redacted"})).unwrap();
-        for view in [summary(&bob, &item()), whole] {
+        let whole = whole(&bob, sealed(), |_| Err("must not be read"), || json!({"id": "redacted"})).unwrap();
+        for view in [summary(&bob, sealed()).unwrap(), whole.unwrap()] {
             let text = view.to_string();
             assert!(
                 !text.contains("secret") && !text.contains("alice") && !text.contains("99999"),
@@ -194,7 +168,8 @@ mod tests {
     #[test]
     fn owners_and_administrators_see_all() {
         for viewer in [actor("alice", false), actor("root", true)] {
-            let view = whole(&viewer, &item(), || Ok::<_, ()>((json!({"id": "s"}), Value::Null)), || Value::Null).unwrap();
+            let inside = |_: &QueueItem| Ok::<_, ()>((json!({"id": "s"}), Value::Null));
+            let view = whole(&viewer, sealed(), inside, || Value::Null).unwrap().unwrap();
             assert_eq!(
                 (&view["batch_id"], &view["session"]["id"], &view["priority"]),
                 (&json!("secret"), &json!("s"), &json!(3))

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Shared, pictures};
+use super::{Shared, covers};
 use crate::{
     authz::{Actor, Scope, acts, administer, authorize, authorize_global},
     domain::{
@@ -85,7 +85,7 @@ impl StylePresets {
     }
 
     fn picture_file(&self, id: &str) -> Option<PathBuf> {
-        pictures::file(&self.shared.layout.style_preset_images_dir(), id)
+        covers::file(&self.shared.layout.style_preset_images_dir(), id)
     }
 
     /// A record as the wire carries it.
@@ -134,7 +134,7 @@ impl StylePresets {
             .shared
             .db
             .read(|tx| authorize::<acts::ReadStylePreset, _>(actor, repo::find(tx, id)?))?;
-        pictures::read(self.picture_file(&preset.id))
+        covers::read(self.picture_file(&preset.id))
     }
 
     /// Keeps a preset, and its picture if it has one.
@@ -147,7 +147,7 @@ impl StylePresets {
                 .map_err(|_| Error::Forbidden("Only admins can create default presets".into()))?,
             Origin::User => None,
         };
-        let picture = picture.map(|sent| pictures::thumbnail(sent.content_type, sent.bytes)).transpose()?;
+        let picture = picture.map(|sent| covers::thumbnail(sent.content_type, sent.bytes)).transpose()?;
         bearable(&form.name, &form.positive_prompt, &form.negative_prompt)?;
         let preset = StylePreset {
             id,
@@ -165,7 +165,7 @@ impl StylePresets {
             repo::insert(tx, &leave, &preset, self.shared.env.now())
         })?;
         if let Some(webp) = picture {
-            pictures::write(self.picture_file(&preset.id), &webp)?;
+            covers::write(self.picture_file(&preset.id), &webp)?;
         }
         Ok(self.dressed(&preset))
     }
@@ -174,7 +174,7 @@ impl StylePresets {
     pub fn update(&self, actor: &Actor, id: &str, form: PresetForm, picture: Option<SentPicture<'_>>) -> Result<Value> {
         self.may_update(actor, id)?;
         bearable(&form.name, &form.positive_prompt, &form.negative_prompt)?;
-        let picture = picture.map(|sent| pictures::thumbnail(sent.content_type, sent.bytes)).transpose()?;
+        let picture = picture.map(|sent| covers::thumbnail(sent.content_type, sent.bytes)).transpose()?;
         let changed = self.shared.db.write(|tx| -> Result<_> {
             let preset = authorize::<acts::UpdateStylePreset, _>(actor, repo::find(tx, id)?)?;
             let to = StylePreset {
@@ -188,8 +188,8 @@ impl StylePresets {
             Ok(to)
         })?;
         match picture {
-            Some(webp) => pictures::write(self.picture_file(id), &webp)?,
-            None => drop(pictures::remove(self.picture_file(id))?),
+            Some(webp) => covers::write(self.picture_file(id), &webp)?,
+            None => drop(covers::remove(self.picture_file(id))?),
         }
         Ok(self.dressed(&changed))
     }
@@ -201,7 +201,7 @@ impl StylePresets {
             let preset = authorize::<acts::UpdateStylePreset, _>(actor, repo::find(tx, id)?)?;
             Ok(repo::delete(tx, &preset)?)
         })?;
-        pictures::remove(self.picture_file(id)).map(drop)
+        covers::remove(self.picture_file(id)).map(drop)
     }
 
     /// Refuses early, and in the words for what ships with the program.

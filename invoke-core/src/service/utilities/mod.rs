@@ -1,4 +1,4 @@
-//! Small helps for writing prompts.
+//! Small helps: prompts with variants, models that write prompts, fonts for the canvas.
 
 mod fonts;
 mod text_models;
@@ -24,6 +24,10 @@ pub struct Utilities {
 }
 
 impl Utilities {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     /// The prompts that a template with `{alternatives|in|braces}` stands for: at most `most` of them, all in order if `combinatorial`, else
     /// drawn by chance (the same ones for the same seed). What cannot be read stands for itself, with the reason.
     pub fn dynamic_prompts(&self, actor: &Actor, template: &str, most: usize, combinatorial: bool, seed: Option<u64>) -> Result<Value> {

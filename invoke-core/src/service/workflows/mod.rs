@@ -9,7 +9,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-use super::{Shared, pictures};
+use super::{Shared, covers};
 use crate::{
     authz::{Actor, Permit, Scope, acts, authorize, authorize_global},
     domain::{
@@ -49,8 +49,12 @@ pub struct PageOf {
 }
 
 impl Workflows {
+    pub(crate) fn new(shared: Arc<Shared>, registry: Arc<Registry>) -> Self {
+        Self { shared, registry }
+    }
+
     fn thumbnail_file(&self, workflow_id: &str) -> Option<PathBuf> {
-        pictures::file(self.shared.layout.workflow_thumbnails_dir(), workflow_id)
+        covers::file(self.shared.layout.workflow_thumbnails_dir(), workflow_id)
     }
 
     fn thumbnail_url(&self, workflow_id: &str) -> Value {
@@ -289,7 +293,7 @@ impl Workflows {
             repo::delete(tx, &workflow)?;
             Ok(workflow)
         })?;
-        pictures::remove(self.thumbnail_file(workflow_id))?;
+        covers::remove(self.thumbnail_file(workflow_id))?;
         self.publish(Event::WorkflowDeleted(change_of(&workflow)));
         Ok(())
     }
@@ -297,14 +301,14 @@ impl Workflows {
     /// Gives a workflow a picture.
     pub fn set_thumbnail(&self, actor: &Actor, workflow_id: &str, content_type: Option<&str>, bytes: &[u8]) -> Result<()> {
         let leave = self.may_update(actor, workflow_id)?;
-        pictures::write(self.thumbnail_file(workflow_id), &pictures::thumbnail(content_type, bytes)?)?;
+        covers::write(self.thumbnail_file(workflow_id), &covers::thumbnail(content_type, bytes)?)?;
         Ok(self.shared.db.record(leave)?)
     }
 
     /// Takes a workflow's picture away.
     pub fn delete_thumbnail(&self, actor: &Actor, workflow_id: &str) -> Result<()> {
         let leave = self.may_update(actor, workflow_id)?;
-        if pictures::remove(self.thumbnail_file(workflow_id))? {
+        if covers::remove(self.thumbnail_file(workflow_id))? {
             self.shared.db.record(leave)?;
         }
         Ok(())
@@ -316,7 +320,7 @@ impl Workflows {
 
     /// A workflow's picture, WebP. Anybody who knows the identifier may see it: pages load it without credentials.
     pub fn thumbnail(&self, _anybody: &Actor, workflow_id: &str) -> Result<Vec<u8>> {
-        pictures::read(self.thumbnail_file(workflow_id))
+        covers::read(self.thumbnail_file(workflow_id))
     }
 
     /// Brings the workflows that ship with the program up to date.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     diffusion::Result,
     imaging::{Mode, Picture, Resample},
-    vision::to_tensor,
+    vision::{of_colours, to_tensor},
 };
 
 /// Sides that a picture may be brought to, in pixels.
@@ -44,19 +44,11 @@ impl Preparation {
             Some(n) if SIDES.contains(&n) => n as usize,
             _ => usual,
         };
-        let three = |key: &str, usual: [f32; 3]| -> Option<[f32; 3]> {
-            let list = value[key].as_array().filter(|list| list.len() == 3)?;
-            let mut out = usual;
-            for (to, from) in out.iter_mut().zip(list) {
-                *to = from.as_f64().filter(|v| *v > 0.0 && *v <= 1.0)? as f32;
-            }
-            Some(out)
-        };
         Self {
             shortest: side("shortest_edge", usual.shortest),
             longest: side("longest_edge", usual.longest),
-            mean: three("image_mean", usual.mean).unwrap_or(usual.mean),
-            deviation: three("image_std", usual.deviation).unwrap_or(usual.deviation),
+            mean: of_colours(value, "image_mean", usual.mean),
+            deviation: of_colours(value, "image_std", usual.deviation),
         }
     }
 

@@ -17,15 +17,12 @@ use serde_json::{Map, Value, json};
 use self::server::Server;
 use super::{Installer, Models};
 use crate::{
-    authn::Authenticator,
     authz::Actor,
     config::{Config, HubPlace, Settings},
     db::Db,
     domain::ModelKey,
     env::Env,
     events::{Event, Subscription},
-    files::MemoryStore,
-    service::{Door, Shared},
 };
 
 /// Models of a root of their own, their hub and every address on one server.
@@ -57,16 +54,7 @@ impl Kit {
         let config = Arc::new(Config::from_settings(root.path(), settings.clone()).with_hub(hub));
         config.layout().create().unwrap();
         let db = Arc::new(Db::open(&config.layout().database(), env.now()).unwrap());
-        let authenticator = Authenticator::open(Arc::clone(&db), env.clone(), true).unwrap();
-        let images = MemoryStore::new(Arc::clone(&config), env.clone());
-        let shared = Arc::new(Shared::new(
-            config,
-            env,
-            db,
-            Arc::new(authenticator),
-            Arc::new(images),
-            Door::Library,
-        ));
+        let shared = crate::service::tests::shared(config, env, db);
         let events = Arc::<Mutex<Vec<(String, Value)>>>::default();
         let (teller, told) = mpsc::channel();
         let heard = Arc::clone(&events);
@@ -82,10 +70,8 @@ impl Kit {
             }
             let _ = teller.send(());
         });
-        let models = Models {
-            installer: Arc::new(Installer::new(Arc::clone(&shared))),
-            shared,
-        };
+        let installer = Arc::new(Installer::new(Arc::clone(&shared)));
+        let models = Models::new(shared, installer);
         models.start_installer().unwrap();
         Self {
             models,

@@ -177,7 +177,7 @@ fn a_chain_of_calls_is_canceled_deleted_and_retried_as_one() {
     let ended: rusqlite::Result<usize> = world
         .shared
         .db
-        .write(|tx| crate::repo::queue::fail_unfinished_at_startup(tx, world.shared.env.now()));
+        .write(|tx| crate::repo::queue::cancel_unfinished(tx, world.shared.env.now()));
     assert_eq!(ended.unwrap(), 2);
     assert_eq!(
         (&item(&world, parent)["status"], &item(&world, parent + 1)["status"]),

@@ -64,11 +64,7 @@ impl World {
         people.unwrap();
         let shared = super::shared(config, env.clone(), db);
         let registry = Arc::new(nodes::registry(None, None));
-        let queue = Queue {
-            shared: Arc::clone(&shared),
-            processor: Arc::new(Processor::new()),
-            registry: Arc::clone(&registry),
-        };
+        let queue = Queue::new(Arc::clone(&shared), Arc::new(Processor::new()), Arc::clone(&registry));
         let told = Arc::new(Mutex::new(Vec::new()));
         let (tell, ends) = mpsc::channel();
         let heard = Arc::clone(&told);
@@ -109,10 +105,8 @@ impl World {
 
     pub(super) fn ledger(&self) -> Runs {
         let shared = Arc::clone(&self.shared);
-        let models = Models {
-            shared: Arc::clone(&shared),
-            installer: Arc::new(Installer::new(Arc::clone(&shared))),
-        };
+        let installer = Arc::new(Installer::new(Arc::clone(&shared)));
+        let models = Models::new(Arc::clone(&shared), installer);
         Runs::new(self.queue.clone(), Images::new(shared), models)
     }
 

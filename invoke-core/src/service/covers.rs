@@ -1,4 +1,4 @@
-//! Small pictures beside records: of presets, of workflows.
+//! Covers: the small pictures of presets and of workflows.
 
 use std::{
     io,
