@@ -41,15 +41,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["authn"]),
     ("argon2", &["authn"]),
     ("ureq", &["models/remote"]),
-    ("reqwest", &[]),
-    ("hyper", &[]),
-    ("hyper_util", &[]),
-    ("curl", &[]),
-    ("isahc", &[]),
-    ("attohttpc", &[]),
-    ("minreq", &[]),
-    ("surf", &[]),
-    ("hf_hub", &[]),
     ("TcpStream", &[]),
     ("UdpSocket", &[]),
     ("bcrypt", &["authn"]),
@@ -75,11 +66,11 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// Every source file of this crate that is no test, with its top module and what it says before its tests.
 fn files() -> Vec<(String, String, String)> {
-    files_of("src")
+    files_of("src", 100)
 }
 
-/// The same of a folder beside this crate's manifest.
-fn files_of(folder: &str) -> Vec<(String, String, String)> {
+/// The same of a folder beside this crate's manifest, which has so many at least.
+fn files_of(folder: &str, least: usize) -> Vec<(String, String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths = Vec::new();
     sources(&root, &mut paths);
@@ -93,7 +84,7 @@ fn files_of(folder: &str) -> Vec<(String, String, String)> {
         let text = fs::read_to_string(&path).unwrap();
         files.push((name, module, text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()));
     }
-    assert!(files.len() > 20, "the sources were not found");
+    assert!(files.len() >= least, "the sources were not found");
     files
 }
 
@@ -146,10 +137,18 @@ fn crates_of_weight_are_known_in_few_places() {
     for (name, _, text) in files() {
         for (krate, places) in CRATES {
             let may = |place: &&str| name.strip_prefix(place).is_some_and(|rest| rest.starts_with(['/', '.']));
-            if text.contains(&format!("{krate}::")) && !places.iter().any(may) {
+            let is_known = text.contains(&format!("{krate}::")) || text.contains(&format!("use {krate} "));
+            if is_known && !places.iter().any(may) {
                 wrong.push(format!("{name} knows {krate}"));
             }
         }
+    }
+    // What the server and the other fronts ask of other machines they ask through the library.
+    for front in ["server", "cli", "bindings", "py", "ffi"] {
+        let asking = files_of(&format!("../invoke-{front}/src"), 1)
+            .into_iter()
+            .filter(|(_, _, text)| text.contains("ureq"));
+        wrong.extend(asking.map(|(name, ..)| format!("invoke-{front}: {name} knows ureq")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -180,7 +179,7 @@ const MAKES_FOLDERS: &str = "config/layout.rs";
 
 #[test]
 fn every_setting_is_asked_for_unless_it_is_marked_as_inert() {
-    let sources: Vec<(String, String, String)> = files().into_iter().chain(files_of("../invoke-server/src")).collect();
+    let sources: Vec<(String, String, String)> = files().into_iter().chain(files_of("../invoke-server/src", 20)).collect();
     let asks = |key: &str| {
         let field = format!(".{key}");
         let whole = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');

@@ -403,6 +403,7 @@ fn eight_write_and_eight_read_and_a_kill_loses_nothing_that_was_acknowledged() {
             let few = || writes.load(Ordering::Relaxed).min(reads.load(Ordering::Relaxed)) <= 100;
             // On a machine that is slow it takes as long as it takes until there is something to compare.
             while now() < until || few() {
+                assert!(now() < until + Duration::from_mins(5), "hardly anything is written or read");
                 let (status, _) = watcher.try_ask("GET", "/api/v1/app/version", &[], b"").expect("the server lives");
                 assert_eq!(status, 200);
                 std::thread::park_timeout(Duration::from_millis(50));

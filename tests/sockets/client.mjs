@@ -122,8 +122,9 @@ async function play(transport, tokens, ids) {
     for (const ask of ['subscribe_queue', 'subscribe_bulk_download', 'subscribe', 'join'])
       bob.socket.emit(ask, { queue_id: room, bulk_download_id: room, room, user_id: ids.alice })
   // A message that is none of ours is not answered, and ends nothing.
-  bob.socket.emit('subscribe_queue', 'no object')
-  bob.socket.emit('unsubscribe_queue')
+  const answered = (...said) => bob.socket.timeout(1000).emitWithAck(...said).then(() => true, () => false)
+  const strange = [['subscribe_queue', 'no object'], ['subscribe_queue', { queue_id: 1 }], ['unsubscribe_queue'], ['join', { queue_id: 'default' }]]
+  check((await Promise.all(strange.map((said) => answered(...said)))).every((was) => !was), `${transport}: what nobody understands is not answered`)
   // What comes after them is answered once they have been taken in.
   await bob.ask('subscribe_queue')
 

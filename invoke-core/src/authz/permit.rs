@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, ops::Deref};
 
 use super::{
-    Act, Action, Actor, Administers, Decision, Facts, Global, decide,
+    Act, Action, Actor, Administers, Decision, Facts, Global, acts, decide,
     power::{Power, Powers, power},
 };
 use crate::domain::{
@@ -41,6 +41,9 @@ pub trait Resource {
 
 /// Something of which everybody may know that it is there.
 pub trait Outlined: Resource {
+    /// What reading all of it is.
+    type Reads: Act;
+
     /// What everybody may know of it: the rest is taken out.
     #[must_use]
     fn outline(self) -> Self;
@@ -154,11 +157,11 @@ pub fn authorize<A: Act, T: Resource>(actor: &Actor, sealed: Sealed<T>) -> Resul
     }
 }
 
-/// Opens a sealed row of which everybody may know that it is there: whole if the action is allowed, else as its [outline](Outlined::outline). `None` if
+/// Opens a sealed row of which everybody may know that it is there: whole if reading it is allowed, else as its [outline](Outlined::outline). `None` if
 /// there is no such row.
-pub fn outlined<A: Act, T: Outlined>(actor: &Actor, sealed: Sealed<T>) -> Option<Seen<T>> {
+pub fn outlined<T: Outlined>(actor: &Actor, sealed: Sealed<T>) -> Option<Seen<T>> {
     let thing = sealed.row?;
-    Some(match decide(actor.standing(), A::ACTION, thing.facts(actor)) {
+    Some(match decide(actor.standing(), T::Reads::ACTION, thing.facts(actor)) {
         Decision::Allow => Seen::Whole(thing),
         _ => Seen::Outline(thing.outline()),
     })
@@ -315,6 +318,8 @@ impl Resource for QueueItem {
 }
 
 impl Outlined for QueueItem {
+    type Reads = acts::ReadQueueItem;
+
     /// That it exists, where, in which state, since when, on which device.
     fn outline(self) -> Self {
         const REDACTED: &str = "redacted";

@@ -1,5 +1,7 @@
 //! Videos. This program makes and keeps none; what is to be said of one that is asked for still depends on who asks, as in an installation without any.
 
+use std::convert::Infallible;
+
 use super::boards::Boards;
 use crate::{
     authz::{Action, Actor, Decision, Facts, Ownership, Visibility, acts, authorize_global, decide},
@@ -39,7 +41,7 @@ impl Videos {
     ///
     /// # Errors
     /// The board is not there, or not for this actor.
-    pub fn list(&self, actor: &Actor, board_id: Option<&BoardId>) -> Result<()> {
+    pub fn may_list(&self, actor: &Actor, board_id: Option<&BoardId>) -> Result<()> {
         authorize_global::<acts::UseServer>(actor)?;
         match board_id.filter(|board| board.as_str() != "none" && !allowed(actor, Action::ReadBoard)) {
             Some(board) => self.boards.get(actor, board).map(drop),
@@ -51,22 +53,30 @@ impl Videos {
     ///
     /// # Errors
     /// There is no such video.
-    pub fn addresses(&self, actor: &Actor) -> Result<()> {
+    pub fn may_ask_addresses(&self, actor: &Actor) -> Result<()> {
         if allowed(actor, Action::ReadImage) {
             Ok(())
         } else {
-            Err(self.find(actor))
+            self.open(actor).map(|never| match never {})
         }
     }
 
-    /// That there is no such video, in the words for this actor.
-    pub fn find(&self, actor: &Actor) -> Error {
+    /// Asks for a video, of which there is none.
+    ///
+    /// # Errors
+    /// There is no such video, in the words for this actor.
+    pub fn open(&self, actor: &Actor) -> Result<Infallible> {
         let text = if allowed(actor, Action::ReadImage) {
             "Not Found"
         } else {
             "Video not found"
         };
-        Error::NotFound(text.into())
+        Err(Error::NotFound(text.into()))
+    }
+
+    /// Whether what an actor asks to be done with videos that are not there is told to be nobody's, name by name; to others they are somebody else's.
+    pub fn may_change(&self, actor: &Actor) -> bool {
+        allowed(actor, Action::UpdateImage)
     }
 
     /// Asks for leave to change a video that is not there.

@@ -204,7 +204,7 @@ struct Query {
 
 fn readable(call: &mut Call<'_>) -> Result<Query> {
     let query: Query = call.query()?;
-    call.core().videos.list(&call.actor, query.board_id.as_ref())?;
+    call.core().videos.may_list(&call.actor, query.board_id.as_ref())?;
     Ok(query)
 }
 
@@ -221,11 +221,11 @@ fn names(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn missing(call: &mut Call<'_>) -> Result<Reply> {
-    Err(call.core().videos.find(&call.actor).into())
+    match call.core().videos.open(&call.actor)? {}
 }
 
 fn urls(call: &mut Call<'_>) -> Result<Reply> {
-    call.core().videos.addresses(&call.actor)?;
+    call.core().videos.may_ask_addresses(&call.actor)?;
     let name = call.path("video_name");
     let url = |what: &str| format!("api/v1/videos/i/{name}/{what}");
     Ok(Reply::ok(
@@ -251,7 +251,7 @@ struct Asked {
 /// Nothing is done with any video. Whoever may change everything is told of each name that it is nobody's; to others it is somebody else's.
 fn done(call: &mut Call<'_>, what: &str) -> Result<Reply> {
     let asked: Asked = call.body()?;
-    let told = call.core().videos.change(&call.actor, VideoChange::Update).is_ok();
+    let told = call.core().videos.may_change(&call.actor);
     let names: BTreeSet<&String> = asked.video_names.iter().filter(|_| told).collect();
     Ok(Reply::ok(&json!({"affected_boards": [], what: [], "failed_videos": names})))
 }

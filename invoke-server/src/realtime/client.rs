@@ -74,12 +74,17 @@ impl Client {
         }
     }
 
-    /// Listens to a queue.
-    pub(super) fn subscribe(&self, queue: QueueId) {
+    /// Listens to a queue, unless it listens to too many already. Whether it listens now.
+    pub(super) fn subscribe(&self, queue: QueueId) -> bool {
         let queues = &mut self.state.lock().viewer.queues;
-        if queues.len() < QUEUES && !queues.contains(&queue) {
+        if queues.contains(&queue) {
+            return true;
+        }
+        let has_room = queues.len() < QUEUES;
+        if has_room {
             queues.push(queue);
         }
+        has_room
     }
 
     /// No longer listens to a queue.
@@ -184,8 +189,12 @@ impl Client {
         self.end();
         // A full buffer has no place for a farewell; the client's silence then ends the connection.
         for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+            // Another connection may have its number by now.
+            if !socket.connected() {
+                break;
+            }
             match socket.clone().disconnect() {
-                Err(SocketError::InternalChannelFull) if socket.connected() => tokio::time::sleep(PAUSE).await,
+                Err(SocketError::InternalChannelFull) => tokio::time::sleep(PAUSE).await,
                 _ => break,
             }
         }

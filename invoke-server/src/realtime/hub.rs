@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -23,7 +23,8 @@ const PATIENCE: u32 = 3;
 /// All connected clients of one server.
 #[derive(Default)]
 pub struct Hub {
-    clients: Mutex<HashMap<Sid, Arc<Client>>>,
+    /// They belong to their connections: what is left of one that is gone is put away at the next sweep.
+    clients: Mutex<HashMap<Sid, Weak<Client>>>,
     subscription: Mutex<Option<Subscription>>,
     /// How often in a row accounts could not be looked at.
     unseen: AtomicU32,
@@ -55,16 +56,16 @@ impl Hub {
             return;
         };
         let is_stale = self.unseen.load(Ordering::Relaxed) >= PATIENCE;
-        for client in self.clients.lock().values() {
-            client.offer(&letter, is_stale);
-        }
+        self.each(|client| client.offer(&letter, is_stale));
+    }
+
+    fn each(&self, act: impl FnMut(Arc<Client>)) {
+        self.clients.lock().values().filter_map(Weak::upgrade).for_each(act);
     }
 
     /// Takes in that an account's access is now this.
     pub(super) fn access_changed(&self, user_id: &UserId, access: AccessChange) {
-        for client in self.clients.lock().values() {
-            client.access_changed(user_id, access);
-        }
+        self.each(|client| client.access_changed(user_id, access));
     }
 
     /// Accounts have been looked at, or could not be.
@@ -78,7 +79,10 @@ impl Hub {
 
     /// The API keys that clients came with.
     pub(super) fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> = self.clients.lock().values().filter_map(|client| client.key_id()).collect();
+        let mut clients = self.clients.lock();
+        clients.retain(|_, client| client.strong_count() > 0);
+        let mut keys: Vec<String> = clients.values().filter_map(|client| client.upgrade()?.key_id()).collect();
+        drop(clients);
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -86,11 +90,11 @@ impl Hub {
 
     /// Ends the connections of clients that came with these API keys.
     pub(super) fn end_keys(&self, ended: &[String]) {
-        for client in self.clients.lock().values() {
+        self.each(|client| {
             if client.key_id().is_some_and(|key| ended.contains(&key)) {
                 client.end();
             }
-        }
+        });
     }
 
     /// Adds a client, if it is not there yet, and begins to deliver to it.
@@ -104,18 +108,21 @@ impl Hub {
     pub(super) fn listen(&self, id: Sid, client: &Arc<Client>) {
         let mut clients = self.clients.lock();
         if !client.has_ended() {
-            clients.insert(id, Arc::clone(client));
+            clients.insert(id, Arc::downgrade(client));
         }
     }
 
-    /// Forgets a client whose connection has ended.
-    pub(super) fn remove(&self, id: Sid) {
-        self.clients.lock().remove(&id);
+    /// Forgets a client whose connection has ended. Another one may have its number by now.
+    pub(super) fn remove(&self, id: Sid, client: &Arc<Client>) {
+        let mut clients = self.clients.lock();
+        if clients.get(&id).is_some_and(|known| known.as_ptr() == Arc::as_ptr(client)) {
+            clients.remove(&id);
+        }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.clients.lock().len()
+        self.clients.lock().values().filter(|client| client.strong_count() > 0).count()
     }
 
     /// Whether there are none.

@@ -80,14 +80,16 @@ impl Realtime {
             let (hub, server) = (Arc::clone(&hub), Arc::clone(server));
             move |socket: SocketRef, admitted: MaybeExtension<Admitted>| {
                 // At once, not when the task that follows gets its turn: what happens from now on is for this client.
-                let client = admitted.0.as_ref().map(|admitted| hub.add(&socket, &admitted.client));
+                if let Some(admitted) = &admitted.0 {
+                    hub.add(&socket, &admitted.client);
+                }
                 let server = Arc::clone(&server);
                 async move {
-                    match (admitted.0, client) {
+                    match admitted.0 {
                         // A change of the account between admission and listening was not announced to this client.
-                        (Some(admitted), Some(())) => admitted.client.settle(session(&server, admitted.token).await.as_ref()),
+                        Some(admitted) => admitted.client.settle(session(&server, admitted.token).await.as_ref()),
                         // Nobody gets here without having been admitted.
-                        _ => drop(socket.disconnect()),
+                        None => drop(socket.disconnect()),
                     }
                 }
             }
@@ -175,20 +177,23 @@ async fn admit(hub: &Arc<Hub>, server: &Server, socket: &SocketRef, auth: Option
     socket.on("subscribe_queue", {
         let (listener, hub) = (Arc::clone(&listener), hub.clone());
         named_queue(move |queue| {
-            listener.subscribe(queue);
             if let Some(hub) = hub.upgrade() {
                 hub.listen(id, &listener);
             }
+            listener.subscribe(queue)
         })
     });
     socket.on("unsubscribe_queue", {
         let listener = Arc::clone(&listener);
-        named_queue(move |queue| listener.unsubscribe(&queue))
+        named_queue(move |queue| {
+            listener.unsubscribe(&queue);
+            true
+        })
     });
     socket.on_disconnect(move || async move {
         listener.end();
         if let Some(hub) = hub.upgrade() {
-            hub.remove(id);
+            hub.remove(id, &listener);
         }
     });
     socket.extensions.insert(Admitted { token, client });
@@ -196,16 +201,15 @@ async fn admit(hub: &Arc<Hub>, server: &Server, socket: &SocketRef, auth: Option
 }
 
 /// Takes the queue that a client names. It is done when the message is read, so that a client's messages take effect in their order, and answered
-/// where the client asks for an answer.
+/// where the client asks for an answer and it was done.
 fn named_queue(
-    takes: impl Fn(QueueId) + Clone + Send + Sync + 'static,
+    takes: impl Fn(QueueId) -> bool + Clone + Send + Sync + 'static,
 ) -> impl FnOnce(TryData<Value>, AckSender) -> std::future::Ready<()> + Clone + Send + Sync + 'static {
     move |TryData(data), answer| {
-        if let Some(queue) = named(data.ok().as_ref(), "queue_id") {
-            takes(QueueId::new(queue));
+        if named(data.ok().as_ref(), "queue_id").is_some_and(|queue| takes(QueueId::new(queue))) {
+            // A connection whose buffer is full loses its answer, as it loses progress.
+            drop(answer.send(&[(); 0]));
         }
-        // Nobody is left to be told that an answer was not wanted, or came too late.
-        drop(answer.send(&()));
         std::future::ready(())
     }
 }

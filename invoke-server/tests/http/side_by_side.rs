@@ -1,5 +1,7 @@
 //! Two servers in one process know nothing of each other.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::testkit::TestApp;
@@ -19,17 +21,22 @@ async fn sum(app: &TestApp, who: &str, a: i64) -> i64 {
         .await
         .json();
     let path = format!("/api/v1/queue/default/i/{}", made["item_ids"][0]);
-    loop {
-        let item = app.ask(who, "GET", &path).await.json();
-        match item["status"].as_str().unwrap() {
-            "completed" => {
-                let results = item["session"]["results"].as_object().unwrap();
-                return results.values().next().unwrap()["value"].as_i64().unwrap();
+    let computed = async {
+        loop {
+            let item = app.ask(who, "GET", &path).await.json();
+            match item["status"].as_str().unwrap() {
+                "completed" => {
+                    let results = item["session"]["results"].as_object().unwrap();
+                    return results.values().next().unwrap()["value"].as_i64().unwrap();
+                }
+                "failed" | "canceled" => panic!("{item}"),
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
             }
-            "failed" | "canceled" => panic!("{item}"),
-            _ => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_mins(1), computed)
+        .await
+        .expect("the server computes")
 }
 
 #[tokio::test]

@@ -213,6 +213,34 @@ async fn the_socket_of_a_demoted_administrator_hears_its_own_alone_from_then_on(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_says_takes_effect_in_its_order_and_is_answered() {
+    let app = TestApp::with_accounts();
+    let address = listening(&app).await;
+    for (asks, hears) in [
+        (["subscribe_queue", "unsubscribe_queue"], false),
+        (["unsubscribe_queue", "subscribe_queue"], true),
+    ] {
+        let client = admitted(address, app.token("bob").to_owned()).await;
+        let packet = |(n, ask): (usize, &str)| format!("42{n}{}", json!([ask, {"queue_id": "default"}]));
+        let said = asks.into_iter().enumerate().map(packet).collect::<Vec<_>>().join("\u{1e}");
+        let client = tokio::task::spawn_blocking(move || {
+            client.say(&said);
+            let mut heard = String::new();
+            while !(heard.contains("430[]") && heard.contains("431[]")) {
+                heard.push_str(&client.hear());
+            }
+            client
+        });
+        let client = client.await.unwrap();
+        let batch = json!({"batch": {"graph": {"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2}}, "edges": []}}});
+        app.ask_json("bob", "POST", "/api/v1/queue/default/enqueue_batch", &batch).await;
+        app.ask_json("bob", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "his"}))
+            .await;
+        assert_eq!(heard_until(client, "\"his\"").await.contains("batch_enqueued"), hears, "{asks:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leak_9358_rooms_are_the_servers_and_no_name_opens_one() {
     let app = TestApp::with_accounts();
     let address = listening(&app).await;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What each user with waiting items would be served next. Kept as rows are written: one row a user, however long the queue and its history are.
-pub fn turns(tx: &ReadTx<'_>) -> rusqlite::Result<Vec<Turn>> {
+pub(crate) fn turns(tx: &ReadTx<'_>) -> rusqlite::Result<Vec<Turn>> {
     tx.sql()
         .prepare_cached("SELECT batch_row, priority, last_started, served FROM queue_turns WHERE batch_row IS NOT NULL")?
         .query_map([], |row| {
@@ -25,7 +25,7 @@ pub fn turns(tx: &ReadTx<'_>) -> rusqlite::Result<Vec<Turn>> {
 }
 
 /// Keys of the models that a batch's graph names.
-pub fn models_of(tx: &ReadTx<'_>, batch_row: i64) -> rusqlite::Result<Vec<String>> {
+pub(crate) fn models_of(tx: &ReadTx<'_>, batch_row: i64) -> rusqlite::Result<Vec<String>> {
     let text: Option<String> = tx
         .sql()
         .prepare_cached("SELECT models FROM queue_batches WHERE batch_row = ?1")?
@@ -35,7 +35,7 @@ pub fn models_of(tx: &ReadTx<'_>, batch_row: i64) -> rusqlite::Result<Vec<String
 }
 
 /// What an item costs, and keys of the models that its graph names.
-pub fn cost_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<(f64, Vec<String>)> {
+pub(crate) fn cost_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<(f64, Vec<String>)> {
     tx.sql()
         .prepare_cached(
             "SELECT COALESCE(q.cost, b.cost), b.models FROM session_queue q JOIN queue_batches b ON b.batch_row = q.batch_row WHERE q.item_id = ?1",
@@ -47,7 +47,7 @@ pub fn cost_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<(f64, Vec<S
 }
 
 /// The first of a batch's items that waits.
-pub fn first_waiting(tx: &ReadTx<'_>, batch_row: i64) -> rusqlite::Result<Option<ItemId>> {
+pub(crate) fn first_waiting(tx: &ReadTx<'_>, batch_row: i64) -> rusqlite::Result<Option<ItemId>> {
     tx.sql()
         .prepare_cached(
             "SELECT q.item_id FROM queue_batches b CROSS JOIN session_queue q INDEXED BY idx_session_queue_pending
@@ -60,7 +60,7 @@ pub fn first_waiting(tx: &ReadTx<'_>, batch_row: i64) -> rusqlite::Result<Option
 
 /// Marks a waiting item as running on `device` and charges its cost to its owner. Within the one write transaction nobody else can claim it. `None` if it
 /// does not wait.
-pub fn begin(tx: &mut WriteTx<'_>, item_id: ItemId, device: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+pub(crate) fn begin(tx: &mut WriteTx<'_>, item_id: ItemId, device: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
     let change = transition::start(tx, item_id, device, now)?;
     if change.is_some() {
         charge(tx, item_id, 1.0)?;

@@ -140,7 +140,7 @@ pub fn batch_origin(
 }
 
 /// Hands one account's items to another, with what is kept about them. Returns how many.
-pub fn hand_over(tx: &mut WriteTx<'_>, from: &UserId, to: &UserId) -> rusqlite::Result<usize> {
+pub(crate) fn hand_over(tx: &mut WriteTx<'_>, from: &UserId, to: &UserId) -> rusqlite::Result<usize> {
     let sql = tx.sql();
     let both = (from, to);
     let items = sql

@@ -114,7 +114,7 @@ pub fn find(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<Sealed<QueueIt
 }
 
 /// Session and workflow of an item, for whoever was given the item.
-pub fn stored_session(tx: &ReadTx<'_>, of: &QueueItem) -> rusqlite::Result<Stored> {
+pub(crate) fn stored_session(tx: &ReadTx<'_>, of: &QueueItem) -> rusqlite::Result<Stored> {
     let stored = tx
         .sql()
         .prepare_cached(
@@ -184,7 +184,7 @@ pub fn ids_by_creation(tx: &ReadTx<'_>, queue_id: &QueueId, direction: Direction
 }
 
 /// Numbers of a batch's items, descending.
-pub fn ids_of_batch(tx: &ReadTx<'_>, queue_id: &QueueId, batch_id: &BatchId) -> rusqlite::Result<Vec<ItemId>> {
+pub(crate) fn ids_of_batch(tx: &ReadTx<'_>, queue_id: &QueueId, batch_id: &BatchId) -> rusqlite::Result<Vec<ItemId>> {
     let mut statement = tx
         .sql()
         .prepare_cached(
@@ -221,7 +221,7 @@ pub fn running_in(tx: &ReadTx<'_>, scope: &Scope, queue_id: &QueueId) -> rusqlit
 }
 
 /// The first caller of the chain of calls that an item belongs to; itself if nothing called it, or there is no such item.
-pub fn root_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<ItemId> {
+pub(crate) fn root_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<ItemId> {
     let root = tx
         .sql()
         .prepare_cached("SELECT COALESCE(root_item_id, item_id) FROM session_queue WHERE item_id = ?1")?
@@ -231,7 +231,7 @@ pub fn root_of(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<ItemId> {
 }
 
 /// The numbers of the items that count as running on a device.
-pub fn running_on(tx: &ReadTx<'_>, device: &str) -> rusqlite::Result<Vec<ItemId>> {
+pub(crate) fn running_on(tx: &ReadTx<'_>, device: &str) -> rusqlite::Result<Vec<ItemId>> {
     tx.sql()
         .prepare_cached("SELECT item_id FROM session_queue WHERE status = 'in_progress' AND device = ?1")?
         .query_map([device], |row| row.get(0))?

@@ -239,7 +239,7 @@ fn list_items(tx: &ReadTx<'_>, queue_id: &QueueId) -> rusqlite::Result<Vec<crate
     let admin = Actor::local_operator();
     let seen = super::list(tx, queue_id, None)?.into_iter();
     Ok(seen
-        .filter_map(|item| outlined::<acts::ReadQueueItem, _>(&admin, item))
+        .filter_map(|item| outlined(&admin, item))
         .map(|seen| seen.get().clone())
         .collect())
 }

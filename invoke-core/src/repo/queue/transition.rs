@@ -174,7 +174,7 @@ pub fn delete_items(tx: &mut WriteTx<'_>, item: &Permit<DeleteQueueItem, QueueIt
 }
 
 /// The items of a chain of calls, the first caller first.
-pub fn chain_of(tx: &ReadTx<'_>, root: ItemId) -> rusqlite::Result<Vec<ItemId>> {
+pub(crate) fn chain_of(tx: &ReadTx<'_>, root: ItemId) -> rusqlite::Result<Vec<ItemId>> {
     tx.sql()
         .prepare_cached("SELECT item_id FROM session_queue WHERE item_id = ?1 UNION SELECT item_id FROM session_queue WHERE root_item_id = ?1 ORDER BY 1")?
         .query_map([root], |row| row.get(0))?
@@ -223,12 +223,12 @@ fn moved(
 }
 
 /// A running item waits for what it called.
-pub fn suspend(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+pub(crate) fn suspend(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
     moved(tx, item_id, ItemStatus::InProgress, ItemStatus::Waiting, session, now)
 }
 
 /// An item that waited for what it called waits for its turn. It was charged when it began first.
-pub fn resume(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+pub(crate) fn resume(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str, now: Timestamp) -> rusqlite::Result<Option<Change>> {
     let change = moved(tx, item_id, ItemStatus::Waiting, ItemStatus::Pending, session, now)?;
     if change.is_some() {
         charge(tx, item_id, -1.0)?;
@@ -254,7 +254,7 @@ pub(crate) fn terminal_rows(tx: &ReadTx<'_>, _leave: &Permit<UseServer, ()>, ids
 }
 
 /// What ran or was suspended when the last process ended never comes back: it is canceled. Returns how many.
-pub fn cancel_unfinished(tx: &mut WriteTx<'_>, now: Timestamp) -> rusqlite::Result<usize> {
+pub(crate) fn cancel_unfinished(tx: &mut WriteTx<'_>, now: Timestamp) -> rusqlite::Result<usize> {
     tx.sql().execute(
         "UPDATE session_queue SET status = 'canceled', status_sequence = status_sequence + 1, completed_at = ?1, updated_at = ?1
          WHERE item_id IN (
@@ -271,7 +271,7 @@ pub fn cancel_unfinished(tx: &mut WriteTx<'_>, now: Timestamp) -> rusqlite::Resu
 }
 
 /// Keeps the newest ended items and deletes the rest. Returns how many went.
-pub fn keep_newest(tx: &mut WriteTx<'_>, keep: u64) -> rusqlite::Result<usize> {
+pub(crate) fn keep_newest(tx: &mut WriteTx<'_>, keep: u64) -> rusqlite::Result<usize> {
     tx.sql().execute(
         "DELETE FROM session_queue WHERE status IN ('completed', 'failed', 'canceled') AND item_id NOT IN (
              SELECT item_id FROM session_queue WHERE status IN ('completed', 'failed', 'canceled')
@@ -281,7 +281,7 @@ pub fn keep_newest(tx: &mut WriteTx<'_>, keep: u64) -> rusqlite::Result<usize> {
 }
 
 /// A running item whose server shuts down waits again.
-pub fn requeue(tx: &mut WriteTx<'_>, item_id: ItemId, now: Timestamp) -> rusqlite::Result<Option<Change>> {
+pub(crate) fn requeue(tx: &mut WriteTx<'_>, item_id: ItemId, now: Timestamp) -> rusqlite::Result<Option<Change>> {
     let changed = tx
         .sql()
         .prepare_cached(
@@ -298,14 +298,14 @@ pub fn requeue(tx: &mut WriteTx<'_>, item_id: ItemId, now: Timestamp) -> rusqlit
 }
 
 /// Whether an item still runs.
-pub fn is_running(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<bool> {
+pub(crate) fn is_running(tx: &ReadTx<'_>, item_id: ItemId) -> rusqlite::Result<bool> {
     tx.sql()
         .prepare_cached("SELECT 1 FROM session_queue WHERE item_id = ?1 AND status = 'in_progress'")?
         .exists([item_id])
 }
 
 /// Keeps the last state of a session whose item has ended.
-pub fn store_session(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str) -> rusqlite::Result<()> {
+pub(crate) fn store_session(tx: &mut WriteTx<'_>, item_id: ItemId, session: &str) -> rusqlite::Result<()> {
     tx.sql()
         .prepare_cached("UPDATE session_queue SET session = ?2 WHERE item_id = ?1")?
         .execute((item_id, session))?;

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::{
-    authz::{Actor, Sealed, Seen, acts, outlined},
+    authz::{Actor, Sealed, Seen, outlined},
     domain::queue_item::QueueItem,
 };
 
 /// The item without session and workflow, for a list's row; `None` if there is none.
 pub(super) fn summary(actor: &Actor, item: Sealed<QueueItem>) -> Option<Value> {
-    let seen = outlined::<acts::ReadQueueItem, _>(actor, item)?;
+    let seen = outlined(actor, item)?;
     let item = seen.get();
     Some(json!({
         "item_id": item.item_id,
@@ -37,7 +37,7 @@ pub(super) fn whole<E>(
     inside: impl FnOnce(&QueueItem) -> Result<(Value, Value), E>,
     empty_session: impl FnOnce() -> Value,
 ) -> Result<Option<Value>, E> {
-    let Some(seen) = outlined::<acts::ReadQueueItem, _>(actor, item) else {
+    let Some(seen) = outlined(actor, item) else {
         return Ok(None);
     };
     let (session, workflow) = match &seen {

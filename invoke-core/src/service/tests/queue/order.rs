@@ -51,6 +51,18 @@ fn round_robin_rotates_users_and_a_prepend_reorders_ones_own() {
 }
 
 #[test]
+fn what_is_enqueued_after_a_pause_does_not_begin() {
+    let world = World::new(QueueMode::Fifo);
+    let (ledger, administrator) = (world.ledger(), Actor::local_operator());
+    world.queue.pause(&administrator).unwrap();
+    let waiting = world.enqueue(&world.alice, &two_sums(), 1, false);
+    // A worker that was about to claim when the queue was paused.
+    assert!(claim(&ledger, "cuda:0", &[], 1).is_empty());
+    world.queue.resume(&administrator).unwrap();
+    assert_eq!(served(&world, &ledger, &[], 1), waiting);
+}
+
+#[test]
 fn first_come_first_served_knows_no_users() {
     let world = World::new(QueueMode::Fifo);
     let ledger = world.ledger();
