@@ -233,7 +233,8 @@ async fn what_a_client_says_takes_effect_in_its_order_and_is_answered() {
         });
         let client = client.await.unwrap();
         let batch = json!({"batch": {"graph": {"id": "g", "nodes": {"n": {"id": "n", "type": "add", "a": 1, "b": 2}}, "edges": []}}});
-        app.ask_json("bob", "POST", "/api/v1/queue/default/enqueue_batch", &batch).await;
+        // One hears of others' items where one listens, of one's own anyway.
+        app.ask_json("alice", "POST", "/api/v1/queue/default/enqueue_batch", &batch).await;
         app.ask_json("bob", "POST", "/api/v1/recall/default", &json!({"positive_prompt": "his"}))
             .await;
         assert_eq!(heard_until(client, "\"his\"").await.contains("batch_enqueued"), hears, "{asks:?}");
