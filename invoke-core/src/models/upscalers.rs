@@ -1,4 +1,4 @@
-//! Architectures of upscalers, told apart by their tensors as spandrel does: what identifies files and what opens them ask here.
+//! Architectures of upscalers, told apart by tensors that only they have: what identifies files and what opens them ask here.
 //!
 //! A new one is a row of [`FAMILIES`] and a [`Kind`], of which `vision::upscale` then has to make a network.
 
@@ -6,7 +6,7 @@
 const PREFIXES: &[&str] = &["module.", "netG."];
 
 /// What training frameworks put before all of these names, empty if nothing.
-pub fn training_prefix<'a>(names: impl Iterator<Item = &'a str> + Clone) -> &'a str {
+pub(crate) fn training_prefix<'a>(names: impl Iterator<Item = &'a str> + Clone) -> &'a str {
     let mut length = 0;
     for prefix in PREFIXES {
         // All names are alike so far, so that all can be cut there.
@@ -17,7 +17,7 @@ pub fn training_prefix<'a>(names: impl Iterator<Item = &'a str> + Clone) -> &'a 
     names.clone().next().map_or("", |name| &name[..length])
 }
 
-/// How the tensors of an ESRGAN are named.
+/// How the tensors of an ESRGAN are named; the names themselves stand where the network is made, in `vision::upscale::rrdb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EsrganNames {
     /// `model.1.sub.0.RDB1.conv1.0`: the first ESRGAN and most files that people share.
@@ -77,7 +77,20 @@ struct Tensors<'a> {
     axes: &'a dyn Fn(&str) -> Option<usize>,
 }
 
-impl Tensors<'_> {
+impl<'a> Tensors<'a> {
+    fn of<'n>(names: impl Iterator<Item = &'n str> + Clone, axes: &'a dyn Fn(&str) -> Option<usize>) -> Self
+    where
+        'n: 'a,
+    {
+        let prefix = training_prefix(names);
+        Self { prefix, axes }
+    }
+
+    /// The architecture that they are of.
+    fn family(&self) -> Option<&'static Family> {
+        FAMILIES.iter().find(|family| (family.has)(self))
+    }
+
     fn axes(&self, name: &str) -> Option<usize> {
         (self.axes)(&format!("{}{name}", self.prefix))
     }
@@ -120,7 +133,7 @@ const FAMILIES: &[Family] = &[
             "body.0.rdb1.conv1.weight",
             "conv_body.weight",
             "conv_last.weight",
-        ])
+        ]) && of.axes(MODULATION).is_none()
     }),
     family(Kind::Esrgan(EsrganNames::Trunk), "ESRGAN", NARROW, |of| {
         of.all(&[
@@ -202,17 +215,37 @@ const FAMILIES: &[Family] = &[
     }),
 ];
 
-/// Names that a GRL has. The original runs it and we do not: a root that both use has the same record of it.
-const GRL: &[&str] = &["conv_first.weight", "layers.0.blocks.0.attn.window_attn.attn_transform.logit_scale"];
+/// What an MM-RealSR has besides the tensors of an ESRGAN: it changes what the blocks make, so that the picture is another one without it.
+const MODULATION: &str = "am_list.0.fc.0.weight";
+
+/// Names of upscalers that the original runs and we do not. Of these few the record is kept, which a root that both use then has alike.
+const OTHERS: &[&[&str]] = &[
+    // GRL, in its three namings.
+    &["conv_first.weight", "layers.0.blocks.0.attn.window_attn.attn_transform.logit_scale"],
+    &[
+        "model.conv_first.weight",
+        "model.layers.0.blocks.0.attn.window_attn.attn_transform.logit_scale",
+    ],
+    &[
+        "model_g.conv_first.weight",
+        "model_g.layers.0.blocks.0.attn.window_attn.attn_transform.logit_scale",
+    ],
+    // MM-RealSR.
+    &[
+        "conv_first.weight",
+        "body.0.rdb1.conv1.weight",
+        "conv_body.weight",
+        "conv_last.weight",
+        MODULATION,
+        "de_net.conv_first.0.weight",
+        "dd_embed.0.weight",
+    ],
+];
 
 impl Family {
     /// The architecture of a file with tensors of these names, by how many axes the tensor of a name has.
     pub fn of<'a>(names: impl Iterator<Item = &'a str> + Clone, axes: impl Fn(&str) -> Option<usize>) -> Option<&'static Self> {
-        let tensors = Tensors {
-            prefix: training_prefix(names),
-            axes: &axes,
-        };
-        FAMILIES.iter().find(|family| (family.has)(&tensors))
+        Tensors::of(names, &axes).family()
     }
 
     /// All of them, in the order in which they are asked for.
@@ -236,10 +269,10 @@ impl Family {
     }
 }
 
-/// Whether a file is an upscaler: one that we run, or one of which the original has a record.
+/// Whether a file is an upscaler: one that we run, or one of the few besides whose record is kept.
 pub(super) fn is_upscaler<'a>(names: impl Iterator<Item = &'a str> + Clone, axes: impl Fn(&str) -> Option<usize>) -> bool {
-    let prefix = training_prefix(names.clone());
-    Family::of(names, &axes).is_some() || Tensors { prefix, axes: &axes }.all(GRL)
+    let tensors = Tensors::of(names, &axes);
+    tensors.family().is_some() || OTHERS.iter().any(|others| tensors.all(others))
 }
 
 #[cfg(test)]
@@ -280,11 +313,17 @@ mod tests {
 
     #[test]
     fn what_only_the_original_runs_is_an_upscaler_of_no_family() {
-        let tensors: Vec<(String, usize)> = GRL.iter().map(|name| (format!("module.{name}"), 4)).collect();
-        let names = || tensors.iter().map(|(name, _)| name.as_str());
-        let axes = |name: &str| names().find(|known| *known == name).map(|_| 4);
-        assert!(is_upscaler(names(), axes));
-        assert!(Family::of(names(), axes).is_none());
-        assert!(!is_upscaler(names().take(1), |name| axes(name).filter(|_| name.ends_with("conv_first.weight"))));
+        for (others, prefix) in OTHERS.iter().flat_map(|others| ["", "module."].map(|prefix| (others, prefix))) {
+            let tensors: Vec<String> = others.iter().map(|name| format!("{prefix}{name}")).collect();
+            let names = || tensors.iter().map(String::as_str);
+            let axes = |name: &str| names().find(|known| *known == name).map(|_| 4);
+            assert!(is_upscaler(names(), axes), "{tensors:?}");
+            assert!(Family::of(names(), axes).is_none(), "{tensors:?}");
+            let first = |name: &str| axes(name).filter(|_| name == tensors[0]);
+            assert!(!is_upscaler(names().take(1), first), "{tensors:?}");
+        }
+        // Without its modulation it is what it was made from.
+        let plain = OTHERS[3].iter().filter(|name| **name != MODULATION).map(|name| (*name, 4));
+        assert_eq!(family_of(&plain.collect::<Vec<_>>()), Some("ESRGAN"));
     }
 }

@@ -428,5 +428,7 @@ mod tests {
         assert_eq!(other.resized(10, 10), (28, 28));
         let short = Preparation::from_json(&serde_json::json!({"image_mean": [0.5], "image_std": [0.5, 0.5, 0.0]}));
         assert_eq!((short.mean, short.deviation), (usual.mean, usual.deviation));
+        let tiny = Preparation::from_json(&serde_json::json!({"image_mean": [0.5, 1.5, 0.5], "image_std": [0.5, 0.5, 1e-60]}));
+        assert_eq!((tiny.mean, tiny.deviation), (usual.mean, usual.deviation));
     }
 }

@@ -32,7 +32,8 @@ fn of_colours(processor: &Value, key: &str, usual: [f32; 3]) -> [f32; 3] {
         let list = processor[key].as_array().filter(|list| list.len() == 3)?;
         let mut out = usual;
         for (to, from) in out.iter_mut().zip(list) {
-            *to = from.as_f64().filter(|v| *v > 0.0 && *v <= 1.0)? as f32;
+            // What is above 0 may be 0 as a single float, by which nothing can be divided.
+            *to = from.as_f64().map(|v| v as f32).filter(|v| *v > 0.0 && *v <= 1.0)?;
         }
         Some(out)
     };

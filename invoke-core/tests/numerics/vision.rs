@@ -173,35 +173,60 @@ fn upscalers_agree_with_spandrel() {
     }
 }
 
-/// Upscalers by the beginnings of their recordings' names, and what each of their blocks has one tensor of that ends so.
-const FAMILIES: &[(&str, &str, &str)] = &[
-    ("upscalers/compact", "Real-ESRGAN Compact", ".bias"),
-    ("upscalers/rrdb", "ESRGAN", ".conv5.0.weight"),
-    ("upscalers/real", "ESRGAN", ".conv5.weight"),
-    ("upscalers/trunk", "ESRGAN", ".conv5.weight"),
-    ("upscalers/span", "SPAN", ".c3_r.sk.weight"),
-    ("upscalers/plksr", "PLKSR", ".lk.conv.weight"),
-    ("upscalers/mosr", "MoSR", ".fc2.weight"),
-    ("upscalers/scunet", "SCUNet", ".conv1_2.weight"),
-    ("upscalers/cugan", "RealCUGAN", ".conv.2.weight"),
-    ("swin/shuffle", "SwinIR", ".norm2.weight"),
-    ("swin/direct", "SwinIR", ".norm2.weight"),
-    ("swin/nearest", "SwinIR", ".norm2.weight"),
-    ("swin/jpeg", "SwinIR", ".norm2.weight"),
-    ("swin/hat", "HAT", ".norm2.weight"),
-    ("swin/dat", "DAT", ".norm2.weight"),
-    ("swin/omni", "OmniSR", ".layer.0.fn.0.weight"),
-    ("swin/swin2", "Swin2SR", ".norm2.weight"),
-    ("swin/rgt", "RGT", ".norm2.weight"),
-    ("swin/drct", "DRCT", ".norm2.weight"),
-    ("swin/atd", "ATD", ".norm2.weight"),
+/// Upscalers by their recordings' names, and how often each asks whether to go on: once for a block, and once for each step after its blocks. `rrdb_x4` has
+/// two blocks of three dense ones (6), a convolution after them (1), two doublings (2) and the last two convolutions (2): 11. `swin/hat` has two groups of two
+/// and of one block (3), each of which ends by windows that overlap (2), then a convolution, a step of enlarging and the last convolution (3): 8.
+const FAMILIES: &[(&str, &str, usize)] = &[
+    ("upscalers/compact_x1", "Real-ESRGAN Compact", 4),
+    ("upscalers/compact_x4", "Real-ESRGAN Compact", 5),
+    ("upscalers/rrdb_x1", "ESRGAN", 9),
+    ("upscalers/rrdb_x2", "ESRGAN", 10),
+    ("upscalers/rrdb_x4", "ESRGAN", 11),
+    ("upscalers/rrdb_plus", "ESRGAN", 10),
+    ("upscalers/real_x1", "ESRGAN", 11),
+    ("upscalers/real_x2", "ESRGAN", 11),
+    ("upscalers/real_x4", "ESRGAN", 11),
+    ("upscalers/trunk_x4", "ESRGAN", 11),
+    ("upscalers/span", "SPAN", 7),
+    ("upscalers/span_plain", "SPAN", 7),
+    ("upscalers/plksr", "PLKSR", 3),
+    ("upscalers/plksr_real", "PLKSR", 3),
+    ("upscalers/plksr_sampled", "PLKSR", 4),
+    ("upscalers/mosr_ps", "MoSR", 4),
+    ("upscalers/mosr_gps", "MoSR", 4),
+    ("upscalers/mosr_dys", "MoSR", 4),
+    ("upscalers/scunet", "SCUNet", 11),
+    ("upscalers/cugan_x2", "RealCUGAN", 8),
+    ("upscalers/cugan_x3_pro", "RealCUGAN", 8),
+    ("upscalers/cugan_x4", "RealCUGAN", 8),
+    ("upscalers/cugan_fast", "RealCUGAN", 8),
+    ("swin/shuffle", "SwinIR", 7),
+    ("swin/direct", "SwinIR", 5),
+    ("swin/nearest", "SwinIR", 9),
+    ("swin/jpeg", "SwinIR", 5),
+    ("swin/hat", "HAT", 8),
+    ("swin/dat", "DAT", 12),
+    ("swin/dat_light", "DAT", 6),
+    ("swin/omni", "OmniSR", 3),
+    ("swin/omni_plain", "OmniSR", 3),
+    ("swin/omni_odd", "OmniSR", 2),
+    ("swin/swin2_shuffle", "Swin2SR", 7),
+    ("swin/swin2_aux", "Swin2SR", 8),
+    ("swin/swin2_jpeg", "Swin2SR", 5),
+    ("swin/rgt", "RGT", 12),
+    ("swin/rgt_odd", "RGT", 6),
+    ("swin/drct", "DRCT", 13),
+    ("swin/drct_identity", "DRCT", 9),
+    ("swin/atd", "ATD", 8),
+    ("swin/atd_light", "ATD", 6),
+    ("swin/atd_plain", "ATD", 6),
 ];
 
-/// The architecture of a recording and the end of a name of each of its blocks.
-fn family_of(recording: &str) -> (&'static str, &'static str) {
-    let row = FAMILIES.iter().find(|(start, ..)| recording.starts_with(start));
-    let (_, family, block) = row.unwrap_or_else(|| panic!("no family is known of {recording}"));
-    (family, block)
+/// The architecture of a recording, and how often it asks whether to go on.
+fn family_of(recording: &str) -> (&'static str, usize) {
+    let row = FAMILIES.iter().find(|(name, ..)| *name == recording);
+    let (_, family, asked) = row.unwrap_or_else(|| panic!("no family is known of {recording}"));
+    (family, *asked)
 }
 
 /// What identifies an installed file takes it for an upscaler of the architecture that opens it, whatever stands before all of its names.
@@ -249,55 +274,48 @@ fn upscalers_are_identified_and_opened_as_the_same() {
     assert!(untried.is_empty(), "no recording of {untried:?}");
 }
 
-/// Whoever no longer wants a picture waits for one block at most.
+/// On the CPU, whoever no longer wants a picture waits for one block at most.
 #[test]
 fn upscalers_end_before_the_next_block() {
-    #[derive(Debug)]
-    enum Ended {
-        Canceled,
-        Failed(ModelError),
-    }
-    impl From<ModelError> for Ended {
-        fn from(error: ModelError) -> Self {
-            Self::Failed(error)
-        }
-    }
     for (recording, shapes) in upscalers() {
-        let (_, block) = family_of(&recording);
-        let blocks = shapes.keys().filter(|name| name.ends_with(block)).count();
+        let (_, all) = family_of(&recording);
         let model = Upscaler::load(Arc::new(Drawn(shapes)), DType::F32, &Device::Cpu).unwrap();
         let ended = |at: usize| {
             let asked = Cell::new(0);
             let result = model.run(&picture(3, 18, 21), &|| {
                 asked.set(asked.get() + 1);
-                if asked.get() < at { Ok(()) } else { Err(Ended::Canceled) }
+                if asked.get() < at { Ok(()) } else { Err(ModelError::Stopped) }
             });
             (result, asked.get())
         };
-        let (result, all) = ended(usize::MAX);
+        let (result, asked) = ended(usize::MAX);
         result.unwrap();
-        assert!(blocks > 0 && all >= blocks, "{recording} asks {all} times for {blocks} blocks");
+        assert_eq!(asked, all, "so often does {recording} ask");
         for at in [1, all.div_ceil(2), all] {
             let (result, asked) = ended(at);
             assert!(
-                matches!(result, Err(Ended::Canceled)),
+                matches!(result, Err(ModelError::Stopped)),
                 "{recording}, asked {at} times of {all}: {result:?}"
             );
             assert_eq!(asked, at, "{recording} went on");
         }
         // What fails by itself is no cancel.
-        assert!(matches!(
-            model.run(&picture(2, 18, 21), &|| Ok(())),
-            Err(Ended::Failed(ModelError::Input(_)))
-        ));
+        let failed = model.run(&picture(2, 18, 21), &to_the_end);
+        assert!(matches!(failed, Err(ModelError::Input(_))), "{recording}: {failed:?}");
     }
 }
 
 #[test]
 fn what_is_no_upscaler_is_refused() {
-    let source = Arc::new(Drawn(HashMap::from([("down.weight".to_owned(), vec![4, 4, 3, 3])])));
-    let error = Upscaler::load(source, DType::F32, &Device::Cpu).unwrap_err().to_string();
-    assert!(error.contains("none of the known upscalers"), "{error}");
+    let other = HashMap::from([("down.weight".to_owned(), vec![4, 4, 3, 3])]);
+    // An MM-RealSR has all tensors of an ESRGAN, and would make other pictures than that.
+    let mut modulated = shapes().remove("upscalers/real_x4").unwrap();
+    modulated.insert("am_list.0.fc.0.weight".to_owned(), vec![32, 16]);
+    for tensors in [other, modulated] {
+        let refused = Upscaler::load(Arc::new(Drawn(tensors)), DType::F32, &Device::Cpu);
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("none of the known upscalers"), "{error}");
+    }
 }
 
 /// Sizes are told by the weights' shapes alone: whatever those are, a model is refused, or runs, or says why it does not.

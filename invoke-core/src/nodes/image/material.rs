@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 use invoke_macros::{Node, Output};
 use serde::{Deserialize, Serialize};
 
-use super::{load_as, loading, store};
+use super::{going_on, load_as, loading, store};
 use crate::{
     diffusion::ops::{Border, pad, pick},
     domain::shape::choices,
@@ -63,7 +63,7 @@ fn in_tiles(cx: &dyn NodeCx, model: &Upscaler, x: &Tensor, side: usize) -> Resul
             cx.check_canceled()?;
             let seen = |start: usize, all: usize| (start.saturating_sub(margin)..(start + side + margin).min(all)).collect::<Vec<_>>();
             let (rows, columns) = (seen(top, h), seen(left, w));
-            let output = model.forward(&pick(x, &rows, &columns)?, &|| cx.check_canceled())?;
+            let output = model.forward(&pick(x, &rows, &columns)?, &going_on(cx))?;
             let own = |start: usize, all: usize, first: usize| (start - first..(start + side).min(all) - first).collect::<Vec<_>>();
             let (down, across) = (own(top, h, rows[0]), own(left, w, columns[0]));
             let samples = to_samples(&pick(&output, &down, &across)?)?;

@@ -36,6 +36,7 @@ use super::{
     outputs::ImageOutput,
 };
 use crate::{
+    diffusion::ModelError,
     domain::{image::ImageCategory, shape::choices},
     imaging::{ImagingError, Mode, Picture, Resample},
 };
@@ -64,6 +65,11 @@ impl ResampleMode {
             Self::Lanczos => Resample::Lanczos,
         }
     }
+}
+
+/// What a network asks before each of its blocks: whether the node is still wanted.
+fn going_on(cx: &dyn NodeCx) -> impl Fn() -> Result<(), ModelError> {
+    || cx.check_canceled().map_err(|_| ModelError::Stopped)
 }
 
 /// A stored picture.

@@ -6,7 +6,7 @@ use candle_core::DType;
 use invoke_macros::Node;
 use serde::Deserialize;
 
-use super::{load_as, loading, size, store};
+use super::{going_on, load_as, loading, size, store};
 use crate::{
     diffusion::ops::{Border, crop, pad, pick},
     domain::shape::choices,
@@ -76,7 +76,7 @@ fn upscale(
         cx.check_canceled()?;
         let part = picture.crop(coords.left as i64, coords.top as i64, coords.right as i64, coords.bottom as i64);
         let input = to_tensor(&part, bench.dtype(), &bench.device, |v| v / 255.0)?;
-        let samples = to_samples(&model.run(&input, &|| cx.check_canceled())?)?;
+        let samples = to_samples(&model.run(&input, &going_on(cx))?)?;
         let across = (coords.right - coords.left) * scale;
         // Half of what is shared with the tiles above and to the left stays theirs.
         let (from_top, from_left) = (overlap.top * scale / 2, overlap.left * scale / 2);
@@ -232,7 +232,7 @@ impl Invoke for EsrganUpscale {
                 (start.saturating_sub(MARGIN)..(end + MARGIN).min(most)).collect()
             };
             let (rows, columns) = (seen(top, tall), seen(left, broad));
-            let output = model.forward(&pick(&input, &rows, &columns)?, &|| cx.check_canceled())?;
+            let output = model.forward(&pick(&input, &rows, &columns)?, &going_on(cx))?;
             let inner = pick(
                 &output,
                 &((top - rows[0]) * scale..rows.len() * scale).collect::<Vec<_>>(),

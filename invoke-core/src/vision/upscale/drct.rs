@@ -10,7 +10,7 @@ use super::{
 };
 use crate::diffusion::{
     Result,
-    ops::{Linear, add, leaky_relu, scaled},
+    ops::{Linear, add, leaky_relu_owned, scaled},
     weights::Weights,
 };
 
@@ -47,7 +47,7 @@ impl Group {
         let start = (Vec::new(), given.clone());
         let (_, made) = turns.walk(start, &self.0, |(mut seen, made), (block, adjust), cut| {
             // What the group was given is seen as it is.
-            seen.push(if seen.is_empty() { made } else { leaky_relu(&made, SLOPE)? });
+            seen.push(if seen.is_empty() { made } else { leaky_relu_owned(made, SLOPE)? });
             let all = Tensor::cat(&seen, D::Minus1)?;
             Ok((seen, adjust.forward(&block.forward(&all, turns.size, cut)?)?))
         })?;

@@ -1,4 +1,4 @@
-//! Models from picture to picture, most of them upscalers: told apart by their weights' names, as spandrel does.
+//! Models from picture to picture, most of them upscalers: told apart by the names of their weights.
 
 mod atd;
 mod compact;
@@ -18,7 +18,7 @@ mod swin;
 mod swin2;
 mod walk;
 
-use std::{cell::Cell, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -174,20 +174,7 @@ impl Upscaler {
     ///
     /// # Errors
     /// [`ModelError::Input`] if the picture is not one that the model takes, and what `between` fails with.
-    pub fn forward<E: From<ModelError>>(&self, x: &Tensor, between: &dyn Fn() -> Result<(), E>) -> Result<Tensor, E> {
-        // Networks know one kind of error; the caller's own is kept beside it.
-        let kept = Cell::new(None);
-        let asked = || {
-            between().map_err(|error| {
-                kept.set(Some(error));
-                ModelError::Stopped
-            })
-        };
-        self.checked(x, &asked).map_err(|error| kept.take().unwrap_or_else(|| error.into()))
-    }
-
-    /// The network's result, of which the size is checked.
-    fn checked(&self, x: &Tensor, between: Between<'_>) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, between: &dyn Fn() -> Result<()>) -> Result<Tensor> {
         let Shape { channels, scale, .. } = self.network.shape();
         let (b, c, h, w) = x.dims4()?;
         if c != channels {
@@ -208,10 +195,10 @@ impl Upscaler {
 
     /// The result for `x [1, 3, h, w]` in 0 to 1: in that range, `scale` times as large. A picture of a size that the network does not take is
     /// enlarged to the right and below, and the result cut. `between` is asked as in [`forward`](Self::forward), whose errors these are too.
-    pub fn run<E: From<ModelError>>(&self, x: &Tensor, between: &dyn Fn() -> Result<(), E>) -> Result<Tensor, E> {
-        let (_, _, h, w) = x.dims4().map_err(ModelError::from)?;
+    pub fn run(&self, x: &Tensor, between: &dyn Fn() -> Result<()>) -> Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
         let y = self.forward(&self.enlarged(x)?, between)?;
-        Ok(finished(y, h * self.scale(), w * self.scale())?)
+        finished(y, h * self.scale(), w * self.scale())
     }
 
     /// A picture made one that the network takes, to the right and below: mirrored, its edge repeated where it is too small for that.

@@ -210,8 +210,9 @@ impl Network for Plksr {
         // Each channel of the picture for every new pixel.
         let copies: Vec<u32> = (0..y.dim(1)?).map(|i| (i / (scale * scale)) as u32).collect();
         let count = copies.len();
-        between()?;
         let repeated = x.contiguous()?.index_select(&Tensor::from_vec(copies, count, x.device())?, 1)?;
-        sampler.forward(&add(&y, &repeated)?, scale)
+        let y = add(&y, &repeated)?;
+        between()?;
+        sampler.forward(&y, scale)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         ops::{Border, Conv2d, ConvConfig, Fused, PaddingMode, add, cat_channels, crop, leaky_relu_owned, pad, pixel_unshuffle, scaled},
         weights::Weights,
     },
-    models::upscalers::EsrganNames as Names,
+    models::upscalers::EsrganNames,
     vision::layers::{bias, conv},
 };
 
@@ -23,7 +23,7 @@ const RESIDUAL: f32 = 0.2;
 /// Most doublings: a picture 256 times as large.
 const MOST_DOUBLINGS: usize = 8;
 
-impl Names {
+impl EsrganNames {
     fn first(self) -> &'static str {
         if self == Self::Sequence { "model.0" } else { "conv_first" }
     }
@@ -81,7 +81,7 @@ struct Dense {
 }
 
 impl Dense {
-    fn load(weights: &Weights, names: Names) -> Result<Self> {
+    fn load(weights: &Weights, names: EsrganNames) -> Result<Self> {
         let one = |number: usize| conv(&weights.at(names.in_dense(number)));
         let last = weights.at(names.in_dense(5));
         let shrink = |t: Tensor| t * f64::from(RESIDUAL);
@@ -130,7 +130,7 @@ pub(super) struct Rrdb {
 }
 
 impl Rrdb {
-    pub(super) fn load(weights: &Weights, names: Names) -> Result<Self> {
+    pub(super) fn load(weights: &Weights, names: EsrganNames) -> Result<Self> {
         let first = weights.at(names.first());
         let inputs = first.require("weight")?.get(1).copied().unwrap_or_default();
         let mut blocks = Vec::new();

@@ -1,4 +1,7 @@
 //! Going through a network block by block, so that it can be stopped between two.
+//!
+//! A device that queues its work is behind the questions: they run ahead of it, since nothing here waits for a block's result. There a cancel takes effect when
+//! the result is read, that is between two tiles, at the latest.
 
 use candle_core::Device;
 
