@@ -45,8 +45,8 @@ export async function enter(browser, server, { email, password }) {
 
 /** Closes what the client announces on a first visit; it covers the buttons below it. */
 export async function closeAnnouncement(page) {
-  // Whenever it comes: the page is asked for it before each step.
-  const close = page.locator("section [aria-label=Close]").first();
+  // Whenever it comes: the page is asked for it before each step. Dialogs have such a button too, and stay.
+  const close = page.locator("section [aria-label=Close]:not(.chakra-modal__close-btn)").first();
   await page.addLocatorHandler(close, () => close.click());
 }
 
