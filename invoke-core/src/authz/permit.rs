@@ -174,11 +174,7 @@ pub fn authorize_global<A: Global>(actor: &Actor) -> Result<Permit<A, ()>, Error
 
 /// Whether an action that concerns the server as a whole is allowed; refuses if not.
 pub(super) fn allowed<A: Act>(actor: &Actor) -> Result<(), Error> {
-    let facts = Facts {
-        ownership: Ownership::Other,
-        visibility: Visibility::Private,
-    };
-    match decide(actor.standing(), A::ACTION, facts) {
+    match decide(actor.standing(), A::ACTION, Facts::FOREIGN) {
         Decision::Allow => Ok(()),
         denied => Err(refusal(denied, A::ACTION)),
     }

@@ -11,6 +11,14 @@ pub struct Facts {
     pub visibility: Visibility,
 }
 
+impl Facts {
+    /// Of what belongs to somebody else and is shared with nobody: whoever may do something there may do it everywhere.
+    pub const FOREIGN: Self = Self {
+        ownership: Ownership::Other,
+        visibility: Visibility::Private,
+    };
+}
+
 /// The policy's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use super::boards::Boards;
 use crate::{
-    authz::{Action, Actor, Decision, Facts, Ownership, Visibility, acts, authorize_global, decide},
+    authz::{Action, Actor, Decision, Facts, acts, authorize_global, decide},
     domain::{BoardId, Error, Result},
 };
 
@@ -25,11 +25,7 @@ pub enum VideoChange {
 
 /// Whether this would be allowed with what belongs to somebody else and is shared with nobody: all that a video that is not there can be.
 fn allowed(actor: &Actor, action: Action) -> bool {
-    let facts = Facts {
-        ownership: Ownership::Other,
-        visibility: Visibility::Private,
-    };
-    decide(actor.standing(), action, facts) == Decision::Allow
+    decide(actor.standing(), action, Facts::FOREIGN) == Decision::Allow
 }
 
 impl Videos {
