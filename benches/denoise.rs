@@ -8,6 +8,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+#[path = "common/compare.rs"]
+mod compare;
 #[path = "common/torch.rs"]
 mod torch;
 
@@ -29,6 +31,7 @@ use invoke_core::service::text_to_image::TextToImage;
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/models/invoke-tiny");
 
 fn main() {
+    compare::begin_peak();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut torch = torch::option("python").map(|python| torch::Torch::start(&python, threads));
     let rounds = torch::option("rounds").map_or(5, |n| n.parse().expect("--rounds takes a number"));
@@ -83,9 +86,9 @@ fn main() {
                     exact = Some(noise);
                 }
                 Some(exact) => {
-                    println!("  from ours in single floats: ours {:.1e}", difference(&noise, &single));
+                    println!("  from ours in single floats: ours {:.1e}", compare::difference(&noise, &single));
                     if torch.is_some() {
-                        println!("  from ours in single floats: theirs {:.1e}", difference(exact, &result));
+                        println!("  from ours in single floats: theirs {:.1e}", compare::difference(exact, &result));
                     }
                 }
             }
@@ -93,7 +96,7 @@ fn main() {
     }
     println!(
         "peak memory: ours {:.0} MB{}",
-        peak() / 1e6,
+        compare::peak() / 1e6,
         torch.map_or(String::new(), |mut t| format!(", theirs {:.0} MB", t.run("peak") / 1e6))
     );
 }
@@ -130,7 +133,7 @@ fn compare(
             "{name}: theirs {:.1} ms, ratio {:.3}, relative difference {:.1e}",
             theirs * 1e3,
             least / theirs,
-            difference(&last, result)
+            compare::difference(&last, result)
         );
     }
     last
@@ -157,7 +160,7 @@ fn whole(rounds: usize, mut torch: Option<&mut torch::Torch>, folder: &Path, res
             let pixels = made.pixels.to_rgb8().into_raw().into_iter().map(f32::from).collect::<Vec<_>>();
             let count = pixels.len();
             let ours = Tensor::from_vec(pixels, count, &Device::Cpu).expect("a tensor");
-            apart = difference(&ours, result);
+            apart = compare::difference(&ours, result);
         }
     }
     println!("{name}: ours {:.1} ms", least * 1e3);
@@ -237,33 +240,10 @@ fn together(rounds: usize, tiny: &Tiny) {
     }
 }
 
-/// The norm of the difference to the floats in a file, relative to theirs.
-fn difference(ours: &Tensor, file: &Path) -> f64 {
-    let bytes = std::fs::read(file).expect("torch's side writes its result");
-    let theirs: Vec<f32> = bytes
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
-    let ours: Vec<f32> = ours.flatten_all().and_then(|t| t.to_vec1()).expect("floats");
-    assert_eq!(ours.len(), theirs.len(), "both results have the same shape");
-    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
-    let apart = norm(&mut ours.iter().zip(&theirs).map(|(a, b)| f64::from(a - b)));
-    apart / norm(&mut theirs.iter().map(|x| f64::from(*x)))
-}
-
 /// The same numbers on both sides.
 fn ramp(shape: &[usize]) -> Result<Tensor> {
     let data: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f64 * 0.7).sin() as f32).collect();
     Tensor::from_vec(data, shape, &Device::Cpu)
-}
-
-/// Most memory this process has held, in bytes, as Linux tells it.
-fn peak() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())
-        .unwrap_or(f64::NAN)
-        * 1024.0
 }
 
 struct Tiny {

@@ -1,7 +1,7 @@
-"""torch's and diffusers' side of the benchmarks `kernels` and `denoise`.
+"""torch's and diffusers' side of the benchmarks `kernels`, `denoise` and `autoencoder`.
 
 Reads one case a line from standard input, times it (best of several runs, on as many threads as the first argument says), and writes the
-seconds to standard output. `unet` and `tiny` also write the result to a file for comparison.
+seconds to standard output. Whole models also write the result to a file for comparison.
 """
 
 import resource
@@ -82,6 +82,53 @@ def make_unet(folder):
     UNet2DConditionModel(
         sample_size=64, cross_attention_dim=768, attention_head_dim=8, block_out_channels=(320, 640, 1280, 1280), norm_num_groups=32
     ).save_pretrained(folder)
+
+
+def make_vae(folder):
+    """Writes an autoencoder of Stable Diffusion's size with random weights."""
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2, latent_channels=4, sample_size=1024, scaling_factor=0.13025,
+    ).save_pretrained(folder)
+
+
+def memory(name):
+    """Bytes, as Linux tells them of this process."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
+
+
+def vae(folder, size, path, work):
+    """`work` with the autoencoder, and the memory that it took beyond what was held before."""
+    from diffusers import AutoencoderKL
+
+    if "vae" not in KEPT:
+        KEPT["vae"] = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    model = KEPT["vae"]
+    ramp = lambda *shape: torch.sin(torch.arange(torch.Size(shape).numel(), dtype=torch.float64) * 0.7).float().view(shape)
+    x = work[1](ramp, int(size))
+    before = memory("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    start = time.perf_counter()
+    result = work[0](model, x)
+    seconds = time.perf_counter() - start
+    KEPT["beyond"] = memory("VmHWM") - before
+    write(result, path)
+    return seconds
+
+
+def vae_decode(folder, size, path):
+    decode = lambda model, x: model.decode(x / model.config.scaling_factor, return_dict=False)[0]
+    return vae(folder, size, path, (decode, lambda ramp, size: ramp(1, 4, size // 8, size // 8)))
+
+
+def vae_encode(folder, size, path):
+    encode = lambda model, x: model.encode(x).latent_dist.mean * model.config.scaling_factor
+    return vae(folder, size, path, (encode, lambda ramp, size: ramp(1, 3, size, size)))
 
 
 def write(tensor, path):
@@ -167,9 +214,14 @@ with torch.inference_mode():
         if name == "make_unet":
             make_unet(words[0])
             print("0", flush=True)
+        elif name == "make_vae":
+            make_vae(words[0])
+            print("0", flush=True)
+        elif name == "beyond":
+            print(KEPT["beyond"], flush=True)
         elif name == "peak":
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
         elif name in KERNELS:
             print(best(KERNELS[name](*map(int, words))), flush=True)
         else:
-            print({"unet": unet, "tiny": tiny, "pipeline": pipeline}[name](*words), flush=True)
+            print({"unet": unet, "tiny": tiny, "pipeline": pipeline, "vae_decode": vae_decode, "vae_encode": vae_encode}[name](*words), flush=True)

@@ -53,7 +53,7 @@ pub use conv::{Conv, ConvInput, Edges, Epilogue, Geometry};
 pub use elementwise::{add, geglu, gelu, quick_gelu, silu};
 pub use layout::{concat_channels, to_channels_first, to_channels_last, upsample_2x};
 pub use matrix::Matrix;
-pub use norm::{group_norm, layer_norm};
+pub use norm::{GroupFactors, group_norm, layer_norm};
 pub use parallel::threads;
 pub use simd::Isa;
 pub use weight::{Weight, holds_halves};

@@ -71,6 +71,79 @@ pub fn group_norm(x: &[f32], batch: usize, groups: usize, weight: &[f32], bias: 
     })
 }
 
+/// A factor and a term for each channel of one picture, with which its groups have mean 0 and variance 1 and then the norm's weight and bias.
+#[derive(Debug, Clone)]
+pub struct GroupFactors {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl GroupFactors {
+    /// Of one picture that is given in parts `[pixels, channels]`, as [`group_norm`] finds them for a whole one.
+    pub fn measure(parts: &[&[f32]], groups: usize, weight: &[f32], bias: &[f32], eps: f64) -> Self {
+        let channels = weight.len();
+        assert!(
+            groups > 0 && channels.is_multiple_of(groups) && bias.len() == channels,
+            "groups of channels"
+        );
+        assert!(
+            parts.iter().all(|part| part.len().is_multiple_of(channels)) && parts.iter().any(|part| !part.is_empty()),
+            "pixels of {channels} channels"
+        );
+        let isa = Isa::best();
+        let origin = parts.iter().find(|part| !part.is_empty()).map_or(&[][..], |part| &part[..channels]);
+        // Some pixels of one part for each task.
+        let tasks: Vec<&[f32]> = parts
+            .iter()
+            .flat_map(|part| {
+                let (count, range) = split(part.len() / channels, 8, 4);
+                (0..count).map(move |i| &part[range(i).start * channels..range(i).end * channels])
+            })
+            .collect();
+        let mut factors = Self {
+            scale: vec![0.0; channels],
+            shift: vec![0.0; channels],
+        };
+        scratch(2 * channels * tasks.len(), |sums| {
+            let shared = Shared::new(sums);
+            run_if(true, tasks.len(), |i| {
+                // SAFETY: each task has its own part of the sums.
+                let own = unsafe { std::slice::from_raw_parts_mut(shared.at(2 * channels * i), 2 * channels) };
+                let (sum, square) = own.split_at_mut(channels);
+                moments(isa, tasks[i], origin, sum, square);
+            });
+            let affine = Affine {
+                origin,
+                weight,
+                bias,
+                eps,
+                pixels: tasks.iter().map(|task| task.len() / channels).sum(),
+            };
+            for group in 0..groups {
+                let channels = group * channels / groups..(group + 1) * channels / groups;
+                affine.group(sums, channels, &mut factors.scale, &mut factors.shift);
+            }
+        });
+        factors
+    }
+
+    /// Some pixels `[pixels, channels]` of that picture normalised, then SiLU if asked for.
+    pub fn apply(&self, x: &[f32], silu: bool) -> Vec<f32> {
+        let (isa, channels) = (Isa::best(), self.scale.len());
+        assert!(x.len().is_multiple_of(channels), "pixels of {channels} channels");
+        let (parts, range) = split(x.len() / channels, 8, 4);
+        // SAFETY: the parts cover all pixels.
+        unsafe {
+            filled(x.len(), |out| {
+                run_if(x.len() > WORTH, parts, |i| {
+                    let floats = range(i).start * channels..range(i).end * channels;
+                    scale_shift(isa, &x[floats.clone()], &self.scale, &self.shift, silu, out.at(floats.start));
+                });
+            })
+        }
+    }
+}
+
 struct Affine<'a> {
     /// What was subtracted before summing, by channel (the first pixel).
     origin: &'a [f32],
@@ -145,6 +218,20 @@ mod tests {
             close(&group_norm(&x, batch, groups, &w, &b, 1e-5, false), &want, 3e-5);
             let want: Vec<f32> = want.into_iter().map(silu).collect();
             close(&group_norm(&x, batch, groups, &w, &b, 1e-5, true), &want, 3e-5);
+        }
+    }
+
+    #[test]
+    fn a_picture_in_parts_is_normalised_as_a_whole() {
+        for (pixels, channels, groups) in [(1, 4, 2), (70, 40, 4), (1030, 32, 8)] {
+            let x: Vec<f32> = noise(pixels * channels, 5).iter().map(|x| x + 30.0).collect();
+            let (w, b) = (noise(channels, 6), noise(channels, 7));
+            let (first, rest) = x.split_at(pixels / 3 * channels);
+            let factors = GroupFactors::measure(&[first, rest], groups, &w, &b, 1e-5);
+            for silu in [false, true] {
+                let parts = [factors.apply(first, silu), factors.apply(rest, silu)].concat();
+                close(&parts, &group_norm(&x, 1, groups, &w, &b, 1e-5, silu), 3e-5);
+            }
         }
     }
 

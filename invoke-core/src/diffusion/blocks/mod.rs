@@ -4,6 +4,7 @@ mod feed_forward;
 mod resnet;
 mod sampling;
 mod seamless;
+mod strips;
 mod time;
 mod transformer;
 
@@ -11,5 +12,6 @@ pub(crate) use feed_forward::FeedForward;
 pub(crate) use resnet::{ResnetBlock, ResnetShape};
 pub(crate) use sampling::{Downsample, Upsample};
 pub use seamless::Seamless;
+pub(crate) use strips::{Strips, strip_rows};
 pub(crate) use time::{TimeEmbedding, sinusoids};
 pub(crate) use transformer::{CrossLayers, Transformer2d, TransformerShape};

@@ -2,8 +2,9 @@
 
 use candle_core::Tensor;
 
+use super::strips::Strips;
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{Conv2d, ConvConfig, Fused, GroupNorm, Linear, PaddingMode};
+use crate::diffusion::ops::{Conv2d, ConvConfig, Fused, GroupNorm, Linear, PaddingMode, add};
 use crate::diffusion::weights::Weights;
 
 /// Norm, SiLU, convolution, twice; the time embedding is added in between, the input at the end.
@@ -67,11 +68,90 @@ impl ResnetBlock {
             per_picture: time.as_ref(),
             ..Fused::default()
         };
-        let h = self.conv1.forward_fused(&self.norm1.forward_silu(x)?, mode, fused)?;
-        let h = self.norm2.forward_silu(&h)?;
+        // Each layer's input goes before the next layer runs: at a picture's full size they are what takes most memory.
+        let mut h = self.norm1.forward_silu(x)?;
+        h = self.conv1.forward_fused(&h, mode, fused)?;
+        h = self.norm2.forward_silu(&h)?;
         match &self.shortcut {
             Some(shortcut) => self.conv2.forward_with(&h, mode, Some(&shortcut.forward(x)?)),
             None => self.conv2.forward_with(&h, mode, Some(x)),
+        }
+    }
+
+    /// As [`Self::forward`] for a block without time embedding, strip by strip. Never a picture and its normalised copy, nor more than two pictures
+    /// of the block's widths, are in memory at once.
+    pub(crate) fn forward_strips(&self, x: Strips, mode: [PaddingMode; 2]) -> candle_core::Result<Strips> {
+        let norm = self.norm1.measure(x.iter())?;
+        let mut beside = Strips::default();
+        let h = x.walk(|window| {
+            let h = self.conv1.forward_with(&norm.forward_silu(&window.around)?, mode, None)?;
+            let h = window.inner(&h, 1)?;
+            beside.push(match &self.shortcut {
+                Some(shortcut) => shortcut.forward(&window.strip)?,
+                None => window.strip,
+            });
+            Ok(h)
+        })?;
+        let norm = self.norm2.measure(h.iter())?;
+        h.walk_with(beside, |window, beside| {
+            let h = self.conv2.forward_with(&norm.forward_silu(&window.around)?, mode, None)?;
+            add(&window.inner(&h, 1)?, &beside)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+
+    use super::*;
+    use crate::diffusion::blocks::Upsample;
+
+    fn noise(dims: &[usize], seed: u64) -> Tensor {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64 ^ seed;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        Tensor::from_vec((0..dims.iter().product()).map(|_| next()).collect(), dims, &Device::Cpu).unwrap()
+    }
+
+    fn conv(outputs: usize, inputs: usize, kernel: usize) -> Conv2d {
+        let padding = ConvConfig::padded(kernel / 2);
+        Conv2d::new(noise(&[outputs, inputs, kernel, kernel], 1), Some(noise(&[outputs], 2)), padding).unwrap()
+    }
+
+    fn norm(channels: usize) -> GroupNorm {
+        GroupNorm::new(2, noise(&[channels], 3), noise(&[channels], 4), 1e-6).unwrap()
+    }
+
+    #[test]
+    fn strips_come_out_as_the_whole() {
+        let up = Upsample::of(conv(8, 8, 3));
+        for shortcut in [None, Some(conv(6, 8, 1))] {
+            let outputs = shortcut.as_ref().map_or(8, |_| 6);
+            let block = ResnetBlock {
+                norm1: norm(8),
+                conv1: conv(outputs, 8, 3),
+                time: None,
+                norm2: norm(outputs),
+                conv2: conv(outputs, outputs, 3),
+                shortcut,
+            };
+            let x = noise(&[1, 8, 9, 12], 5);
+            for mode in [[PaddingMode::Zeros; 2], [PaddingMode::Zeros, PaddingMode::Circular]] {
+                let want = block.forward(&up.forward(&x, None, mode).unwrap(), None, mode).unwrap();
+                for rows in [1, 2, 4, 9] {
+                    let larger = up.forward_strips(Strips::cut(&x, rows).unwrap(), mode).unwrap();
+                    let got = block.forward_strips(larger, mode).unwrap().join().unwrap();
+                    assert_eq!(got.dims(), want.dims());
+                    let apart = (got - &want).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+                    let apart = apart.to_dtype(DType::F32).unwrap().to_scalar::<f32>().unwrap();
+                    assert!(apart < 1e-4, "{apart} apart, in strips of {rows}");
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::strips::Strips;
 use crate::diffusion::error::Result;
 use crate::diffusion::ops::{Conv2d, ConvConfig, Fused, PaddingMode, channels_first, every_second};
 use crate::diffusion::weights::Weights;
@@ -44,11 +45,22 @@ pub(crate) struct Upsample {
 }
 
 impl Upsample {
+    /// With a convolution at hand.
+    #[cfg(test)]
+    pub(crate) fn of(conv: Conv2d) -> Self {
+        Self { conv }
+    }
+
     /// Reads `conv`.
     pub(crate) fn load(weights: &Weights, channels: usize) -> Result<Self> {
         Ok(Self {
             conv: weights.at("conv").conv(channels, channels, 3, ConvConfig::padded(1))?,
         })
+    }
+
+    /// Doubles a picture strip by strip.
+    pub(crate) fn forward_strips(&self, x: Strips, mode: [PaddingMode; 2]) -> candle_core::Result<Strips> {
+        x.walk(|window| window.inner(&self.forward(&window.around, None, mode)?, 2))
     }
 
     /// Doubles `x [b, c, h, w]`, or brings it to `size` (height, width) where the level above has odd sides.

@@ -31,11 +31,11 @@ pub use conv::{Conv2d, ConvConfig, Fused, PaddingMode};
 pub use deformable::sample_places;
 pub use held::Held;
 pub use linear::{GatedLinear, Linear};
-pub use norm::{GroupNorm, LayerNorm};
+pub use norm::{GroupNorm, LayerNorm, MeasuredNorm};
 pub use pairs::pairwise;
 pub use pool::{Pool, pool};
 pub use rectify::{leaky_relu, leaky_relu_owned, mish, prelu, relu, relu6, scale_channels, scaled, sigmoid, tanh};
-pub use resample::{cat_channels, channels_first, every_second, halve, pixels_as_tokens, tokens_as_pixels, upsample_nearest_2x};
+pub use resample::{cat_channels, cat_rows, channels_first, every_second, halve, pixels_as_tokens, tokens_as_pixels, upsample_nearest_2x};
 pub use spatial::{
     Align, Border, Depthwise, crop, enlarge_nearest, max_pool_2x2, pad, pick, pixel_shuffle, pixel_unshuffle, resize_bicubic,
     resize_bilinear,

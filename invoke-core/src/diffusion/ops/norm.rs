@@ -38,6 +38,53 @@ impl GroupNorm {
         self.apply(x, true)
     }
 
+    /// What normalises one picture that is given in strips of rows, `[1, c, rows, w]` each and at least one: as [`Self::forward_silu`] would the whole.
+    pub fn measure<'a>(&self, strips: impl IntoIterator<Item = &'a Tensor>) -> Result<MeasuredNorm> {
+        let strips: Vec<&Tensor> = strips.into_iter().collect();
+        let channels = self.weight.elem_count();
+        if strips.is_empty() || strips.iter().any(|x| x.elem_count() == 0 || x.dims()[..2] != [1, channels]) {
+            let dims: Vec<&[usize]> = strips.iter().map(|x| x.dims()).collect();
+            candle_core::bail!("group norm of one picture of {channels} channels got strips of {dims:?}");
+        }
+        if !strips.iter().all(|x| cpu::suits(x)) || !cpu::suits(&self.weight) {
+            return self.measure_on_candle(&strips);
+        }
+        let last = strips.into_iter().map(cpu::channels_last).collect::<Result<Vec<_>>>()?;
+        let floats = last.iter().map(cpu::floats).collect::<Result<Vec<_>>>()?;
+        let parts = floats.iter().map(cpu::Floats::slice).collect::<Result<Vec<_>>>()?;
+        let (weight, bias) = (cpu::floats(&self.weight)?, cpu::floats(&self.bias)?);
+        let factors = invoke_kernels::GroupFactors::measure(&parts, self.groups, weight.slice()?, bias.slice()?, self.eps);
+        Ok(MeasuredNorm(Factors::Packed(factors)))
+    }
+
+    fn measure_on_candle(&self, strips: &[&Tensor]) -> Result<MeasuredNorm> {
+        let channels = self.weight.elem_count();
+        let count = strips.iter().map(|x| x.elem_count()).sum::<usize>() / self.groups;
+        // In two passes, since squares of what is far from zero hide how much it varies.
+        let sum = |part: &dyn Fn(&Tensor) -> Result<Tensor>| -> Result<Tensor> {
+            let mut total: Option<Tensor> = None;
+            for x in strips {
+                let own = part(&x.to_dtype(DType::F32)?.reshape((self.groups, ()))?)?.sum_keepdim(1)?;
+                total = Some(match total {
+                    Some(total) => (total + own)?,
+                    None => own,
+                });
+            }
+            total.expect("`measure` checked that there is a strip") / count as f64
+        };
+        let mean = sum(&|x| Ok(x.clone()))?;
+        let variance = sum(&|x| x.broadcast_sub(&mean)?.sqr())?;
+        let by_channel = |x: Tensor| {
+            x.broadcast_as((self.groups, channels / self.groups))?
+                .contiguous()?
+                .reshape((1, channels, 1, 1))
+        };
+        let (weight, bias) = (self.weight.to_dtype(DType::F32)?, self.bias.to_dtype(DType::F32)?);
+        let scale = (by_channel((variance + self.eps)?.sqrt()?.recip()?)? * weight.reshape((1, channels, 1, 1))?)?;
+        let shift = (bias.reshape((1, channels, 1, 1))? - (by_channel(mean)? * &scale)?)?;
+        Ok(MeasuredNorm(Factors::Plain { scale, shift }))
+    }
+
     fn apply(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
         if !cpu::suits(x) || !cpu::suits(&self.weight) || x.elem_count() == 0 {
             let y = self.on_candle(x)?;
@@ -85,6 +132,38 @@ impl GroupNorm {
             .broadcast_mul(&self.weight.to_dtype(DType::F32)?.reshape(shape.clone())?)?
             .broadcast_add(&self.bias.to_dtype(DType::F32)?.reshape(shape)?)?
             .to_dtype(dtype)
+    }
+}
+
+/// A [`GroupNorm`] that has seen all of a picture; see [`GroupNorm::measure`].
+#[derive(Debug, Clone)]
+pub struct MeasuredNorm(Factors);
+
+/// A factor and a term for each channel.
+#[derive(Debug, Clone)]
+enum Factors {
+    Packed(invoke_kernels::GroupFactors),
+    /// `[1, c, 1, 1]`, in single floats.
+    Plain {
+        scale: Tensor,
+        shift: Tensor,
+    },
+}
+
+impl MeasuredNorm {
+    /// Some rows of the picture, `[1, c, rows, w]`, normalised, and SiLU in the same pass.
+    pub fn forward_silu(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.0 {
+            Factors::Packed(factors) => {
+                let dims = x.dims4()?;
+                let last = cpu::channels_last(x)?;
+                cpu::picture(factors.apply(cpu::floats(&last)?.slice()?, true), dims)
+            }
+            Factors::Plain { scale, shift } => {
+                let y = x.to_dtype(DType::F32)?.broadcast_mul(scale)?.broadcast_add(shift)?;
+                super::silu(&y.to_dtype(x.dtype())?)
+            }
+        }
     }
 }
 
@@ -172,6 +251,23 @@ mod tests {
         let norm = LayerNorm::new(noise(&[33])?, noise(&[33])?, 1e-5)?;
         let x = noise(&[2, 5, 33])?;
         close(&norm.forward(&x)?, &norm.on_candle(&x)?, 1e-5)
+    }
+
+    #[test]
+    fn strips_are_normalised_as_the_whole() -> Result<()> {
+        let norm = GroupNorm::new(3, noise(&[12])?, noise(&[12])?, 1e-5)?;
+        for x in pictures(1, 12, 9, 7)? {
+            let x = (x + 5.0)?;
+            let want = norm.forward_silu(&x)?;
+            let strips = [x.narrow(2, 0, 4)?, x.narrow(2, 4, 5)?];
+            for measured in [norm.measure(&strips)?, norm.measure_on_candle(&[&strips[0], &strips[1]])?] {
+                for (strip, start) in strips.iter().zip([0, 4]) {
+                    close(&measured.forward_silu(strip)?, &want.narrow(2, start, strip.dim(2)?)?, 1e-5)?;
+                }
+            }
+        }
+        assert!(norm.measure(&[]).is_err() && norm.measure(&[noise(&[2, 12, 3, 3])?]).is_err());
+        Ok(())
     }
 
     #[test]

@@ -29,6 +29,30 @@ pub fn cat_channels(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     cpu::picture(joined, (b, c + c2, h, w))
 }
 
+/// Strips of one picture, `[1, c, rows, w]` each, one below the other.
+pub fn cat_rows(strips: &[Tensor]) -> Result<Tensor> {
+    let [first, rest @ ..] = strips else {
+        candle_core::bail!("there are no strips to join");
+    };
+    if rest.is_empty() {
+        return Ok(first.clone());
+    }
+    let (_, c, _, w) = first.dims4()?;
+    if !strips
+        .iter()
+        .all(|x| cpu::suits(x) && x.elem_count() > 0 && x.dims()[..2] == [1, c] && x.dims()[3] == w)
+    {
+        return Tensor::cat(strips, 2);
+    }
+    let mut joined = Vec::with_capacity(strips.iter().map(Tensor::elem_count).sum());
+    for strip in strips {
+        let last = cpu::channels_last(strip)?;
+        joined.extend_from_slice(cpu::floats(&last)?.slice()?);
+    }
+    let rows = joined.len() / c / w;
+    cpu::picture(joined, (1, c, rows, w))
+}
+
 /// The mean of 2×2 pixels of `[b, c, h, w]`; what is left over at an odd edge is averaged on its own.
 pub fn halve(x: &Tensor) -> Result<Tensor> {
     let (b, c, h, w) = x.dims4()?;

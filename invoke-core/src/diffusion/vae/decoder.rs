@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::VaeConfig;
 use super::mid::{EPS, MidBlock, shape};
-use crate::diffusion::blocks::{ResnetBlock, Upsample};
+use crate::diffusion::blocks::{ResnetBlock, Strips, Upsample, strip_rows};
 use crate::diffusion::error::Result;
 use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, PaddingMode, channels_first};
 use crate::diffusion::weights::Weights;
@@ -50,18 +50,42 @@ impl Decoder {
         })
     }
 
-    /// `[b, latent channels, h, w]` to `[b, 3, h*8, w*8]`.
+    /// `[b, latent channels, h, w]` to `[b, 3, h*8, w*8]`. From the level on where a picture's layers are large, they are worked on in strips.
     pub(super) fn forward(&self, z: &Tensor, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
-        let x = self.conv_in.forward_with(z, mode, None)?;
-        let mut x = self.mid.forward(&x, mode)?;
-        for (layers, larger) in &self.blocks {
+        let mut x = self.conv_in.forward_with(z, mode, None)?;
+        x = self.mid.forward(&x, mode)?;
+        for (level, (layers, larger)) in self.blocks.iter().enumerate() {
             for layer in layers {
                 x = layer.forward(&x, None, mode)?;
             }
             if let Some(larger) = larger {
+                let (b, c, h, w) = x.dims4()?;
+                if let Some(rows) = strip_rows((b, c, h * 2, w * 2), mode) {
+                    return self.in_strips(level, Strips::cut(&x, rows / 2)?, mode);
+                }
                 x = larger.forward(&x, None, mode)?;
             }
         }
         channels_first(&self.conv_out.forward_with(&self.norm_out.forward_silu(&x)?, mode, None)?)
+    }
+
+    /// The rest of the way, from the upsampling of a level on.
+    fn in_strips(&self, level: usize, mut x: Strips, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
+        for (next, (layers, larger)) in self.blocks.iter().enumerate().skip(level) {
+            if next > level {
+                for layer in layers {
+                    x = layer.forward_strips(x, mode)?;
+                }
+            }
+            if let Some(larger) = larger {
+                x = larger.forward_strips(x, mode)?;
+            }
+        }
+        let norm = self.norm_out.measure(x.iter())?;
+        let picture = x.walk(|window| {
+            let y = self.conv_out.forward_with(&norm.forward_silu(&window.around)?, mode, None)?;
+            window.inner(&y, 1)
+        })?;
+        channels_first(&picture.join()?)
     }
 }

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::VaeConfig;
 use super::mid::{EPS, MidBlock, shape};
-use crate::diffusion::blocks::{Downsample, ResnetBlock};
+use crate::diffusion::blocks::{Downsample, ResnetBlock, Strips, strip_rows};
 use crate::diffusion::error::Result;
 use crate::diffusion::ops::{Conv2d, ConvConfig, GroupNorm, PaddingMode, channels_first};
 use crate::diffusion::weights::Weights;
@@ -55,9 +55,9 @@ impl Encoder {
     /// `[b, 3, h, w]` to `[b, 2 * latent channels, h/8, w/8]`. Encoding never wraps around.
     pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let mode = [PaddingMode::Zeros; 2];
-        let mut x = self.conv_in.forward(x)?;
-        for (layers, smaller) in &self.blocks {
-            for layer in layers {
+        let mut x = self.first_level(x, mode)?;
+        for (level, (layers, smaller)) in self.blocks.iter().enumerate() {
+            for layer in layers.iter().filter(|_| level > 0) {
                 x = layer.forward(&x, None, mode)?;
             }
             if let Some(smaller) = smaller {
@@ -66,5 +66,17 @@ impl Encoder {
         }
         let x = self.mid.forward(&x, mode)?;
         channels_first(&self.conv_out.forward(&self.norm_out.forward_silu(&x)?)?)
+    }
+
+    /// What is done at the picture's full size, in strips where that is large.
+    fn first_level(&self, x: &Tensor, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
+        let layers = self.blocks.first().map_or(&[][..], |(layers, _)| layers);
+        let (b, _, h, w) = x.dims4()?;
+        let Some(rows) = strip_rows((b, self.conv_in.out_channels(), h, w), mode) else {
+            let x = self.conv_in.forward(x)?;
+            return layers.iter().try_fold(x, |x, layer| layer.forward(&x, None, mode));
+        };
+        let x = Strips::cut(x, rows)?.walk(|window| window.inner(&self.conv_in.forward(&window.around)?, 1))?;
+        layers.iter().try_fold(x, |x, layer| layer.forward_strips(x, mode))?.join()
     }
 }

@@ -19,9 +19,9 @@ pub use tiling::{Tiling, to_rgb};
 use decoder::Decoder;
 use encoder::Encoder;
 
-use super::blocks::Seamless;
+use super::blocks::{Seamless, strip_rows};
 use super::error::{ModelError, Result};
-use super::ops::{Conv2d, ConvConfig};
+use super::ops::{Conv2d, ConvConfig, PaddingMode};
 use super::weights::{Weights, open_weights};
 
 /// An autoencoder with its weights.
@@ -96,6 +96,13 @@ impl Vae {
     /// Tiles of the size given in pixels, or of the model's own size for 0. See [`Tiling`].
     pub fn tiling(&self, tile_size: usize) -> Result<Tiling> {
         Tiling::new(tile_size, self.config.sample_size, self.config.scale())
+    }
+
+    /// Whether the layers of a picture of `h` by `w` pixels are so large that they are worked on in strips of rows: at its full size at least. A
+    /// picture that wraps around from top to bottom is not.
+    pub fn works_in_strips(&self, h: usize, w: usize) -> bool {
+        let widest = self.config.block_out_channels.iter().take(2).max().copied().unwrap_or(1);
+        strip_rows((1, widest, h, w), [PaddingMode::Zeros; 2]).is_some()
     }
 
     /// Latents as the denoiser leaves them, `[b, latent channels, h, w]`, to a picture `[b, 3, h*8, w*8]` around -1 to 1, not

@@ -61,10 +61,16 @@ pub(super) fn encode(cx: &dyn NodeCx, vae: &Vae, pixels: &Tensor, tiling: Option
         .to_device(&Device::Cpu)?)
 }
 
-/// Bytes that an autoencoder takes for `h` by `w` pixels at once: a handful of pictures of its widest layer at full size.
-fn vae_bytes(vae: &Vae, h: usize, w: usize) -> u64 {
+/// Bytes that an autoencoder takes for `h` by `w` pixels at once: its widest layer at full size, three times, or twice where the machine's own
+/// memory holds it in strips. Accelerators' convolutions need room besides.
+fn vae_bytes(cx: &dyn NodeCx, vae: &Vae, h: usize, w: usize) -> u64 {
     let widest = vae.config().block_out_channels.iter().take(2).max().copied().unwrap_or(1);
-    (h as u64).saturating_mul(w as u64).saturating_mul(4 * 3 * widest as u64)
+    let times = if cx.workbench().device.is_cpu() && vae.works_in_strips(h, w) {
+        2
+    } else {
+        3
+    };
+    (h as u64).saturating_mul(w as u64).saturating_mul(4 * times * widest as u64)
 }
 
 /// Pixels of a side of the tiles where memory is short even for a model's own.
@@ -75,10 +81,10 @@ const SMALL_TILE: usize = 512;
 fn tiles_that_fit(cx: &dyn NodeCx, vae: &Vae, (h, w): (usize, usize), asked: Option<usize>) -> Result<Option<usize>, NodeError> {
     let what = format!("a picture of {w}×{h} pixels");
     let tile = |size: usize| if size == 0 { vae.config().sample_size } else { size };
-    let one = |size: usize| vae_bytes(vae, tile(size).min(h), tile(size).min(w));
+    let one = |size: usize| vae_bytes(cx, vae, tile(size).min(h), tile(size).min(w));
     match asked {
         Some(size) => make_room(cx, one(size), &what).map(|()| asked),
-        None if make_room(cx, vae_bytes(vae, h, w), &what).is_ok() => Ok(None),
+        None if make_room(cx, vae_bytes(cx, vae, h, w), &what).is_ok() => Ok(None),
         None => {
             // A model's own tile may be as large as the picture.
             let size = if make_room(cx, one(0), &what).is_ok() { 0 } else { SMALL_TILE };
