@@ -25,7 +25,7 @@ fn apply<S: Simd>(s: S, f: Unary, x: S::V) -> S::V {
         Unary::TanhGelu => {
             // (1 + tanh(u)) / 2 is sigmoid(2 u).
             let cubic = s.add(x, s.mul(s.mul(x, s.splat(0.044_715)), s.mul(x, x)));
-            s.mul(x, math::sigmoid(s, s.mul(cubic, s.splat(1.595_769_1))))
+            s.mul(x, math::sigmoid(s, s.mul(cubic, s.splat(1.595_769))))
         }
     }
 }

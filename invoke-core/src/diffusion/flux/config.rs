@@ -57,7 +57,7 @@ impl FluxConfig {
         };
         let hidden = axis("img_in.bias", 0)?;
         let elements = source.info("img_in.weight").map_or(0, |info| info.elements());
-        if elements == 0 || elements % hidden != 0 {
+        if elements == 0 || !elements.is_multiple_of(hidden) {
             return Err(corrupt(format!(
                 "`img_in.weight` has {elements} elements, expected a multiple of {hidden}"
             )));

@@ -188,5 +188,5 @@ impl Flux {
 
 /// Regions hold in every second block; the others look at everything, so that regions fit together.
 fn every_second(mask: AttentionMask<'_>, block: usize) -> AttentionMask<'_> {
-    if block % 2 == 0 { mask } else { AttentionMask::None }
+    if block.is_multiple_of(2) { mask } else { AttentionMask::None }
 }
