@@ -32,6 +32,11 @@ pub fn quick_gelu(x: &[f32]) -> Vec<f32> {
     map(x, Unary::QuickGelu)
 }
 
+/// GELU with the hyperbolic tangent for Φ: `x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2`.
+pub fn tanh_gelu(x: &[f32]) -> Vec<f32> {
+    map(x, Unary::TanhGelu)
+}
+
 /// `value * gelu(gate)` for rows of `width` values and as many gates.
 pub fn geglu(x: &[f32], width: usize) -> Vec<f32> {
     assert!(width > 0 && x.len().is_multiple_of(2 * width), "rows of {width} values and gates");
@@ -71,6 +76,12 @@ mod tests {
             close(&silu(&x), &each(twin::silu), 1e-6);
             close(&gelu(&x), &each(twin::gelu), 1e-6);
             close(&quick_gelu(&x), &each(|x| x / (1.0 + (-1.702 * x).exp())), 1e-6);
+            let tanh = |x: &f32| {
+                let x = f64::from(*x);
+                let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+                (x * (1.0 + u.tanh()) / 2.0) as f32
+            };
+            close(&tanh_gelu(&x), &x.iter().map(tanh).collect::<Vec<_>>(), 1e-6);
             close(
                 &add(&x, &noise(len, 2)),
                 &x.iter().zip(noise(len, 2)).map(|(a, b)| a + b).collect::<Vec<_>>(),
@@ -85,8 +96,8 @@ mod tests {
         for (got, x) in silu(&x).into_iter().zip(x) {
             assert!((got - x.max(0.0)).abs() < 1e-5, "{got} {x}");
         }
-        for (got, x) in gelu(&x).into_iter().zip(x) {
-            assert_eq!(got, x.max(0.0));
+        for (got, x) in gelu(&x).into_iter().chain(tanh_gelu(&x)).zip(x.into_iter().chain(x)) {
+            assert!((got - x.max(0.0)).abs() < 1e-5, "{got} {x}");
         }
     }
 

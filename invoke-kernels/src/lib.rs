@@ -50,7 +50,7 @@ mod weight;
 
 pub use attention::{AttentionShape, Mask, attention};
 pub use conv::{Conv, ConvInput, Edges, Epilogue, Geometry};
-pub use elementwise::{add, geglu, gelu, quick_gelu, silu};
+pub use elementwise::{add, geglu, gelu, quick_gelu, silu, tanh_gelu};
 pub use layout::{concat_channels, to_channels_first, to_channels_last, upsample_2x};
 pub use matrix::Matrix;
 pub use norm::{GroupFactors, group_norm, layer_norm};

@@ -9,6 +9,7 @@ pub mod control;
 mod convert;
 pub mod denoise;
 mod error;
+pub mod flux;
 pub mod latents;
 pub mod lora;
 pub mod noise;

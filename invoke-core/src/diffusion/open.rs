@@ -167,7 +167,7 @@ pub fn open_control_net(path: &Path) -> Result<Opened<UNetConfig>> {
 }
 
 /// Widths of blocks under diffusers' names (`<blocks>.<number>.<weight>`); `None` if there are none.
-fn diffusers_widths(source: &dyn Source, blocks: &str, weight: &str) -> Option<Vec<usize>> {
+pub(super) fn diffusers_widths(source: &dyn Source, blocks: &str, weight: &str) -> Option<Vec<usize>> {
     let width = |i: usize| source.info(&format!("{blocks}.{i}.{weight}"))?.shape.first().copied();
     let widths: Vec<usize> = (0..8).map_while(width).collect();
     (!widths.is_empty()).then_some(widths)

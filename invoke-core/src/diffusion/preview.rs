@@ -3,16 +3,18 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
+use super::Seamless;
 use super::error::{ModelError, Result, read_text};
+use super::vae::Vae;
 
 /// What colours latents stand for: a sum over the channels, and for SDXL a smoothing.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct LatentRgb {
     /// Red, green and blue that one of each latent channel adds, where -1 is black and 1 is white.
-    pub factors: [[f32; 3]; 4],
+    pub factors: Vec<[f32; 3]>,
     /// Red, green and blue of latents of zero.
     #[serde(default)]
     pub bias: [f32; 3],
@@ -26,10 +28,46 @@ impl LatentRgb {
     pub fn of_base(base: &str) -> Self {
         let xl = base.starts_with("sdxl");
         Self {
-            factors: if xl { SDXL } else { SD },
+            factors: if xl { SDXL } else { SD }.to_vec(),
             bias: [0.0; 3],
             smooth: xl,
         }
+    }
+
+    /// As an autoencoder shows them: each channel is decoded alone, at 1 and at -1 everywhere, and half of what lies between the two is its colour.
+    pub fn measured(vae: &Vae) -> Result<Self> {
+        /// Latents of a side: as many as the middle one needs around it.
+        const SIDE: usize = 4;
+        let channels = vae.config().latent_channels;
+        let count = 2 * channels + 1;
+        let mut values = vec![0f32; count * channels * SIDE * SIDE];
+        for (row, picture) in values.chunks_exact_mut(channels * SIDE * SIDE).enumerate().take(2 * channels) {
+            picture[row / 2 * SIDE * SIDE..][..SIDE * SIDE].fill(if row % 2 == 0 { 1.0 } else { -1.0 });
+        }
+        let latents = Tensor::from_vec(values, (count, channels, SIDE, SIDE), &Device::Cpu)?.to_device(vae.device())?;
+        let decoded = vae.decode(&latents, Seamless::default(), None)?;
+        let pixels = vae.config().scale();
+        let middle = (SIDE / 2 - 1) * pixels;
+        let middle = decoded.narrow(2, middle, 2 * pixels)?.narrow(3, middle, 2 * pixels)?;
+        let means = middle.to_dtype(DType::F32)?.mean((2, 3))?.to_device(&Device::Cpu)?;
+        let colours: Vec<[f32; 3]> = means
+            .to_vec2::<f32>()?
+            .iter()
+            .filter_map(|colour| <[f32; 3]>::try_from(colour.as_slice()).ok())
+            .collect();
+        let (Some(bias), true) = (colours.last().copied(), colours.len() == count) else {
+            return Err(ModelError::Input("a preview needs an autoencoder of three colours".into()));
+        };
+        let factor = |pair: &[[f32; 3]; 2]| std::array::from_fn(|i| (pair[0][i] - pair[1][i]) / 2.0);
+        let factors: Vec<[f32; 3]> = colours.as_chunks::<2>().0.iter().map(factor).collect();
+        if !factors.iter().flatten().chain(&bias).all(|v| v.is_finite()) {
+            return Err(ModelError::Input("the autoencoder's colours are no numbers".into()));
+        }
+        Ok(Self {
+            factors,
+            bias,
+            smooth: false,
+        })
     }
 
     /// From a file of a model's own, JSON with these fields; `None` if there is none that can be used.
@@ -76,8 +114,11 @@ impl Preview {
     /// From the first of `latents [b, 4, h, w]`, as the denoiser has them.
     pub fn new(latents: &Tensor, colours: &LatentRgb) -> Result<Self> {
         let (_, channels, h, w) = latents.dims4()?;
-        if channels != 4 {
-            return Err(ModelError::Input(format!("a preview is made of 4 latent channels, not {channels}")));
+        if channels != colours.factors.len() {
+            let expected = colours.factors.len();
+            return Err(ModelError::Input(format!(
+                "a preview is made of {expected} latent channels, not {channels}"
+            )));
         }
         let planes: Vec<Vec<f32>> = latents.get(0)?.to_dtype(DType::F32)?.flatten_from(1)?.to_vec2()?;
         let LatentRgb {

@@ -84,12 +84,14 @@ impl LocalEngine {
     #[must_use]
     pub fn with_options(mut self, mut options: Options) -> Self {
         let device = &self.workbench.device;
-        if options.precision == Precision::Bfloat16
-            && !device.is_cpu()
+        if !device.is_cpu()
             && let Err(error) = Tensor::ones((2, 2), DType::BF16, device).and_then(|x| x.matmul(&x))
         {
-            tracing::warn!("{} cannot compute bfloat16, and computes float16: {error}", self.device.id);
-            options.precision = Precision::Float16;
+            options.lacks_bfloat16 = true;
+            if options.precision == Precision::Bfloat16 {
+                tracing::warn!("{} cannot compute bfloat16, and computes float16: {error}", self.device.id);
+                options.precision = Precision::Float16;
+            }
         }
         self.workbench.options = options;
         self

@@ -8,6 +8,7 @@ pub mod classes;
 pub(crate) mod gguf_header;
 mod hash;
 mod probe;
+pub(crate) mod protobuf;
 mod record;
 pub mod remote;
 mod scan;

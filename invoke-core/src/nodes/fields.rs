@@ -258,6 +258,26 @@ pub struct CLIPField {
     pub loras: Vec<LoRAField>,
 }
 
+/// A transformer that denoises, with everything that is applied to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
+pub struct TransformerField {
+    /// The transformer.
+    pub transformer: ModelIdentifierField,
+    /// LoRAs to apply.
+    pub loras: Vec<LoRAField>,
+}
+
+/// T5's text encoder with everything that is applied to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
+pub struct T5EncoderField {
+    /// The tokenizer.
+    pub tokenizer: ModelIdentifierField,
+    /// The encoder.
+    pub text_encoder: ModelIdentifierField,
+    /// LoRAs to apply.
+    pub loras: Vec<LoRAField>,
+}
+
 /// A picture encoder and decoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
 pub struct VAEField {
@@ -345,6 +365,77 @@ pub struct IPAdapterField {
     /// Where in the picture it holds.
     #[field(default = null)]
     pub mask: Option<TensorField>,
+}
+
+/// A stored encoded prompt for FLUX.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
+pub struct FluxConditioningField {
+    /// Its name.
+    pub conditioning_name: String,
+    /// Where in the picture it holds.
+    #[field(default = null)]
+    pub mask: Option<TensorField>,
+}
+
+/// A picture that FLUX Redux has encoded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
+pub struct FluxReduxConditioningField {
+    /// Its tokens.
+    pub conditioning: TensorField,
+    /// Where in the picture it holds.
+    #[field(default = null)]
+    pub mask: Option<TensorField>,
+}
+
+/// A picture and what of it FLUX Fill makes anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
+pub struct FluxFillConditioningField {
+    /// The picture.
+    pub image: ImageField,
+    /// Where it is made anew.
+    pub mask: TensorField,
+}
+
+/// A picture that FLUX Kontext refers to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
+pub struct FluxKontextConditioningField {
+    /// The picture.
+    pub image: ImageField,
+}
+
+/// A ControlNet for FLUX and its picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
+pub struct FluxControlNetField {
+    /// The picture.
+    pub image: ImageField,
+    /// The model.
+    pub control_model: ModelIdentifierField,
+    /// Its strength, or one a step.
+    #[field(default = 1)]
+    pub control_weight: OneOrMany<f64>,
+    /// From which part of the steps it works.
+    #[field(default = 0, ge = 0, le = 1)]
+    pub begin_step_percent: f64,
+    /// Up to which part of the steps it works.
+    #[field(default = 1, ge = 0, le = 1)]
+    pub end_step_percent: f64,
+    /// How the picture gets the size of the result.
+    #[field(default = "just_resize")]
+    pub resize_mode: ResizeMode,
+    /// What the picture is of, for models that take several kinds.
+    #[field(default = -1)]
+    pub instantx_control_mode: Option<i64>,
+}
+
+/// A LoRA that makes FLUX follow a picture, and the picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FieldStruct)]
+pub struct ControlLoRAField {
+    /// The model.
+    pub lora: ModelIdentifierField,
+    /// Its strength.
+    pub weight: f64,
+    /// The picture.
+    pub img: ImageField,
 }
 
 /// A T2I-Adapter and its picture.

@@ -10,6 +10,7 @@ pub mod company;
 pub mod control;
 pub mod cx;
 pub mod fields;
+mod flux;
 pub mod image;
 mod latents;
 pub mod logic;
@@ -104,6 +105,7 @@ const MODULES: &[&[NodeEntry]] = &[
     math::NODES,
     models::NODES,
     models::LORA_NODES,
+    models::FLUX_NODES,
     primitives::NODES,
     prompts::NODES,
     strings::NODES,
@@ -112,7 +114,8 @@ const MODULES: &[&[NodeEntry]] = &[
 
 /// Every node.
 pub fn all() -> impl Iterator<Item = &'static NodeEntry> {
-    MODULES.iter().chain(latents::NODES).chain(metadata::NODES).copied().flatten()
+    let folders = latents::NODES.iter().chain(flux::NODES).chain(metadata::NODES);
+    MODULES.iter().chain(folders).copied().flatten()
 }
 
 /// The node of a type.

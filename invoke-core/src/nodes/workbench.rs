@@ -49,6 +49,8 @@ impl Precision {
 pub struct Options {
     /// In which numbers.
     pub precision: Precision,
+    /// Whether the device is an accelerator that cannot compute bfloat16.
+    pub lacks_bfloat16: bool,
     /// Pictures are encoded and decoded in tiles, whatever the node says.
     pub tiled: bool,
     /// The denoiser sees one row at a time, in less memory: what is wanted and what is not do not share a batch.
@@ -67,6 +69,7 @@ impl Options {
         let minutes = settings.model_cache_keep_alive_min;
         Self {
             precision: Precision::named(&settings.precision),
+            lacks_bfloat16: false,
             tiled: settings.force_tiled_decode,
             sequential: settings.sequential_guidance,
             keep_alive: (minutes > 0.0).then(|| Duration::try_from_secs_f64(minutes * 60.0).ok()).flatten(),
@@ -123,6 +126,17 @@ impl Workbench {
         match self.options.precision {
             Precision::Bfloat16 if !self.device.is_cpu() || invoke_kernels::holds_halves() => DType::BF16,
             _ => self.dtype(),
+        }
+    }
+
+    /// The data type of models whose numbers float16 is too narrow for: FLUX' transformers and T5. Half floats of theirs are bfloat16, and single floats
+    /// where an accelerator has none of those.
+    pub fn wide_dtype(&self) -> DType {
+        match self.options.precision {
+            _ if self.device.is_cpu() => self.denoiser_dtype(),
+            Precision::Float32 => DType::F32,
+            _ if self.options.lacks_bfloat16 => DType::F32,
+            _ => DType::BF16,
         }
     }
 
@@ -332,13 +346,13 @@ mod tests {
                 }),
                 ..TestBench::default().0
             };
-            [bench.dtype(), bench.denoiser_dtype()]
+            [bench.dtype(), bench.denoiser_dtype(), bench.wide_dtype()]
         };
-        assert_eq!(of("auto"), [DType::F32; 2]);
-        assert_eq!(of("float16"), [DType::F32; 2]);
-        assert_eq!(of("float32"), [DType::F32; 2]);
+        assert_eq!(of("auto"), [DType::F32; 3]);
+        assert_eq!(of("float16"), [DType::F32; 3]);
+        assert_eq!(of("float32"), [DType::F32; 3]);
         let held = if invoke_kernels::holds_halves() { DType::BF16 } else { DType::F32 };
-        assert_eq!(of("bfloat16"), [DType::F32, held]);
+        assert_eq!(of("bfloat16"), [DType::F32, held, held]);
     }
 
     fn key() -> PartKey {

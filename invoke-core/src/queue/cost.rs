@@ -32,6 +32,7 @@ fn factor(base: &str) -> f64 {
     match base {
         "sd-2" => 1.1,
         "sdxl" | "sdxl-refiner" => 2.0,
+        "flux" => 40.0,
         _ => 1.0,
     }
 }
@@ -108,6 +109,8 @@ mod tests {
         assert_eq!(cost(&|nodes| nodes[NOISE]["width"] = json!(1024)), 120.0);
         let xl = |nodes: &mut Value| nodes[LOADER]["model"]["base"] = json!("sdxl");
         assert_eq!(cost(&xl), 120.0);
+        let flux = |nodes: &mut Value| nodes[LOADER]["model"]["base"] = json!("flux");
+        assert_eq!(cost(&flux), 2400.0);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod flux;
+mod flux_lora;
 mod grounding;
 mod lora;
 mod pictures;

@@ -12,6 +12,8 @@ pub(crate) enum Unary {
     Gelu,
     /// `x sigmoid(1.702 x)`.
     QuickGelu,
+    /// `x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2`.
+    TanhGelu,
 }
 
 #[inline(always)]
@@ -20,6 +22,11 @@ fn apply<S: Simd>(s: S, f: Unary, x: S::V) -> S::V {
         Unary::Silu => math::silu(s, x),
         Unary::Gelu => math::gelu(s, x),
         Unary::QuickGelu => s.mul(x, math::sigmoid(s, s.mul(x, s.splat(1.702)))),
+        Unary::TanhGelu => {
+            // (1 + tanh(u)) / 2 is sigmoid(2 u).
+            let cubic = s.add(x, s.mul(s.mul(x, s.splat(0.044_715)), s.mul(x, x)));
+            s.mul(x, math::sigmoid(s, s.mul(cubic, s.splat(1.595_769))))
+        }
     }
 }
 

@@ -38,6 +38,11 @@ pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// GELU by the hyperbolic tangent (what torch calls `gelu` with `approximate="tanh"`, and transformers `gelu_new`).
+pub fn tanh_gelu(x: &Tensor) -> Result<Tensor> {
+    map(x, invoke_kernels::tanh_gelu, Tensor::gelu)
+}
+
 /// Gated GELU: the last axis holds `[value, gate]`; returns `value * gelu(gate)`. After a matrix product, [`GatedLinear`](super::GatedLinear)
 /// does both at once.
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
@@ -86,6 +91,7 @@ mod tests {
             close(&silu(&x)?, &x.silu()?, 1e-6)?;
             close(&gelu(&x)?, &x.gelu_erf()?, 1e-6)?;
             close(&quick_gelu(&x)?, &(&x * ((&x * 1.702)?.neg()?.exp()? + 1.0)?.recip()?)?, 1e-6)?;
+            close(&tanh_gelu(&x)?, &x.gelu()?, 1e-6)?;
             close(&add(&x, &x)?, &(&x * 2.0)?, 0.0)?;
         }
         let x = noise(&[3, 7, 10])?;

@@ -21,11 +21,12 @@ mod pairs;
 mod pool;
 mod rectify;
 mod resample;
+mod rms;
 mod spatial;
 #[cfg(test)]
 mod twin;
 
-pub use activation::{add, geglu, gelu, quick_gelu, silu};
+pub use activation::{add, geglu, gelu, quick_gelu, silu, tanh_gelu};
 pub use attention::{AttentionMask, attention, attention_in};
 pub use conv::{Conv2d, ConvConfig, Fused, PaddingMode};
 pub use deformable::sample_places;
@@ -36,6 +37,7 @@ pub use pairs::pairwise;
 pub use pool::{Pool, pool};
 pub use rectify::{leaky_relu, leaky_relu_owned, mish, prelu, relu, relu6, scale_channels, scaled, sigmoid, tanh};
 pub use resample::{cat_channels, cat_rows, channels_first, every_second, halve, pixels_as_tokens, tokens_as_pixels, upsample_nearest_2x};
+pub use rms::{RmsNorm, Rotary, add_gated};
 pub use spatial::{
     Align, Border, Depthwise, crop, enlarge_nearest, max_pool_2x2, pad, pick, pixel_shuffle, pixel_unshuffle, resize_bicubic,
     resize_bilinear,

@@ -178,6 +178,15 @@ impl ClipTextModel {
 
     /// The normalised last state at each sequence's end token, projected if the model has a projection: `[sequences, width]`.
     pub fn pooled(&self, sequences: &[&[u32]], skip: usize, inversions: Option<&Inversions>) -> Result<Tensor> {
+        let rows = self.at_end(sequences, skip, inversions)?;
+        match &self.projection {
+            Some(projection) => Ok(projection.forward(&rows)?),
+            None => Ok(rows),
+        }
+    }
+
+    /// The same, never projected.
+    pub fn at_end(&self, sequences: &[&[u32]], skip: usize, inversions: Option<&Inversions>) -> Result<Tensor> {
         let count = self.config.num_hidden_layers;
         let layers = count.checked_sub(skip);
         let layers =
@@ -188,11 +197,7 @@ impl ClipTextModel {
             .enumerate()
             .map(|(i, ids)| x.get(i)?.get(self.end_of(ids)))
             .collect::<candle_core::Result<_>>()?;
-        let rows = Tensor::stack(&rows, 0)?;
-        match &self.projection {
-            Some(projection) => Ok(projection.forward(&rows)?),
-            None => Ok(rows),
-        }
+        Ok(Tensor::stack(&rows, 0)?)
     }
 
     /// Where a sequence ends: its first end token.

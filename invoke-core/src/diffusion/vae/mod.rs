@@ -33,6 +33,7 @@ pub struct Vae {
     quant: Option<Conv2d>,
     post_quant: Option<Conv2d>,
     dtype: DType,
+    device: Device,
 }
 
 /// What the encoder says of a picture's latents: a normal distribution at each point, unscaled.
@@ -79,6 +80,7 @@ impl Vae {
             quant,
             post_quant,
             dtype: weights.computes_in(),
+            device: weights.device().clone(),
             config,
         })
     }
@@ -86,6 +88,11 @@ impl Vae {
     /// The model's shapes.
     pub fn config(&self) -> &VaeConfig {
         &self.config
+    }
+
+    /// The device the model computes on.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The data type the model computes in.

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::Weights;
 use crate::diffusion::error::Result;
-use crate::diffusion::ops::{Conv2d, ConvConfig, GatedLinear, GroupNorm, LayerNorm, Linear};
+use crate::diffusion::ops::{Conv2d, ConvConfig, GatedLinear, GroupNorm, LayerNorm, Linear, RmsNorm};
 
 impl Weights {
     /// `weight [outputs, inputs]` and, if the file has one, `bias [outputs]`. A 1×1 convolution's kernel is taken too.
@@ -64,6 +64,11 @@ impl Weights {
             self.get("bias", &[channels])?,
             eps,
         )?)
+    }
+
+    /// Normalisation by the root mean square, with the tensor `name` of `[channels]`.
+    pub fn rms_norm(&self, name: &str, channels: usize, eps: f64) -> Result<RmsNorm> {
+        Ok(RmsNorm::new(self.get(name, &[channels])?, eps)?)
     }
 
     /// Layer normalisation with `weight` and `bias` of `[channels]`.

@@ -22,7 +22,7 @@ use crate::{
 pub(super) const NODES: &[NodeEntry] = &[entry::<ImageToLatents>(), entry::<LatentsToImage>()];
 
 /// Axes as the fields write them.
-pub(super) fn seamless(axes: &[String]) -> Seamless {
+pub(in crate::nodes) fn seamless(axes: &[String]) -> Seamless {
     Seamless {
         x: axes.iter().any(|axis| axis == "x"),
         y: axes.iter().any(|axis| axis == "y"),
@@ -30,7 +30,7 @@ pub(super) fn seamless(axes: &[String]) -> Seamless {
 }
 
 /// A picture's pixels as `[1, 3, h, w]` in 0 to 1, its sides cut down to multiples of 8 by resampling.
-pub(super) fn to_grid(picture: &DynamicImage) -> Result<Tensor, NodeError> {
+pub(in crate::nodes) fn to_grid(picture: &DynamicImage) -> Result<Tensor, NodeError> {
     let rgb = picture.to_rgb8();
     let (w, h) = (rgb.width() / 8 * 8, rgb.height() / 8 * 8);
     if w == 0 || h == 0 {
@@ -78,7 +78,12 @@ const SMALL_TILE: usize = 512;
 
 /// The tiles to work in: those asked for, or, where memory does not do for the whole of `h` by `w` pixels, the model's own. An error if not even a
 /// tile fits.
-fn tiles_that_fit(cx: &dyn NodeCx, vae: &Vae, (h, w): (usize, usize), asked: Option<usize>) -> Result<Option<usize>, NodeError> {
+pub(in crate::nodes) fn tiles_that_fit(
+    cx: &dyn NodeCx,
+    vae: &Vae,
+    (h, w): (usize, usize),
+    asked: Option<usize>,
+) -> Result<Option<usize>, NodeError> {
     let what = format!("a picture of {w}×{h} pixels");
     let tile = |size: usize| if size == 0 { vae.config().sample_size } else { size };
     let one = |size: usize| vae_bytes(cx, vae, tile(size).min(h), tile(size).min(w));
@@ -105,7 +110,7 @@ pub(super) fn tiles(tiled: bool, tile_size: i64) -> Result<Option<usize>, NodeEr
 }
 
 /// Pixels of the picture that latents stand for.
-pub(super) fn latents_output(cx: &dyn NodeCx, latents: Tensor, seed: Option<i64>) -> Result<LatentsOutput, NodeError> {
+pub(in crate::nodes) fn latents_output(cx: &dyn NodeCx, latents: Tensor, seed: Option<i64>) -> Result<LatentsOutput, NodeError> {
     let dims = latents.dims();
     let [.., h, w] = *dims else {
         return Err(NodeError::runtime("latents have at least two axes"));

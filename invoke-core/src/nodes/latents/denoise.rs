@@ -204,11 +204,11 @@ denoiser! {
 /// Latents and how they were made.
 #[derive(Debug, Clone, PartialEq, Serialize, Output)]
 #[output(id = "latents_meta_output")]
-pub(super) struct LatentsMetaOutput {
-    metadata: MetadataField,
-    latents: LatentsField,
-    width: i64,
-    height: i64,
+pub(in crate::nodes) struct LatentsMetaOutput {
+    pub(in crate::nodes) metadata: MetadataField,
+    pub(in crate::nodes) latents: LatentsField,
+    pub(in crate::nodes) width: i64,
+    pub(in crate::nodes) height: i64,
 }
 
 /// What a denoiser is given.
@@ -300,7 +300,7 @@ fn described(inputs: &Inputs, width: i64, height: i64) -> Result<Map<String, Val
     Ok(out)
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Value, NodeError> {
+pub(in crate::nodes) fn json<T: Serialize>(value: &T) -> Result<Value, NodeError> {
     serde_json::to_value(value).map_err(NodeError::runtime)
 }
 
@@ -361,7 +361,7 @@ fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
         shape,
         bytes,
     };
-    let watcher = Follower::new(cx, &inputs.unet.unet);
+    let watcher = Follower::new(cx, Some(load::latent_rgb(cx, &inputs.unet.unet)));
     if count != 1 {
         return rows::denoise(cx, &task, count, (&controls, &images), &watcher);
     }
@@ -388,7 +388,7 @@ pub(super) fn unet_bytes(unet: &UNet, h: usize, w: usize) -> u64 {
 }
 
 /// Keeps what a run made.
-pub(super) fn finish(cx: &dyn NodeCx, outcome: Option<Outcome>) -> Result<LatentsOutput, NodeError> {
+pub(in crate::nodes) fn finish(cx: &dyn NodeCx, outcome: Option<Outcome>) -> Result<LatentsOutput, NodeError> {
     match outcome {
         Some(Outcome::Done(latents)) => codec::latents_output(cx, latents.to_device(&Device::Cpu)?, None),
         Some(Outcome::Cancelled) => Err(NodeError::Canceled),

@@ -32,19 +32,19 @@ use crate::{
 };
 
 /// A text encoder with its tokenizer.
-pub(super) struct TextEncoder {
-    pub(super) tokenizer: Tokenizer,
-    pub(super) model: ClipTextModel,
+pub(in crate::nodes) struct TextEncoder {
+    pub(in crate::nodes) tokenizer: Tokenizer,
+    pub(in crate::nodes) model: ClipTextModel,
 }
 
 /// An installed model; an error if there is none of this key.
-pub(super) fn installed(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result<ModelOnDisk, NodeError> {
+pub(in crate::nodes) fn installed(cx: &dyn NodeCx, model: &ModelIdentifierField) -> Result<ModelOnDisk, NodeError> {
     cx.model(&model.key)?
         .ok_or_else(|| NodeError::new("UnknownModelException", format!("Unknown model: {}", model.key)))
 }
 
 /// Where a part of a model lies: its folder below a model in diffusers' layout; else the model's own folder or file.
-fn place_of(found: &ModelOnDisk, part: &str) -> PathBuf {
+pub(in crate::nodes) fn place_of(found: &ModelOnDisk, part: &str) -> PathBuf {
     let own = found.path.join(part);
     if own.is_dir() { own } else { found.path.clone() }
 }
@@ -59,7 +59,7 @@ fn key_of(model: &ModelIdentifierField, part: &'static str, variant: String) -> 
 
 /// The part of this key from memory, or opened and loaded. `open` reads no more than headers; `build` makes the part, with so many bytes on the device at
 /// most, and says what it takes.
-fn cached<T: Send + Sync + 'static, O>(
+pub(in crate::nodes) fn cached<T: Send + Sync + 'static, O>(
     cx: &dyn NodeCx,
     (model, part, variant): (&ModelIdentifierField, &'static str, String),
     bytes: impl Fn(&O) -> u64,
@@ -87,12 +87,12 @@ fn cached<T: Send + Sync + 'static, O>(
 }
 
 /// What was read through a view takes.
-fn took(bench: &Workbench, weights: &Weights) -> Footprint {
+pub(in crate::nodes) fn took(bench: &Workbench, weights: &Weights) -> Footprint {
     bench.footprint(weights.bytes_loaded(), weights.bytes_resting())
 }
 
 /// Bytes that opened weights will take in a data type.
-fn weight_of<C>(dtype: DType) -> impl Fn(&Opened<C>) -> u64 {
+pub(in crate::nodes) fn weight_of<C>(dtype: DType) -> impl Fn(&Opened<C>) -> u64 {
     move |(_, source)| Weights::new(source.clone(), dtype, &candle_core::Device::Cpu).bytes()
 }
 
@@ -101,7 +101,7 @@ fn expected_bytes(path: &Path) -> u64 {
     crate::models::size_of(path).unwrap_or(0)
 }
 
-fn variant_of(dtype: DType, loras: &[LoRAField]) -> String {
+pub(in crate::nodes) fn variant_of(dtype: DType, loras: &[LoRAField]) -> String {
     let mut text = format!("{dtype:?}");
     for lora in loras {
         text.push_str(&format!("+{}@{}", lora.lora.key, lora.weight));
@@ -125,7 +125,12 @@ fn announced<T>(
 }
 
 /// Puts LoRAs on top of a model's own weights.
-fn patched(cx: &dyn NodeCx, source: Arc<dyn Source>, loras: &[LoRAField], part: Part) -> Result<Arc<dyn Source>, NodeError> {
+pub(in crate::nodes) fn patched(
+    cx: &dyn NodeCx,
+    source: Arc<dyn Source>,
+    loras: &[LoRAField],
+    part: Part,
+) -> Result<Arc<dyn Source>, NodeError> {
     let mut patches = Vec::new();
     for lora in loras {
         let found = installed(cx, &lora.lora)?;
@@ -171,7 +176,7 @@ pub(super) fn unet(cx: &dyn NodeCx, field: &UNetField) -> Result<Arc<UNet>, Node
 }
 
 /// A text encoder, with its LoRAs. Small, and its rounding shows: it computes in full precision on every device.
-pub(super) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<TextEncoder>, NodeError> {
+pub(in crate::nodes) fn text_encoder(cx: &dyn NodeCx, field: &CLIPField) -> Result<Arc<TextEncoder>, NodeError> {
     let bench = cx.workbench();
     let is_second = field.text_encoder.submodel_type.as_deref() == Some("text_encoder_2");
     let (part, tokens, patched_part, text_part) = if is_second {

@@ -2,21 +2,21 @@
 
 mod adapters;
 mod borrow;
-mod codec;
+pub(super) mod codec;
 mod compel;
 mod control;
-mod denoise;
+pub(super) mod denoise;
 mod denoise_mask;
-mod load;
+pub(super) mod load;
 mod noise;
 mod resize;
 mod rows;
 mod tensor_mask;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tiled;
 mod together;
-mod watch;
+pub(super) mod watch;
 
 use image::DynamicImage;
 

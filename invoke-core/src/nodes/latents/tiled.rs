@@ -84,7 +84,7 @@ impl Invoke for TiledMultiDiffusion {
             controls: control::inputs(&nets)?,
             adapters: Vec::new(),
             images: Vec::new(),
-            watcher: &Follower::new(cx, &self.unet.unet),
+            watcher: &Follower::new(cx, Some(load::latent_rgb(cx, &self.unet.unet))),
         };
         let denoiser = UNetDenoiser {
             unet: &unet,

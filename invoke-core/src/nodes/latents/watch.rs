@@ -2,31 +2,30 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::load;
 use crate::{
     diffusion::{
         denoise::{Progress, Stage, Watcher},
         preview::{LatentRgb, Preview as LatentPreview},
     },
-    nodes::{NodeCx, cx::Preview, fields::ModelIdentifierField},
+    nodes::{NodeCx, cx::Preview},
 };
 
 /// Tells a node's progress to its session.
-pub(super) struct Follower<'a> {
+pub(in crate::nodes) struct Follower<'a> {
     cx: &'a (dyn NodeCx + 'a),
-    colours: LatentRgb,
+    colours: Option<LatentRgb>,
 }
 
 impl<'a> Follower<'a> {
-    /// Follows a run of a model's denoiser.
-    pub(super) fn new(cx: &'a (dyn NodeCx + 'a), model: &ModelIdentifierField) -> Self {
-        let colours = load::latent_rgb(cx, model);
+    /// Follows a run of a denoiser whose latents have these colours; without any there are no previews.
+    pub(in crate::nodes) fn new(cx: &'a (dyn NodeCx + 'a), colours: Option<LatentRgb>) -> Self {
         Self { cx, colours }
     }
 
     fn preview(&self, progress: &Progress<'_>) -> Option<Preview> {
+        let colours = self.colours.as_ref()?;
         let latents = progress.predicted.unwrap_or(progress.latents);
-        let small = LatentPreview::new(latents, &self.colours).and_then(|preview| Ok((preview.jpeg()?, preview)));
+        let small = LatentPreview::new(latents, colours).and_then(|preview| Ok((preview.jpeg()?, preview)));
         match small {
             Ok((jpeg, preview)) => Some(Preview {
                 width: preview.width * 8,

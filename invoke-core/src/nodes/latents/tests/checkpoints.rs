@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The weights of `record_checkpoints.py`, as bytes: a hash of name and element, which repeats after [`PERIOD`] elements.
-pub(super) fn weight(name: &str, shape: &[usize]) -> Vec<u8> {
+pub(in crate::nodes) fn weight(name: &str, shape: &[usize]) -> Vec<u8> {
     const PERIOD: usize = 65_521;
     let seed = name
         .bytes()
@@ -55,7 +55,7 @@ pub(super) fn write(kind: &str, path: &Path, keep: impl Fn(&str) -> bool) {
 }
 
 /// Writes a file of tensors in half precision.
-pub(super) fn safetensors(path: &Path, tensors: Vec<(String, Vec<usize>, Vec<u8>)>) {
+pub(in crate::nodes) fn safetensors(path: &Path, tensors: Vec<(String, Vec<usize>, Vec<u8>)>) {
     let mut header = serde_json::Map::new();
     let mut end = 0;
     for (name, shape, values) in &tensors {

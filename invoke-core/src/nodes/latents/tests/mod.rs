@@ -1,6 +1,6 @@
 //! Whole runs of the nodes, held to what diffusers and InvokeAI made of the same models (`tests/numerics`).
 
-mod checkpoints;
+pub(in crate::nodes) mod checkpoints;
 mod offload;
 mod rows;
 mod steering;
@@ -16,24 +16,24 @@ use crate::{
 };
 
 /// The project's folder.
-fn root() -> PathBuf {
+pub(in crate::nodes) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Recorded arrays.
-struct Recorded(SafetensorsFile);
+pub(in crate::nodes) struct Recorded(SafetensorsFile);
 
 impl Recorded {
-    fn open(name: &str) -> Self {
+    pub(in crate::nodes) fn open(name: &str) -> Self {
         Self(SafetensorsFile::open(&root().join("tests/numerics").join(format!("{name}.safetensors"))).unwrap())
     }
 
-    fn tensor(&self, name: &str) -> Tensor {
+    pub(in crate::nodes) fn tensor(&self, name: &str) -> Tensor {
         self.0.read(name).unwrap().to_dtype(candle_core::DType::F32).unwrap()
     }
 
     /// Norm of the difference over the norm of the recording.
-    fn error(&self, name: &str, got: &Tensor) -> f64 {
+    pub(in crate::nodes) fn error(&self, name: &str, got: &Tensor) -> f64 {
         let want = self.tensor(name);
         assert_eq!(want.dims(), got.dims(), "{name}");
         let norm = |t: &Tensor| -> f64 { f64::from(t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()).sqrt() };
@@ -42,7 +42,7 @@ impl Recorded {
 }
 
 /// A context with models at places.
-fn with_models(models: Vec<(Value, PathBuf)>) -> TestCx {
+pub(in crate::nodes) fn with_models(models: Vec<(Value, PathBuf)>) -> TestCx {
     let mut cx = TestCx::default();
     for (record, path) in models {
         cx.paths.insert(record["key"].as_str().unwrap().to_owned(), path);
@@ -52,7 +52,7 @@ fn with_models(models: Vec<(Value, PathBuf)>) -> TestCx {
 }
 
 /// A model's record, which serves as its identifier.
-fn model(key: &str, base: &str, kind: &str) -> Value {
+pub(in crate::nodes) fn model(key: &str, base: &str, kind: &str) -> Value {
     json!({"key": key, "hash": "h", "name": key, "base": base, "type": kind, "submodel_type": null})
 }
 

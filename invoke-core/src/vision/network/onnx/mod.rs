@@ -5,15 +5,14 @@ mod ops;
 mod tensor;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::{collections::HashMap, path::Path};
 
 use candle_core::Tensor;
 
-use self::wire::{Fields, Value};
 use super::{Input, Network, Step, named, read_whole};
 use crate::diffusion::Result;
+use crate::models::protobuf::{Fields, Value};
 
 /// Versions of the operators that are known.
 const OPSETS: std::ops::RangeInclusive<u64> = 9..=18;

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 
-use super::wire::{Fields, Value};
+use crate::models::protobuf::{Fields, Value};
 use crate::vision::network::elements;
 
 /// ONNX's numbers of the kinds of elements.

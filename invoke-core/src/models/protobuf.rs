@@ -2,7 +2,7 @@
 
 /// One field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// A whole number or truth value.
     Number(u64),
     /// Four bytes, such as a float's.
@@ -14,33 +14,33 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn number(self) -> Result<u64, String> {
+    pub(crate) fn number(self) -> Result<u64, String> {
         match self {
             Self::Number(n) => Ok(n),
             _ => Err("a field is no number".into()),
         }
     }
 
-    pub(super) fn float(self) -> Result<f32, String> {
+    pub(crate) fn float(self) -> Result<f32, String> {
         match self {
             Self::Four(bytes) => Ok(f32::from_le_bytes(bytes)),
             _ => Err("a field is no float".into()),
         }
     }
 
-    pub(super) fn bytes(self) -> Result<&'a [u8], String> {
+    pub(crate) fn bytes(self) -> Result<&'a [u8], String> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err("a field is no text or message".into()),
         }
     }
 
-    pub(super) fn text(self) -> Result<&'a str, String> {
+    pub(crate) fn text(self) -> Result<&'a str, String> {
         std::str::from_utf8(self.bytes()?).map_err(|_| "a text is not UTF-8".into())
     }
 
     /// Whole numbers, alone or many at once, put behind `to`.
-    pub(super) fn numbers(self, to: &mut Vec<i64>) -> Result<(), String> {
+    pub(crate) fn numbers(self, to: &mut Vec<i64>) -> Result<(), String> {
         match self {
             Self::Number(n) => to.push(n as i64),
             Self::Bytes(mut bytes) => {
@@ -54,7 +54,7 @@ impl<'a> Value<'a> {
     }
 
     /// Floats, alone or many at once, put behind `to`.
-    pub(super) fn floats(self, to: &mut Vec<f32>) -> Result<(), String> {
+    pub(crate) fn floats(self, to: &mut Vec<f32>) -> Result<(), String> {
         match self {
             Self::Four(bytes) => to.push(f32::from_le_bytes(bytes)),
             Self::Bytes(bytes) if bytes.len() % 4 == 0 => {
@@ -69,11 +69,11 @@ impl<'a> Value<'a> {
 
 /// The fields of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
     /// The next field's number and value; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, String> {
         if self.0.is_empty() {
             return Ok(None);
         }
