@@ -2,15 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Header, class};
+use super::{Header, class, flux};
 use crate::models::upscalers::is_upscaler;
 
 /// The class of an add-on; `None` if it is something else.
 pub(super) fn class_of(header: &Header, name: &str) -> Option<Map<String, Value>> {
     vae(header, name)
         .or_else(|| lora(header))
+        .or_else(|| flux::control_lora(header, name))
         .or_else(|| controlnet(header, name))
         .or_else(|| ip_adapter(header))
+        .or_else(|| flux::redux(header))
+        .or_else(|| flux::t5(header))
         .or_else(|| embedding(header))
         .or_else(|| upscaler(header))
 }
@@ -19,13 +22,18 @@ fn vae(header: &Header, name: &str) -> Option<Map<String, Value>> {
     if !header.any_starts(&["encoder.conv_in", "decoder.conv_in"]) {
         return None;
     }
+    let first = header.shape("decoder.conv_in.weight").unwrap_or_default();
+    // FLUX.2's have normalisation of batches, those for videos a time axis.
+    if header.any_starts(&["bn.running_mean", "bn.running_var"]) || first.len() == 5 || first.get(1) == Some(&32) {
+        return None;
+    }
     let lower = name.to_lowercase();
     // Three families share a shape; their names tell.
     let by_name = [("xl", "sdxl"), ("sd2", "sd-2"), ("vae", "sd-1")]
         .into_iter()
         .find(|(part, _)| lower.contains(part))
         .map(|(_, base)| base);
-    let base = match header.shape("decoder.conv_in.weight").and_then(|shape| shape.get(1).copied()) {
+    let base = match first.get(1).copied() {
         Some(16) => "flux",
         Some(4) => by_name.unwrap_or("sd-1"),
         _ => by_name?,
@@ -115,11 +123,16 @@ pub(super) fn lora_base(header: &Header) -> Option<&'static str> {
     }
 }
 
-/// Whether a file says of itself that it is a LoRA of the Open Model Initiative's format for SDXL.
-fn is_omi(header: &Header) -> bool {
-    header.note("modelspec.sai_model_spec").is_some_and(|text| !text.is_empty())
+/// The base of a LoRA that says of itself that it is of the Open Model Initiative's format.
+fn omi_base(header: &Header) -> Option<&'static str> {
+    let is_omi = header.note("modelspec.sai_model_spec").is_some_and(|text| !text.is_empty())
         && header.note("ot_branch") == Some("omi_format")
-        && header.note("modelspec.architecture") == Some("stable-diffusion-xl-v1-base/lora")
+        && flux::may_be_omi(header);
+    match header.note("modelspec.architecture").filter(|_| is_omi)? {
+        "stable-diffusion-xl-v1-base/lora" => Some("sdxl"),
+        "Flux.1-dev/lora" => Some("flux"),
+        _ => None,
+    }
 }
 
 fn lora(header: &Header) -> Option<Map<String, Value>> {
@@ -129,12 +142,11 @@ fn lora(header: &Header) -> Option<Map<String, Value>> {
             "format": format, "base": base,
         }))
     };
-    if is_omi(header) {
-        return Some(record("omi", "sdxl"));
+    if let Some(base) = omi_base(header) {
+        return Some(record("omi", base));
     }
-    // Only FLUX has a first text encoder that is trained by itself under this name.
-    if header.len() > 0 && header.iter().all(|(name, _)| name.starts_with("lora_te1_")) {
-        return Some(record("lycoris", "flux"));
+    if flux::is_any_lora(header) {
+        return flux::is_lora(header, false).then(|| record("lycoris", "flux"));
     }
     let is_one = header.any_starts(&["lora_te_", "lora_unet_", "lora_te1_", "lora_te2_", "lora_transformer_"])
         || header.any_ends(&[
@@ -198,7 +210,11 @@ fn controlnet(header: &Header, name: &str) -> Option<Map<String, Value>> {
         Some(1280 | 2048) => Some("sdxl"),
         _ => None,
     };
-    let base = PROBES.iter().find_map(base_of)?;
+    let base = if flux::is_controlnet(header) {
+        "flux"
+    } else {
+        PROBES.iter().find_map(base_of)?
+    };
     Some(class(json!({
         "config_path": null, "type": "controlnet", "format": "checkpoint",
         "default_settings": {"preprocessor": preprocessor(name), "fp8_storage": null}, "base": base,
@@ -206,6 +222,10 @@ fn controlnet(header: &Header, name: &str) -> Option<Map<String, Value>> {
 }
 
 fn ip_adapter(header: &Header) -> Option<Map<String, Value>> {
+    let record = |base: &str| class(json!({"type": "ip_adapter", "format": "checkpoint", "base": base}));
+    if flux::is_ip_adapter(header) {
+        return Some(record("flux"));
+    }
     if !header.any_starts(&["image_proj.", "ip_adapter."]) {
         return None;
     }
@@ -215,7 +235,7 @@ fn ip_adapter(header: &Header) -> Option<Map<String, Value>> {
         Some(2048) => "sdxl",
         _ => return None,
     };
-    Some(class(json!({"type": "ip_adapter", "format": "checkpoint", "base": base})))
+    Some(record(base))
 }
 
 /// The base of a textual inversion, by the length of its vectors.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{Header, ProbeError, adapter, class, main_settings};
+use super::{Header, ProbeError, adapter, class, flux, main_settings};
 
 /// Largest config that is read.
 const MOST_CONFIG_BYTES: u64 = 1 << 20;
@@ -89,7 +89,12 @@ pub(super) fn class_of(folder: &Path) -> Result<Map<String, Value>, ProbeError> 
     let unknown = || ProbeError::Unknown(folder.display().to_string());
     let lora = folder.join("pytorch_lora_weights.safetensors");
     if lora.is_file() {
-        let base = adapter::lora_base(&Header::read(&lora)?).ok_or_else(unknown)?;
+        let header = Header::read(&lora)?;
+        let base = if flux::is_lora(&header, true) {
+            "flux"
+        } else {
+            adapter::lora_base(&header).ok_or_else(unknown)?
+        };
         return Ok(class(json!({
             "type": "lora", "trigger_phrases": null, "default_settings": {"weight": null, "weight_min": null, "weight_max": null},
             "format": "diffusers", "base": base,
@@ -113,6 +118,9 @@ pub(super) fn class_of(folder: &Path) -> Result<Map<String, Value>, ProbeError> 
     let mut files = Vec::new();
     weights(folder, 3, &mut files);
     files.sort();
+    if let Some(found) = t5(folder, &files)? {
+        return Ok(found);
+    }
     let base = files.iter().find_map(|file| adapter::embedding_base(&Header::read(file).ok()?));
     match base {
         Some(base) => Ok(class(json!({"type": "embedding", "format": "embedding_folder", "base": base}))),
@@ -163,6 +171,52 @@ fn text_encoder(folder: &Path, config: &Map<String, Value>) -> Option<Map<String
     })
 }
 
+/// The class of a T5 encoder in a folder of a pipeline's layout: with an index of its weights it is plain, with a file of the name that the original's
+/// conversion gives and scales in it, it has 8 bits a weight.
+fn t5(folder: &Path, files: &[PathBuf]) -> Result<Option<Map<String, Value>>, ProbeError> {
+    let inner = folder.join("text_encoder_2");
+    let Some(found) = config(&inner.join("config.json"))? else {
+        return Ok(None);
+    };
+    if class_name(&found) != "T5EncoderModel" {
+        return Ok(None);
+    }
+    let format = if inner.join("model.safetensors.index.json").is_file() {
+        "t5_encoder"
+    } else {
+        match files {
+            [file] if file.to_string_lossy().contains("llm_int8") && Header::read(file)?.any_ends(&["SCB"]) => "bnb_quantized_int8b",
+            _ => return Ok(None),
+        }
+    };
+    Ok(Some(class(
+        json!({"base": "any", "type": "t5_encoder", "format": format, "cpu_only": null}),
+    )))
+}
+
+/// The class of a pipeline of FLUX.1, by its transformer's config.
+fn flux_pipeline(folder: &Path) -> Result<Option<Map<String, Value>>, ProbeError> {
+    let inner = folder.join("transformer");
+    let Some(transformer) = config(&inner.join("config.json"))? else {
+        return Ok(None);
+    };
+    // The original loads those that were quantized by SDNQ by another class.
+    let quantization = config(&inner.join("quantization_config.json"))?;
+    if quantization.is_some_and(|q| q.get("quant_method").and_then(Value::as_str) == Some("sdnq")) {
+        return Ok(None);
+    }
+    let guided = transformer.get("guidance_embeds").and_then(Value::as_bool).unwrap_or(false);
+    let variant = match (transformer.get("in_channels").and_then(Value::as_u64), guided) {
+        (Some(384), _) => "dev_fill",
+        (_, true) => "dev",
+        (_, false) => "schnell",
+    };
+    Ok(Some(class(json!({
+        "type": "main", "trigger_phrases": null, "default_settings": null, "format": "diffusers", "repo_variant": repo_variant(folder), "base": "flux",
+        "variant": variant,
+    }))))
+}
+
 /// The class by the config of a folder's root; `None` if it is of none that is known.
 fn by_config(folder: &Path, root: &Map<String, Value>) -> Result<Option<Map<String, Value>>, ProbeError> {
     let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -180,6 +234,7 @@ fn by_config(folder: &Path, root: &Map<String, Value>) -> Result<Option<Map<Stri
         | "StableDiffusionXLInpaintPipeline"
         | "StableDiffusionXLImg2ImgPipeline"
         | "LatentConsistencyModelPipeline" => main(folder)?,
+        "FluxPipeline" | "FluxFillPipeline" | "FluxTransformer2DModel" => flux_pipeline(folder)?,
         "AutoencoderKL" | "AutoencoderTiny" => {
             let scaling = root.get("scaling_factor").and_then(Value::as_f64);
             let by_config = scaling == Some(0.13025) && matches!(number("sample_size"), Some(512 | 1024));
@@ -192,6 +247,10 @@ fn by_config(folder: &Path, root: &Map<String, Value>) -> Result<Option<Map<Stri
         "ControlNetModel" => base_of_width(number("cross_attention_dim"))
             .filter(|base| *base != "sdxl-refiner")
             .map(|base| control("controlnet", base)),
+        "FluxControlNetModel" => Some(control("controlnet", "flux")),
+        "SiglipModel" => Some(class(json!({
+            "format": "diffusers", "repo_variant": repo_variant(folder), "type": "siglip", "base": "any", "cpu_only": null,
+        }))),
         "T2IAdapter" => match root.get("adapter_type").and_then(Value::as_str) {
             Some("full_adapter_xl") => Some(control("t2i_adapter", "sdxl")),
             Some("full_adapter" | "light_adapter") => Some(control("t2i_adapter", "sd-1")),

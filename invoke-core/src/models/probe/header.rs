@@ -23,6 +23,7 @@ const MOST_HEADER_BYTES: u64 = 100 << 20;
 pub(crate) struct Header {
     shapes: BTreeMap<String, Vec<usize>>,
     metadata: std::collections::HashMap<String, String>,
+    is_gguf: bool,
 }
 
 /// An entry of a header: a tensor, or the notes under `__metadata__`.
@@ -65,6 +66,7 @@ impl Header {
             .map_err(|reason| ProbeError::Broken { path: shown(), reason })?;
         Ok(Self {
             shapes: tensors.into_iter().map(|(name, tensor)| (name, tensor.shape)).collect(),
+            is_gguf: true,
             ..Self::default()
         })
     }
@@ -146,6 +148,16 @@ impl Header {
         self.shapes.len()
     }
 
+    /// Whether it is that of a GGUF file.
+    pub(super) fn is_gguf(&self) -> bool {
+        self.is_gguf
+    }
+
+    /// Whether the file has metadata.
+    pub(super) fn has_notes(&self) -> bool {
+        !self.metadata.is_empty()
+    }
+
     /// A text of the file's metadata.
     pub(super) fn note(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
@@ -155,7 +167,7 @@ impl Header {
     pub(super) fn of(shapes: &[(&str, &[usize])]) -> Self {
         Self {
             shapes: shapes.iter().map(|(n, s)| ((*n).to_owned(), s.to_vec())).collect(),
-            metadata: std::collections::HashMap::new(),
+            ..Self::default()
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Telling what a model is from its content: the names and shapes of its tensors, the configs beside them. Names of files decide nothing but ties.
 
 mod adapter;
+mod flux;
 mod folder;
 mod header;
 mod main_model;
@@ -18,7 +19,7 @@ use super::torch_file::is_torch_file;
 /// What a model was found to be.
 #[derive(Debug, Clone)]
 pub struct Identified {
-    /// Its name: the file's stem or the folder's name.
+    /// Its name: that of its file or folder, the file's without an ending that is only that of a container of tensors.
     pub name: String,
     /// A description found beside it.
     pub description: Option<String>,
@@ -72,13 +73,20 @@ impl ProbeError {
 impl Identified {
     /// A model of which nothing is known but where it lies.
     pub fn unknown(path: &Path) -> Self {
-        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
         Self {
-            name: name.map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            name: name_of(path),
             description: None,
             class: class(json!({"base": "unknown", "type": "unknown", "format": "unknown"})),
         }
     }
+}
+
+/// The name that a model has at first: that of its file or folder, without an ending that says no more than that it holds tensors.
+fn name_of(path: &Path) -> String {
+    const LEFT_OUT: [&str; 4] = ["safetensors", "bin", "pt", "ckpt"];
+    let is_left_out = path.extension().and_then(|e| e.to_str()).is_some_and(|e| LEFT_OUT.contains(&e));
+    let name = if is_left_out { path.file_stem() } else { path.file_name() };
+    name.map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn class(value: Value) -> Map<String, Value> {
@@ -104,10 +112,9 @@ pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
         source,
     })?;
     if about.is_dir() {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let class = folder::class_of(path)?;
         return Ok(Identified {
-            name,
+            name: name_of(path),
             description: None,
             class,
         });
@@ -137,8 +144,9 @@ pub fn identify(path: &Path) -> Result<Identified, ProbeError> {
         }
     }
     let header = Header::read(path)?;
-    let name = path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = name_of(path);
     let found = main_model::class_of(&header)
+        .or_else(|| flux::main(&header))
         .or_else(|| adapter::class_of(&header, &name))
         .ok_or(ProbeError::Unknown(shown))?;
     let (description, trigger_phrases) = beside(path);
