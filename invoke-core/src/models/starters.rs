@@ -1,4 +1,4 @@
-//! Public models that can be installed by a click: the Stable Diffusion families and what goes with them, all without a programme inside their files.
+//! Public models that can be installed by a click: the Stable Diffusion families, FLUX.1, and what goes with them, all without a programme inside their files.
 
 use serde_json::{Map, Value, json};
 
@@ -14,9 +14,9 @@ struct Starter {
 }
 
 macro_rules! starters {
-    ($($base:literal $kind:literal { $($name:literal = $source:literal: $description:literal $(needs $needs:literal)?;)+ })+) => {
+    ($($base:literal $kind:literal { $($name:literal = $source:literal: $description:literal $(needs $($needs:literal),+)?;)+ })+) => {
         const STARTERS: &[Starter] = &[$($(Starter {
-            name: $name, source: $source, base: $base, kind: $kind, description: $description, needs: &[$($needs)?],
+            name: $name, source: $source, base: $base, kind: $kind, description: $description, needs: &[$($($needs),+)?],
         }),+),+];
     };
 }
@@ -40,6 +40,26 @@ starters! {
     }
     "sdxl-refiner" "main" {
         "SDXL 1.0 refiner" = "stabilityai/stable-diffusion-xl-refiner-1.0": "Adds detail in the last steps of an SDXL picture.";
+    }
+    "flux" "main" {
+        "FLUX.1 schnell" = "InvokeAI/flux_schnell::transformer/base/flux1-schnell.safetensors": "Pictures in four steps, without guidance. 24 GB." needs "T5-XXL text encoder", "CLIP-L text encoder", "FLUX.1 VAE";
+        "FLUX.1 schnell (NF4)" = "InvokeAI/flux_schnell::transformer/bnb_nf4/flux1-schnell-bnb_nf4.safetensors": "The same with 4 bits a weight. 7 GB." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
+        "FLUX.1 dev" = "InvokeAI/flux_dev::transformer/base/flux1-dev.safetensors": "The model that most add-ons of its family were made for. 24 GB; not for commercial use." needs "T5-XXL text encoder", "CLIP-L text encoder", "FLUX.1 VAE";
+        "FLUX.1 dev (NF4)" = "InvokeAI/flux_dev::transformer/bnb_nf4/flux1-dev-bnb_nf4.safetensors": "The same with 4 bits a weight. 7 GB; not for commercial use." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
+        "FLUX.1 Krea dev" = "https://huggingface.co/InvokeAI/FLUX.1-Krea-dev/resolve/main/flux1-krea-dev.safetensors": "Photographs. 24 GB; not for commercial use." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
+        "FLUX.1 Krea dev (Q4)" = "https://huggingface.co/InvokeAI/FLUX.1-Krea-dev-GGUF/resolve/main/flux1-krea-dev-Q4_K_M.gguf": "The same with 4 bits a weight. 7 GB; not for commercial use." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
+        "FLUX.1 Kontext dev" = "https://huggingface.co/black-forest-labs/FLUX.1-Kontext-dev/resolve/main/flux1-kontext-dev.safetensors": "Changes a picture as the prompt says. 24 GB; not for commercial use." needs "T5-XXL text encoder", "CLIP-L text encoder", "FLUX.1 VAE";
+        "FLUX.1 Kontext dev (Q4)" = "https://huggingface.co/unsloth/FLUX.1-Kontext-dev-GGUF/resolve/main/flux1-kontext-dev-Q4_K_M.gguf": "The same with 4 bits a weight. 7 GB; not for commercial use." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
+    }
+    "any" "t5_encoder" {
+        "T5-XXL text encoder" = "InvokeAI/t5-v1_1-xxl::bfloat16": "The larger text encoder of FLUX.1. 9 GB.";
+        "T5-XXL text encoder (8 bits)" = "InvokeAI/t5-v1_1-xxl::bnb_llm_int8": "The same with 8 bits a weight. 5 GB.";
+    }
+    "any" "clip_embed" {
+        "CLIP-L text encoder" = "InvokeAI/clip-vit-large-patch14-text-encoder::bfloat16": "The smaller text encoder of FLUX.1.";
+    }
+    "flux" "vae" {
+        "FLUX.1 VAE" = "black-forest-labs/FLUX.1-schnell::ae.safetensors": "Encodes and decodes the pictures of FLUX.1.";
     }
     "sd-1" "vae" {
         "VAE ft-mse" = "stabilityai/sd-vae-ft-mse": "Smoother decoding of faces and fine detail.";
@@ -136,6 +156,17 @@ const BUNDLES: &[(&str, &str, &[&str])] = &[
             "Pose (SDXL)",
             "Scribble (SDXL)",
             "Tile (SDXL)",
+        ],
+    ),
+    (
+        "flux",
+        "FLUX.1",
+        &[
+            "FLUX.1 schnell (NF4)",
+            "FLUX.1 dev (NF4)",
+            "T5-XXL text encoder (8 bits)",
+            "CLIP-L text encoder",
+            "FLUX.1 VAE",
         ],
     ),
 ];

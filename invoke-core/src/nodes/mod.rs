@@ -105,6 +105,7 @@ const MODULES: &[&[NodeEntry]] = &[
     math::NODES,
     models::NODES,
     models::LORA_NODES,
+    models::FLUX_NODES,
     primitives::NODES,
     prompts::NODES,
     strings::NODES,

@@ -1,5 +1,6 @@
 //! Choosing models and what is applied to them. Nothing is loaded here: the fields name what later nodes load.
 
+mod flux;
 mod lora;
 
 use invoke_macros::{Node, Output};
@@ -23,7 +24,7 @@ pub(super) const NODES: &[NodeEntry] = &[
     entry::<SeamlessMode>(),
     entry::<FreeU>(),
 ];
-pub(super) use lora::NODES as LORA_NODES;
+pub(super) use {flux::NODES as FLUX_NODES, lora::NODES as LORA_NODES};
 
 /// Parts of a Stable Diffusion model.
 #[derive(Debug, Clone, PartialEq, Serialize, Output)]
