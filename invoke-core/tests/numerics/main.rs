@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod flux;
+mod flux_lora;
 mod grounding;
 mod lora;
 mod pictures;

@@ -1,13 +1,15 @@
 //! What the keys of LoRA files mean.
 
+use super::flux::{self, Rows};
+
 /// The part of a model that a layer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The denoiser.
     UNet,
-    /// The only text encoder, or SDXL's smaller one.
+    /// The only text encoder, or the smaller one of SDXL and FLUX.
     Text,
-    /// SDXL's larger text encoder.
+    /// SDXL's larger text encoder, or FLUX' T5.
     SecondText,
 }
 
@@ -44,7 +46,7 @@ pub(super) enum Field {
 }
 
 /// Endings of keys, longest first where one ends in another.
-const FIELDS: [(&str, Field); 38] = [
+const FIELDS: [(&str, Field); 40] = [
     ("_lora.down.weight", Field::Down),
     ("_lora.up.weight", Field::Up),
     (".lora_linear_layer.down.weight", Field::Down),
@@ -57,6 +59,7 @@ const FIELDS: [(&str, Field); 38] = [
     (".lora_B.default.weight", Field::Up),
     (".lora_A.weight", Field::Down),
     (".lora_B.weight", Field::Up),
+    (".lora_B.bias", Field::FullBias),
     (".lora_mid.weight", Field::Mid),
     (".alpha", Field::Alpha),
     (".network_alpha", Field::Alpha),
@@ -64,6 +67,7 @@ const FIELDS: [(&str, Field); 38] = [
     (".lora_magnitude_vector.default.weight", Field::OutputMagnitude),
     (".lora_magnitude_vector.weight", Field::OutputMagnitude),
     (".lora_magnitude_vector", Field::OutputMagnitude),
+    (".dora_magnitude", Field::OutputMagnitude),
     (".magnitude", Field::OutputMagnitude),
     (".hada_w1_a", Field::Hada1A),
     (".hada_w1_b", Field::Hada1B),
@@ -99,12 +103,24 @@ const PARTS: [(&str, Part); 10] = [
     ("base_model.model.", Part::UNet),
 ];
 
-/// Which part, which module (underscores for dots) and which field a key names; `None` for a key of another kind.
-pub(super) fn locate(key: &str) -> Option<(Part, String, Field)> {
+/// A layer of a patch: which part it is for, which module (underscores for dots), and which rows of it.
+pub(super) type Place = (Part, String, Rows);
+
+/// Which layer and which field a key names; `None` for a key of another kind.
+pub(super) fn locate(key: &str) -> Option<(Place, Field)> {
+    if let Some((module, field)) = flux::xlabs(key) {
+        return Some(((Part::UNet, module, Rows::All), field));
+    }
     let (module, field) = FIELDS
         .iter()
         .find_map(|(ending, field)| Some((key.strip_suffix(ending)?, *field)))
         .or_else(|| Some((key.strip_suffix(".weight").filter(|m| m.starts_with("lora_"))?, Field::Factor)))?;
+    if flux::is_left_out(module) {
+        return None;
+    }
+    if let Some((module, rows)) = flux::module(module) {
+        return Some(((Part::UNet, module, rows), field));
+    }
     let (part, module) = match PARTS
         .iter()
         .find_map(|(beginning, part)| Some((*part, module.strip_prefix(beginning)?)))
@@ -127,7 +143,7 @@ pub(super) fn locate(key: &str) -> Option<(Part, String, Field)> {
             }
         }
     }
-    Some((part, flat(part, &module), field))
+    Some(((part, flat(part, &module), Rows::All), field))
 }
 
 /// A module's name as layers are looked up: underscores for dots, and no `text_model` in front.
@@ -154,10 +170,10 @@ mod tests {
             "unet.mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.down.weight",
             "mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.down.weight",
         ] {
-            assert_eq!(locate(key), Some((Part::UNet, q.to_owned(), Field::Down)), "{key}");
+            assert_eq!(locate(key), Some(((Part::UNet, q.to_owned(), Rows::All), Field::Down)), "{key}");
         }
         let out = locate("unet.mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_out_lora.up.weight").unwrap();
-        assert_eq!(out.1, "mid_block_attentions_0_transformer_blocks_0_attn1_to_out_0");
+        assert_eq!(out.0.1, "mid_block_attentions_0_transformer_blocks_0_attn1_to_out_0");
         for (key, part) in [
             ("lora_te_text_model_encoder_layers_3_self_attn_q_proj.alpha", Part::Text),
             ("lora_te2_text_model_encoder_layers_3_self_attn_q_proj.alpha", Part::SecondText),
@@ -165,13 +181,26 @@ mod tests {
         ] {
             assert_eq!(
                 locate(key),
-                Some((part, "encoder_layers_3_self_attn_q_proj".to_owned(), Field::Alpha)),
+                Some(((part, "encoder_layers_3_self_attn_q_proj".to_owned(), Rows::All), Field::Alpha)),
                 "{key}"
             );
         }
         let old = locate("text_encoder.text_model.encoder.layers.3.self_attn.to_q_lora.up.weight").unwrap();
-        assert_eq!(old, (Part::Text, "encoder_layers_3_self_attn_q_proj".to_owned(), Field::Up));
-        assert_eq!(locate("lora_unet_x.weight").unwrap().2, Field::Factor);
+        assert_eq!(
+            old,
+            ((Part::Text, "encoder_layers_3_self_attn_q_proj".to_owned(), Rows::All), Field::Up)
+        );
+        assert_eq!(locate("lora_unet_x.weight").unwrap().1, Field::Factor);
+        let t5 = locate("lora_te2_encoder_block_1_layer_1_DenseReluDense_wi_0.lora_up.weight").unwrap();
+        assert_eq!(
+            t5.0,
+            (
+                Part::SecondText,
+                "encoder_block_1_layer_1_DenseReluDense_wi_0".to_owned(),
+                Rows::All
+            )
+        );
         assert_eq!(locate("model.layers.0.weight"), None);
+        assert_eq!(locate("lora_unet_final_layer_linear.lora_down.weight"), None);
     }
 }

@@ -7,9 +7,12 @@
 //! ```
 //!
 //! Keys are understood in kohya's layout (`lora_unet_…`, `lora_te_…`, `lora_te1_…`, `lora_te2_…`), in diffusers' and PEFT's
-//! (`unet.…lora_A.weight`), and, for the denoiser, under the names of single-file checkpoints (`lora_unet_input_blocks_…`).
+//! (`unet.…lora_A.weight`), and, for the denoiser, under the names of single-file checkpoints (`lora_unet_input_blocks_…`). For FLUX.1 besides: kohya's
+//! (`lora_unet_double_blocks_…`), OneTrainer's (`lora_transformer_…`, `transformer.double_blocks.…`), diffusers' and PEFT's (`transformer.…`,
+//! `base_model.model.…`), AI Toolkit's and SimpleTuner's (`diffusion_model.…`), XLabs' (`double_blocks.….processor.…`).
 
 mod delta;
+mod flux;
 mod keys;
 mod patch;
 
@@ -21,7 +24,8 @@ pub use keys::Part;
 pub use patch::patch;
 
 use delta::Delta;
-use keys::{Field, locate};
+use flux::Rows;
+use keys::{Field, Place, locate};
 
 use super::error::{ModelError, Result};
 use super::weights::Source;
@@ -33,28 +37,28 @@ const MAX_LAYERS: usize = 20_000;
 #[derive(Debug)]
 pub struct Lora {
     label: String,
-    /// By part and the module's name with underscores for dots.
-    layers: HashMap<(Part, String), Delta>,
+    /// By part and the module's name with underscores for dots; several where each has some of a fused module's rows.
+    layers: HashMap<(Part, String), Vec<(Rows, Delta)>>,
     bytes: u64,
 }
 
 impl Lora {
     /// Reads a patch. Keys of no known kind are left out; errors if none is left, or if a layer lacks a part.
     pub fn read(source: &dyn Source) -> Result<Self> {
-        let mut fields: HashMap<(Part, String), HashMap<Field, Tensor>> = HashMap::new();
+        let mut fields: HashMap<Place, HashMap<Field, Tensor>> = HashMap::new();
         let mut bytes = 0;
         let mut unknown = 0;
         for name in source.names() {
             if name.starts_with("bundle_emb") {
                 continue;
             }
-            let Some((part, module, field)) = locate(&name) else {
+            let Some((place, field)) = locate(&name) else {
                 unknown += 1;
                 continue;
             };
             let tensor = source.read(&name)?.to_dtype(DType::F32)?;
             bytes += 4 * tensor.elem_count() as u64;
-            fields.entry((part, module)).or_default().insert(field, tensor);
+            fields.entry(place).or_default().insert(field, tensor);
         }
         let label = source.label();
         let corrupt = |reason: String| ModelError::Corrupt {
@@ -70,10 +74,10 @@ impl Lora {
         if unknown > 0 {
             tracing::warn!(file = label, unknown, "a LoRA has keys of no known kind");
         }
-        let mut layers = HashMap::with_capacity(fields.len());
-        for ((part, module), fields) in fields {
+        let mut layers: HashMap<_, Vec<_>> = HashMap::with_capacity(fields.len());
+        for ((part, module, rows), fields) in fields {
             let delta = Delta::new(fields).map_err(|reason| corrupt(format!("layer `{module}`: {reason}")))?;
-            layers.insert((part, module), delta);
+            layers.entry((part, module)).or_default().push((rows, delta));
         }
         Ok(Self { label, layers, bytes })
     }

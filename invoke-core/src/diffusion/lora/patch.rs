@@ -7,6 +7,7 @@ use candle_core::{DType, Tensor};
 
 use super::Lora;
 use super::delta::Delta;
+use super::flux::Rows;
 use super::keys::{Part, flat};
 use crate::diffusion::error::Result;
 use crate::diffusion::weights::ldm::UNetLayout;
@@ -116,28 +117,51 @@ impl Source for Patched {
             return Ok(original);
         };
         let is_bias = field == "bias";
-        if is_bias && !changes.iter().any(|c| self.loras[c.patch].layers[&c.key].has_bias()) {
+        let layers = |change: &Change| &self.loras[change.patch].layers[&change.key];
+        if is_bias
+            && !changes
+                .iter()
+                .any(|change| layers(change).iter().any(|(_, delta)| delta.has_bias()))
+        {
             return Ok(original);
         }
         let mut weight = original.to_dtype(DType::F32)?;
-        for Change { patch, key, strength } in changes {
-            let lora = &self.loras[*patch];
-            let delta: &Delta = &lora.layers[key];
-            let change = if is_bias {
-                delta.of_bias(&weight)?
-            } else {
-                delta.of_weight(&weight)?
-            };
-            match change {
-                Some(change) => weight = (weight + (change * *strength)?)?,
-                None if is_bias => {}
-                None => tracing::warn!(
-                    file = lora.label,
-                    layer = key.1,
-                    "a LoRA layer was made for another shape and is skipped"
-                ),
+        let fused = || {
+            self.inner
+                .info(&format!("{module}.weight"))
+                .map(|info| info.shape)
+                .unwrap_or_default()
+        };
+        for change in changes {
+            for (rows, delta) in layers(change) {
+                let place = (*rows != Rows::All).then(|| rows.of(&fused()));
+                let added = match place {
+                    None => added(delta, &weight, is_bias)?,
+                    Some(Some((start, count))) if start + count <= weight.dims().first().copied().unwrap_or(0) => {
+                        let part = weight.narrow(0, start, count)?.contiguous()?;
+                        let added = added(delta, &part, is_bias)?;
+                        added
+                            .map(|added| added.pad_with_zeros(0, start, weight.dims()[0] - start - count))
+                            .transpose()?
+                    }
+                    Some(_) => None,
+                };
+                match added {
+                    Some(added) => weight = (weight + (added * change.strength)?)?,
+                    None if is_bias => {}
+                    None => tracing::warn!(
+                        file = self.loras[change.patch].label,
+                        layer = change.key.1,
+                        "a LoRA layer was made for another shape and is skipped"
+                    ),
+                }
             }
         }
         Ok(weight)
     }
+}
+
+/// What a layer adds to a weight or a bias at strength 1.
+fn added(delta: &Delta, weight: &Tensor, is_bias: bool) -> candle_core::Result<Option<Tensor>> {
+    if is_bias { delta.of_bias(weight) } else { delta.of_weight(weight) }
 }
