@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::Deserialize;
 
-use super::{GgufFile, SafetensorsFile, Source, TensorInfo, TorchWeights};
+use super::{BitsAndBytes, GgufFile, SafetensorsFile, Source, TensorInfo, TorchWeights};
 use crate::diffusion::error::{ModelError, Result, read_json, short};
 use crate::models::torch_file::is_torch_file;
 
@@ -94,7 +94,13 @@ impl Source for ShardedFiles {
 /// Names are tried in the order full precision, then the `fp16` variant; one file before shards.
 pub fn find_weights(folder: &Path) -> Option<PathBuf> {
     for variant in ["", ".fp16"] {
-        for stem in ["diffusion_pytorch_model", "model", "pytorch_lora_weights", "ip_adapter"] {
+        for stem in [
+            "diffusion_pytorch_model",
+            "model",
+            "pytorch_lora_weights",
+            "ip_adapter",
+            "bnb_llm_int8_model",
+        ] {
             let one = folder.join(format!("{stem}{variant}.safetensors"));
             let index = if variant.is_empty() {
                 folder.join(format!("{stem}.safetensors.index.json"))
@@ -118,7 +124,7 @@ pub fn find_weights(folder: &Path) -> Option<PathBuf> {
 const NONE: &str = "the folder holds no weights that are known (`diffusion_pytorch_model` or `model`)";
 
 /// Opens the weights of a model: a folder in diffusers' layout, a safetensors or GGUF file, a file that torch saved, or a shard index. A file's
-/// beginning tells which it is.
+/// beginning tells which it is. What bitsandbytes has packed is unpacked as it is read.
 pub fn open_weights(path: &Path) -> Result<Arc<dyn Source>> {
     let file = if path.is_dir() {
         find_weights(path).ok_or_else(|| ModelError::Corrupt {
@@ -130,7 +136,7 @@ pub fn open_weights(path: &Path) -> Result<Arc<dyn Source>> {
     };
     let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     if extension == "json" {
-        Ok(Arc::new(ShardedFiles::open(&file)?))
+        BitsAndBytes::unpacked(Arc::new(ShardedFiles::open(&file)?))
     } else if extension == "gguf" {
         Ok(Arc::new(GgufFile::open(&file)?))
     } else if is_torch_file(&file).map_err(|source| ModelError::Io {
@@ -139,7 +145,7 @@ pub fn open_weights(path: &Path) -> Result<Arc<dyn Source>> {
     })? {
         Ok(Arc::new(TorchWeights::open(&file)?))
     } else {
-        Ok(Arc::new(SafetensorsFile::open(&file)?))
+        BitsAndBytes::unpacked(Arc::new(SafetensorsFile::open(&file)?))
     }
 }
 

@@ -7,6 +7,7 @@
 //! Files are read by position, each tensor once, rather than mapped: a file that shrinks while it is in use is then an error
 //! and not a signal that ends the process, and no page of the file stays in the process once its tensor has been converted.
 
+mod bitsandbytes;
 mod checkpoint;
 mod file;
 mod folder;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 
+pub use bitsandbytes::BitsAndBytes;
 pub use checkpoint::{Checkpoint, TextPart};
 pub use file::SafetensorsFile;
 pub use folder::{ShardedFiles, find_weights, open_weights};
