@@ -3,6 +3,7 @@ import os, sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract", "pictures"))
 from flows import box_alpha, drawing, gradient, hole
+from flux_cases import FLUX
 
 
 class Kit:
@@ -122,4 +123,6 @@ CASES = {
     # InvokeAI collects prompts in an order that differs from run to run; one without a region decides what SDXL's pooled embedding is.
     "sdxl regions": run(**XL, regions=[("a red circle", (0, 0, 63, 191)), ("a blue square", (64, 0, 127, 191)), ("a beach", None)]),
     "sdxl cfg rescale": run(**{**XL, "scheduler": "dpmpp_2m"}, cfg_rescale_multiplier=0.6),
+    # FLUX.1's layout with random weights
+    **FLUX,
 }

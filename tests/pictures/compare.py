@@ -25,7 +25,7 @@ ABOUT = """# Pictures next to InvokeAI's
 
 Written by `tests/pictures/compare.py --invokeai PYTHON --server SERVER --table docs/pictures.md`: every setting is run by InvokeAI 6.14.2 and by this
 server, on a CPU in single precision, seed for seed, and the two pictures are compared. `tiny` is the shipped model; `sd-1` and `sdxl` have the layout
-of Stable Diffusion 1.5 and XL with narrow blocks and random weights (`tests/pictures/models.py`). Pictures that begin from a picture have a lower
+of Stable Diffusion 1.5 and XL with narrow blocks and random weights, `flux` that of FLUX.1 (`tests/pictures/models.py`). Pictures that begin from a picture have a lower
 limit, because InvokeAI draws from its encoder without a seed: two runs of its own differ as much. Those that begin from another run's latents do not.
 
 """
@@ -106,7 +106,7 @@ def main():
                 draw(w, h).save(os.path.join(HERE, "inputs", f"{draw.__name__} {w}x{h}.png"), optimize=True)
         if args.invokeai:
             root = os.path.join(scratch, "invokeai")
-            command = [args.invokeai, "-c", "import sys; from invokeai.app.run_app import run_app; run_app()", "--root", root]
+            command = [args.invokeai, os.path.join(HERE, "original.py"), "--root", root]
             env = {"INVOKEAI_PORT": str(args.port), "INVOKEAI_HOST": "127.0.0.1", "INVOKEAI_DEVICE": "cpu", "HF_HUB_OFFLINE": "1"}
             with open(os.path.join(scratch, "invokeai.log"), "wb") as log:
                 original = Running(command, env, args.port, [os.path.join(ROOT, "assets", "models", "invoke-tiny"), *folders], log)

@@ -1,9 +1,9 @@
 """Makes the small models that the pictures here are made of, from formulas: no weights are kept in the project.
 
-    python models.py OUT_DIR [--list FILE] [--true-size]     needs torch, diffusers, transformers, safetensors
+    python models.py OUT_DIR [--list FILE] [--true-size]     needs torch, diffusers, transformers, safetensors, and for FLUX invokeai and gguf
 
 Denoisers, autoencoders and text encoders are those of `tests/numerics/record_checkpoints.py`, as folders and as files of one piece; besides
-there are adapters for them and for the shipped model. `--list` writes the names and shapes of the adapters' tensors, from which the tests in
+there are adapters for them and for the shipped model, and models of FLUX.1 (`flux_models.py`). `--list` writes the names and shapes of the adapters' tensors, from which the tests in
 Rust make the same files. `--true-size` makes models of the size of Stable Diffusion 1.5 and XL instead, with random weights, and a LoRA and a ControlNet
 for the first (11 GB).
 """
@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "numerics"))
 import record_checkpoints as rc
+from flux_models import flux_models
 
 torch.set_grad_enabled(False)
 SCHEDULER = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1, clip_sample=False, set_alpha_to_one=False)
@@ -158,7 +159,7 @@ def main():
     if args.true_size: return true_size(args.out)
     for kind, name in (("sd-1", "small-sd1"), ("inpaint", "small-inpaint"), ("sdxl", "small-sdxl")):
         main_model(kind, os.path.join(args.out, name))
-    listed = adapters(args.out)
+    listed = adapters(args.out) | flux_models(args.out)
     if args.list:
         with open(args.list, "w") as f: json.dump(listed, f, separators=(",", ":")); f.write("\n")
     print(args.out, sorted(os.listdir(args.out)))
