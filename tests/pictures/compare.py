@@ -26,7 +26,9 @@ ABOUT = """# Pictures next to InvokeAI's
 Written by `tests/pictures/compare.py --invokeai PYTHON --server SERVER --table docs/pictures.md`: every setting is run by InvokeAI 6.14.2 and by this
 server, on a CPU in single precision, seed for seed, and the two pictures are compared. `tiny` is the shipped model; `sd-1` and `sdxl` have the layout
 of Stable Diffusion 1.5 and XL with narrow blocks and random weights, `flux` that of FLUX.1 (`tests/pictures/models.py`). Pictures that begin from a picture have a lower
-limit, because InvokeAI draws from its encoder without a seed: two runs of its own differ as much. Those that begin from another run's latents do not.
+limit, because InvokeAI draws from its encoder without a seed: two runs of its own differ as much. Those that begin from another run's latents do not, nor do those of FLUX.
+Whatever its precision, InvokeAI computes FLUX' transformer in `bfloat16`: its own pictures in single floats (`SINGLE_PRECISION=1`, see `tests/pictures/original.py`) are about
+as far from these as this server's.
 
 """
 ABOUT_TRUE_SIZE = """# Pictures next to InvokeAI's, models of true size

@@ -23,7 +23,7 @@ def patch_sizes():
 
 
 def t5(folder):
-    """A T5 encoder of two layers in a pipeline's layout, with a tokenizer that knows a few words and all letters."""
+    """A T5 encoder of two layers in a pipeline's layout, with a tokenizer that knows a few words and all letters. Returns its tensors' names and shapes."""
     from transformers import T5Config, T5EncoderModel, T5Tokenizer
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     pieces += [("▁" + word, -3.0 - i / 16) for i, word in enumerate(dict.fromkeys(WORDS))]
@@ -51,7 +51,6 @@ def clip(folder):
     model.load_state_dict(state, strict=False)
     model.float().save_pretrained(os.path.join(folder, "text_encoder"))
     rc.tokenizer("<|endoftext|>").save_pretrained(os.path.join(folder, "tokenizer"))
-    return {k: list(v.shape) for k, v in state.items()}
 
 
 def lora(transformer, text):
@@ -99,18 +98,16 @@ def nf4(path, state):
 
 
 def flux_models(out):
-    """Makes all of them. Returns the names and shapes of their tensors."""
+    """Makes all of them."""
     from invokeai.backend.flux import util
     from invokeai.backend.flux.model import Flux
     from invokeai.backend.flux.modules.autoencoder import AutoEncoder
     from invokeai.backend.model_manager.taxonomy import FluxVariantType
     patch_sizes()
-    listed = {}
     for variant, name in ((FluxVariantType.Dev, "small-flux-dev"), (FluxVariantType.Schnell, "small-flux-schnell")):
         with torch.device("meta"): shapes = {k: list(v.shape) for k, v in Flux(util.get_flux_transformers_params(variant)).state_dict().items()}
         # Norms of queries and keys are around 1, as other norms' weights are.
         state = {k: (rc.weight(k.replace(".scale", ".weight"), shape)).bfloat16() for k, shape in shapes.items()}
-        listed[name] = shapes
         bundled = "model.diffusion_model." if variant == FluxVariantType.Schnell else ""
         save_file({bundled + k: v for k, v in state.items()}, os.path.join(out, name + ".safetensors"))
         if variant == FluxVariantType.Dev:
@@ -118,11 +115,8 @@ def flux_models(out):
             gguf(os.path.join(out, "small-flux-q8.gguf"), state)
             nf4(os.path.join(out, "small-flux-nf4.safetensors"), state)
     with torch.device("meta"): vae = {k: list(v.shape) for k, v in AutoEncoder(util.get_flux_ae_params()).state_dict().items()}
-    listed["small-flux-vae"] = vae
     save_file({k: rc.weight(k, shape).half() for k, shape in vae.items()}, os.path.join(out, "small-flux-vae.safetensors"))
-    listed["small-flux-t5"] = t5(os.path.join(out, "small-flux-t5"))
-    listed["small-flux-clip"] = clip(os.path.join(out, "small-flux-clip"))
-    patches = lora(dev, listed["small-flux-t5"])
-    listed["small-flux-lora"] = {k: list(v.shape) for k, v in patches.items()}
+    text = t5(os.path.join(out, "small-flux-t5"))
+    clip(os.path.join(out, "small-flux-clip"))
+    patches = lora(dev, text)
     save_file({k: v.contiguous() for k, v in patches.items()}, os.path.join(out, "small-flux-lora.safetensors"))
-    return listed

@@ -159,7 +159,8 @@ def main():
     if args.true_size: return true_size(args.out)
     for kind, name in (("sd-1", "small-sd1"), ("inpaint", "small-inpaint"), ("sdxl", "small-sdxl")):
         main_model(kind, os.path.join(args.out, name))
-    listed = adapters(args.out) | flux_models(args.out)
+    listed = adapters(args.out)
+    flux_models(args.out)
     if args.list:
         with open(args.list, "w") as f: json.dump(listed, f, separators=(",", ":")); f.write("\n")
     print(args.out, sorted(os.listdir(args.out)))

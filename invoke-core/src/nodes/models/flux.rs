@@ -10,7 +10,9 @@ use crate::{
     domain::shape::Shape,
     nodes::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
-        fields::{CLIPField, LoRAField, ModelIdentifierField, OneOrMany, T5EncoderField, TransformerField, VAEField},
+        fields::{
+            CLIPField, ControlLoRAField, ImageField, LoRAField, ModelIdentifierField, OneOrMany, T5EncoderField, TransformerField, VAEField,
+        },
     },
 };
 
@@ -18,6 +20,7 @@ pub(in crate::nodes) const NODES: &[NodeEntry] = &[
     entry::<FluxModelLoader>(),
     entry::<FluxLoRALoader>(),
     entry::<FluxLoRACollectionLoader>(),
+    entry::<FluxControlLoRALoader>(),
 ];
 
 /// How many tokens of T5 a transformer takes.
@@ -53,6 +56,15 @@ struct FluxLoRALoaderOutput {
     /// The larger text encoder.
     #[field(default = null)]
     t5_encoder: Option<T5EncoderField>,
+}
+
+/// A LoRA that makes FLUX follow a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Output)]
+#[output(id = "flux_control_lora_loader_output")]
+struct FluxControlLoRALoaderOutput {
+    /// The LoRA, its strength and the picture.
+    #[field(default = null, title = "Flux Control LoRA")]
+    control_lora: ControlLoRAField,
 }
 
 impl FluxLoRALoaderOutput {
@@ -234,6 +246,32 @@ impl Invoke for FluxLoRACollectionLoader {
     }
 }
 
+/// Chooses a LoRA that makes FLUX follow a picture, and the picture.
+#[derive(Debug, Deserialize, Node)]
+#[node(id = "flux_control_lora_loader", title = "Control LoRA - FLUX", version = "1.1.1", category = "model", tags("lora", "model", "flux"), output = FluxControlLoRALoaderOutput)]
+struct FluxControlLoRALoader {
+    #[field(title = "Control LoRA", model_base("flux"), model_type("control_lora"))]
+    lora: ModelIdentifierField,
+    image: ImageField,
+    #[field(default = 1.0)]
+    weight: f64,
+}
+
+impl Invoke for FluxControlLoRALoader {
+    fn invoke(self, cx: &dyn NodeCx) -> Result<FluxControlLoRALoaderOutput, NodeError> {
+        if cx.model(&self.lora.key)?.is_none() {
+            return Err(wrong(format!("Unknown lora: {}!", self.lora.key)));
+        }
+        Ok(FluxControlLoRALoaderOutput {
+            control_lora: ControlLoRAField {
+                lora: self.lora,
+                weight: self.weight,
+                img: self.image,
+            },
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -356,5 +394,18 @@ mod tests {
             refused("sd", "sd-1"),
             "ValueError: LoRA 'sd' is for sd-1 models, not FLUX models. Ensure you are using a FLUX compatible LoRA."
         );
+    }
+
+    #[test]
+    fn a_control_lora_is_packed_with_its_picture() {
+        let inputs = |key: &str| json!({"lora": identifier(key, "control_lora", "flux"), "image": {"image_name": "a.png"}, "weight": 0.5});
+        let output = run_in(&cx(), "flux_control_lora_loader", inputs("l")).unwrap();
+        let field = &output["control_lora"];
+        assert_eq!(
+            (&field["img"]["image_name"], &field["weight"], &field["lora"]["key"]),
+            (&json!("a.png"), &json!(0.5), &json!("l"))
+        );
+        let error = run_in(&cx(), "flux_control_lora_loader", inputs("x")).unwrap_err();
+        assert_eq!(error.to_string(), "ValueError: Unknown lora: x!");
     }
 }
