@@ -229,7 +229,7 @@ async fn an_upscaler_that_torch_saved_is_installed_and_used() {
             &json!("spandrel_image_to_image"),
             &json!("any"),
             &json!("checkpoint"),
-            &json!("compact")
+            &json!("compact.pth")
         )
     );
     let nodes = json!({
