@@ -8,6 +8,7 @@ use std::path::Path;
 use candle_core::Tensor;
 use invoke_core::{
     diffusion::{
+        flux::{open_flux, open_flux_vae, open_t5},
         lora::Lora,
         open_control_net, open_text_encoder, open_unet, open_vae,
         text::Inversion,
@@ -86,6 +87,7 @@ fn read_in_every_way(path: &Path, length: usize) {
         open_text_encoder(path, TextPart::First),
         open_control_net(path),
     );
+    let _ = (open_flux(path), open_flux_vae(path), open_t5(path));
     let _ = identify(path);
 }
 
@@ -102,6 +104,25 @@ fn safetensors(tensors: &[(&str, &str, &[usize], usize)]) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.bytes());
     bytes.extend((0..end).map(|i| (i * 37) as u8));
+    bytes
+}
+
+/// A weight of FLUX' transformer in 4 bits an element, and one of T5's in 8.
+fn packed() -> Vec<u8> {
+    const STATE: &str = r#"{"quant_type":"nf4","shape":[4,4],"blocksize":8,"nested_blocksize":2,"nested_offset":0.5}"#;
+    let weight = "double_blocks.0.img_attn.qkv.weight";
+    let mut bytes = safetensors(&[
+        (&format!("{weight}.quant_state.bitsandbytes__nf4"), "U8", &[STATE.len()], 1),
+        (weight, "U8", &[8, 1], 1),
+        (&format!("{weight}.absmax"), "U8", &[2], 1),
+        (&format!("{weight}.quant_map"), "F32", &[16], 4),
+        (&format!("{weight}.nested_absmax"), "F32", &[1], 4),
+        (&format!("{weight}.nested_quant_map"), "F32", &[256], 4),
+        ("encoder.block.0.layer.0.SelfAttention.q.weight", "I8", &[2, 3], 1),
+        ("encoder.block.0.layer.0.SelfAttention.q.SCB", "F32", &[2], 4),
+    ]);
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[header..][..STATE.len()].copy_from_slice(STATE.as_bytes());
     bytes
 }
 
@@ -136,7 +157,7 @@ fn gguf() -> Vec<u8> {
 fn try_out(rounds: usize) {
     let folder = tempfile::tempdir().unwrap();
     let torch = |name: &str| std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/numerics/vision").join(name)).unwrap();
-    let examples: [(&str, Vec<u8>); 9] = [
+    let examples: [(&str, Vec<u8>); 10] = [
         ("upscaler.pth", torch("compact.pth")),
         ("before_1_6.ckpt", torch("before_1_6.pth")),
         ("script.pt", torch("script.pt")),
@@ -180,6 +201,7 @@ fn try_out(rounds: usize) {
             ]),
         ),
         ("q.gguf", gguf()),
+        ("packed.safetensors", packed()),
         (
             "model.safetensors.index.json",
             br#"{"metadata":{},"weight_map":{"w":"a.safetensors","b":"a.safetensors"}}"#.to_vec(),

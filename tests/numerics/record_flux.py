@@ -149,6 +149,7 @@ def tokenizer():
         with open(rules, "w") as f:
             for old, new in alike.items(): f.write(" ".join(f"{ord(c):X}" for c in old) + "\t" + " ".join(f"{ord(c):X}" for c in new) + "\n")
         sentencepiece.SentencePieceTrainer.train(input=text, model_prefix=os.path.join(folder, "spiece"), vocab_size=50, model_type="unigram", pad_id=0, eos_id=1, unk_id=2, bos_id=-1, normalization_rule_tsv=rules, num_threads=1, character_coverage=1.0)
+        without_places(os.path.join(folder, "spiece.model"))
         shutil.copy(os.path.join(folder, "spiece.model"), TOKENS)
         ids = {"spiece.model": T5Tokenizer.from_pretrained(folder_of(folder, "spiece.model"), max_length=512, local_files_only=True)}
         ids["spiece.model"].save_pretrained(os.path.join(folder, "saved"))
@@ -157,6 +158,16 @@ def tokenizer():
         told["tokens"] = {form: [t(p, truncation=True, max_length=256, padding="max_length")["input_ids"] for p in PROMPTS] for form, t in ids.items()}
         told["prompts"] = PROMPTS
         return ids["spiece.model"]
+
+
+def without_places(path):
+    """Takes out what the trainer writes of where it read and wrote."""
+    from transformers.utils import sentencepiece_model_pb2_new as format
+    model = format.ModelProto()
+    with open(path, "rb") as f: model.ParseFromString(f.read())
+    del model.trainer_spec.input[:]
+    model.trainer_spec.model_prefix = model.normalizer_spec.normalization_rule_tsv = ""
+    with open(path, "wb") as f: f.write(model.SerializeToString())
 
 
 def folder_of(folder, name):

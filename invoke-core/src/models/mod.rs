@@ -7,6 +7,7 @@ mod cache;
 pub mod classes;
 pub(crate) mod gguf_header;
 mod hash;
+pub(crate) mod peft;
 mod probe;
 pub(crate) mod protobuf;
 mod record;

@@ -48,6 +48,7 @@ starters! {
         "FLUX.1 dev (NF4)" = "InvokeAI/flux_dev::transformer/bnb_nf4/flux1-dev-bnb_nf4.safetensors": "The same with 4 bits a weight. 7 GB; not for commercial use." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
         "FLUX.1 Krea dev" = "https://huggingface.co/InvokeAI/FLUX.1-Krea-dev/resolve/main/flux1-krea-dev.safetensors": "Photographs. 24 GB; not for commercial use." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
         "FLUX.1 Krea dev (Q4)" = "https://huggingface.co/InvokeAI/FLUX.1-Krea-dev-GGUF/resolve/main/flux1-krea-dev-Q4_K_M.gguf": "The same with 4 bits a weight. 7 GB; not for commercial use." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
+        "FLUX.1 Fill dev" = "black-forest-labs/FLUX.1-Fill-dev::flux1-fill-dev.safetensors": "Fills masked parts of pictures. 24 GB; not for commercial use." needs "T5-XXL text encoder", "CLIP-L text encoder", "FLUX.1 VAE";
         "FLUX.1 Kontext dev" = "https://huggingface.co/black-forest-labs/FLUX.1-Kontext-dev/resolve/main/flux1-kontext-dev.safetensors": "Changes a picture as the prompt says. 24 GB; not for commercial use." needs "T5-XXL text encoder", "CLIP-L text encoder", "FLUX.1 VAE";
         "FLUX.1 Kontext dev (Q4)" = "https://huggingface.co/unsloth/FLUX.1-Kontext-dev-GGUF/resolve/main/flux1-kontext-dev-Q4_K_M.gguf": "The same with 4 bits a weight. 7 GB; not for commercial use." needs "T5-XXL text encoder (8 bits)", "CLIP-L text encoder", "FLUX.1 VAE";
     }

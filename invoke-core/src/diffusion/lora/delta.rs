@@ -49,8 +49,8 @@ struct Factors {
 }
 
 impl Delta {
-    /// Sorts a layer's fields. Errors say which is missing.
-    pub(super) fn new(mut fields: HashMap<Field, Tensor>) -> Result<Self, String> {
+    /// Sorts a layer's fields. Errors say which is missing. What factors are multiplied out to is taken from `room`, in numbers.
+    pub(super) fn new(mut fields: HashMap<Field, Tensor>, room: &mut usize) -> Result<Self, String> {
         let alpha = match fields.remove(&Field::Alpha) {
             Some(alpha) => Some(f64::from(
                 alpha
@@ -97,8 +97,8 @@ impl Delta {
                 kernel: need(Field::HadaT2).ok(),
             };
             (Some(Kind::Hadamard { first, second }), rank)
-        } else if let Some((first, rank1)) = whole_or_factors(&mut need, Field::Kron1, Field::Kron1A, Field::Kron1B, None)? {
-            let second = whole_or_factors(&mut need, Field::Kron2, Field::Kron2A, Field::Kron2B, Some(Field::KronT2))?;
+        } else if let Some((first, rank1)) = whole_or_factors(&mut need, room, Field::Kron1, [Field::Kron1A, Field::Kron1B], None)? {
+            let second = whole_or_factors(&mut need, room, Field::Kron2, [Field::Kron2A, Field::Kron2B], Some(Field::KronT2))?;
             let (second, rank2) = second.ok_or("its Kron2 tensor is missing")?;
             (Some(Kind::Kronecker { first, second }), rank1.or(rank2))
         } else if let Ok(difference) = need(Field::Full) {
@@ -186,12 +186,15 @@ impl Delta {
     }
 }
 
-/// A tensor given whole, or as two factors (and a kernel): the tensor and, for factors, their rank.
+/// The most numbers that two factors of one layer, or what stands between them and their kernel, may multiply out to.
+const LARGEST_PRODUCT: usize = 1 << 28;
+
+/// A tensor given whole, or as two factors (and a kernel): the tensor and, for factors, their rank. The product is taken from `room`.
 fn whole_or_factors(
     need: &mut impl FnMut(Field) -> Result<Tensor, String>,
+    room: &mut usize,
     whole: Field,
-    a: Field,
-    b: Field,
+    [a, b]: [Field; 2],
     kernel: Option<Field>,
 ) -> Result<Option<(Tensor, Option<usize>)>, String> {
     if let Ok(whole) = need(whole) {
@@ -201,12 +204,12 @@ fn whole_or_factors(
     let b = need(b)?;
     let rank = b.dims().first().copied().filter(|n| *n > 0);
     // Factors of a Kronecker product are small: their product never exceeds the weight it is for.
-    let limit = 1 << 28;
+    let limit = LARGEST_PRODUCT.min(*room);
     let kernel = kernel.and_then(|k| need(k).ok());
     let product = Factors { a, b, kernel }.product(limit).map_err(|e| e.to_string())?;
-    product
-        .map(|p| Some((p, rank)))
-        .ok_or_else(|| "its factors do not fit each other".into())
+    let product = product.ok_or("its factors do not fit each other, or multiply out to too much")?;
+    *room -= product.elem_count();
+    Ok(Some((product, rank)))
 }
 
 impl Factors {
@@ -230,8 +233,9 @@ fn tucker(kernel: &Tensor, a: &Tensor, b: &Tensor, limit: usize) -> Computed<Opt
     let (&[i, j, kh, kw], &[p, a_in], &[b_in, r]) = (kernel.dims(), a.dims(), b.dims()) else {
         return Ok(None);
     };
-    let fits = i == a_in && j == b_in && [r, kh, kw].iter().try_fold(p, |n, &m| n.checked_mul(m)).is_some_and(|n| n <= limit);
-    if !fits {
+    let size = |axis: usize| [axis, kh, kw].iter().try_fold(p, |n, &m| n.checked_mul(m));
+    let fits = i == a_in && j == b_in && size(r).is_some_and(|n| n <= limit);
+    if !fits || size(j).is_none_or(|n| n > LARGEST_PRODUCT) {
         return Ok(None);
     }
     let left = a.matmul(&kernel.reshape((i, j * kh * kw))?)?.reshape((p, j, kh * kw))?;
@@ -290,7 +294,7 @@ impl Magnitude {
     fn apply(&self, weight: &Tensor, delta: &Tensor) -> Computed<Option<Tensor>> {
         let patched = (weight + delta)?;
         let dims = weight.dims();
-        let (outputs, inputs) = (dims[0], dims[1]);
+        let &[outputs, inputs, ..] = dims else { return Ok(None) };
         let matrix = patched.reshape((outputs, inputs, ()))?.contiguous()?;
         let (axis_len, shape) = if self.of_outputs {
             (outputs, (outputs, 1, 1))

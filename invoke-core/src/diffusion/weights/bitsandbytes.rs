@@ -57,7 +57,13 @@ impl BitsAndBytes {
         let names = source.names();
         for name in &names {
             if let Some((weight, _)) = name.split_once(STATE) {
-                packed.insert(weight.to_owned(), Packed::Half(state(&*source, name)?));
+                packed.insert(weight.to_owned(), Packed::Half(state(&*source, name, weight)?));
+            } else if name.ends_with(FORMAT) {
+                // In rows; whatever else there once was would be unpacked to noise.
+                let format = source.read(name)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+                if format.iter().any(|format| *format != 0.0) {
+                    return Err(corrupt(&*source, name, "weights packed in another order than rows are not read"));
+                }
             } else if let Some(module) = name.strip_suffix(ROWS) {
                 packed.insert(format!("{module}.weight"), Packed::Byte);
             }
@@ -81,10 +87,7 @@ impl BitsAndBytes {
     }
 
     fn corrupt(&self, name: &str, reason: impl std::fmt::Display) -> ModelError {
-        ModelError::Corrupt {
-            file: self.label(),
-            reason: format!("tensor `{name}`: {reason}"),
-        }
+        corrupt(&*self.inner, name, reason)
     }
 
     /// A tensor beside a weight, in single floats.
@@ -120,21 +123,16 @@ impl BitsAndBytes {
     fn half(&self, name: &str, state: &State) -> Result<Tensor> {
         let packed = self.bytes(name)?;
         let table = self.floats(&format!("{name}.quant_map"))?;
-        let elements = state.shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
-        let elements = elements.filter(|n| n.div_ceil(2) == packed.len());
-        let elements =
-            elements.ok_or_else(|| self.corrupt(name, format_args!("its {} bytes are not half of {:?}", packed.len(), state.shape)))?;
+        let elements: usize = state.shape.iter().product();
         let scales = self.scales(name, state)?;
         if table.len() != 16 || state.blocksize == 0 || scales.len() < elements.div_ceil(state.blocksize) {
             return Err(self.corrupt(name, "its table or its scales are too short"));
         }
         let mut values = Vec::with_capacity(elements);
-        for (i, byte) in packed.iter().enumerate() {
-            for (at, four) in [(2 * i, byte >> 4), (2 * i + 1, byte & 15)] {
-                if at < elements {
-                    values.push(table[usize::from(four)] * scales[at / state.blocksize]);
-                }
-            }
+        let fours = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let mut fours = fours.map(|four| table[usize::from(four)]).take(elements);
+        for scale in scales {
+            values.extend(fours.by_ref().take(state.blocksize).map(|value| value * scale));
         }
         Ok(Tensor::from_vec(values, state.shape.as_slice(), &Device::Cpu)?)
     }
@@ -154,18 +152,35 @@ impl BitsAndBytes {
     }
 }
 
-/// The description of a weight of 4 bits.
-fn state(source: &dyn Source, name: &str) -> Result<State> {
-    let corrupt = |reason: String| ModelError::Corrupt {
+fn corrupt(source: &dyn Source, name: &str, reason: impl std::fmt::Display) -> ModelError {
+    ModelError::Corrupt {
         file: source.label(),
         reason: format!("tensor `{name}`: {reason}"),
-    };
+    }
+}
+
+/// The description of a weight of 4 bits, whose shape is that of what is there.
+fn state(source: &dyn Source, name: &str, weight: &str) -> Result<State> {
     let info = source
         .info(name)
         .filter(|info| info.dtype == DType::U8 && info.elements() <= LONGEST_STATE);
-    info.ok_or_else(|| corrupt("it is no description of a packed weight".into()))?;
+    info.ok_or_else(|| corrupt(source, name, "it is no description of a packed weight"))?;
     let text: Vec<u8> = source.read(name)?.flatten_all()?.to_vec1()?;
-    serde_json::from_slice(&text).map_err(|error| corrupt(error.to_string()))
+    let state: State = serde_json::from_slice(&text).map_err(|error| corrupt(source, name, error))?;
+    let bytes = source
+        .info(weight)
+        .filter(|info| info.dtype == DType::U8)
+        .map(|info| info.elements());
+    let elements = state.shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
+    if bytes.is_none() || elements.map(|n| n.div_ceil(2)) != bytes {
+        let bytes = bytes.unwrap_or(0);
+        return Err(corrupt(
+            source,
+            weight,
+            format_args!("its {bytes} bytes are not half of {:?}", state.shape),
+        ));
+    }
+    Ok(state)
 }
 
 impl Source for BitsAndBytes {
@@ -293,6 +308,7 @@ mod tests {
             ("nothing", 2, "expected"),
             (r#"{"shape":[4,5],"blocksize":8}"#, 2, "not half"),
             (r#"{"shape":[4294967296,4294967296],"blocksize":8}"#, 2, "not half"),
+            (r#"{"shape":[1152921504606846976],"blocksize":8}"#, 2, "not half"),
             (r#"{"shape":[4,4],"blocksize":0}"#, 2, "too short"),
             (r#"{"shape":[4,4],"blocksize":8}"#, 1, "too short"),
             (r#"{"shape":[4,4],"blocksize":8,"nested_blocksize":0}"#, 2, "expected bytes"),
@@ -300,6 +316,12 @@ mod tests {
             let error = packed(state, scales).unwrap_err().to_string();
             assert!(error.contains(wrong) && error.contains("a.weight"), "{state}: {error}");
         }
+        let tiled = BitsAndBytes::unpacked(Arc::new(Held(HashMap::from([
+            ("a.weight".to_owned(), Tensor::zeros((2, 2), DType::I64, &Device::Cpu).unwrap()),
+            ("a.SCB".to_owned(), floats(2)),
+            ("a.weight_format".to_owned(), bytes(&[1])),
+        ]))));
+        assert!(tiled.unwrap_err().to_string().contains("another order than rows"));
         let rows = BitsAndBytes::unpacked(Arc::new(Held(HashMap::from([
             ("a.weight".to_owned(), Tensor::zeros((2, 2), DType::I64, &Device::Cpu).unwrap()),
             ("a.SCB".to_owned(), floats(3)),

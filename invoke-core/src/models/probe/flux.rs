@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{Header, adapter::preprocessor, class};
+use crate::models::peft;
 
 /// Before the names of a transformer that was bundled with other models.
 const BUNDLED: &str = "model.diffusion_model.";
@@ -154,20 +155,7 @@ fn of_xlabs(key: &str) -> bool {
 
 /// The names of a file's tensors, without the name of PEFT's adapter where it has one and the same everywhere.
 fn plain_names(header: &Header) -> BTreeSet<String> {
-    let adapter = |name: &str| {
-        let rest = name.strip_suffix(".weight")?;
-        let (before, adapter) = rest.rsplit_once('.')?;
-        (before.ends_with(".lora_A") || before.ends_with(".lora_B")).then(|| (format!("{before}.weight"), adapter.to_owned()))
-    };
-    let adapters: BTreeSet<String> = header
-        .iter()
-        .filter_map(|(name, _)| adapter(name))
-        .map(|(_, adapter)| adapter)
-        .collect();
-    let plain = |name: &str| match adapter(name) {
-        Some((plain, _)) if adapters.len() == 1 => plain,
-        _ => name.to_owned(),
-    };
+    let plain = peft::plain(header.iter().map(|(name, _)| name));
     header.iter().map(|(name, _)| plain(name)).collect()
 }
 
@@ -179,14 +167,14 @@ fn layout(header: &Header) -> Option<Layout> {
     if all(&|name| of_kohya(name) || of_text_encoder(name)) || all(&|name| of_onetrainer(name) || of_text_encoder(name)) {
         return Some(Layout::Other);
     }
-    let in_split_block = |name: &str| {
-        let is_split = [".qkv.0.", ".qkv.1.", ".qkv.2.", ".linear1.0."]
+    let is_split = |name: &str| {
+        [".qkv.0.", ".qkv.1.", ".qkv.2.", ".linear1.0."]
             .iter()
-            .any(|part| name.contains(part));
-        is_split && any(&|name| name.starts_with("transformer.double_blocks.") || name.starts_with("transformer.single_blocks."))
+            .any(|part| name.contains(part))
     };
+    let in_block = |name: &str| name.starts_with("transformer.double_blocks.") || name.starts_with("transformer.single_blocks.");
     let endings = ["lora_down.weight", "lora_up.weight", "alpha"];
-    if all(&|name| name.starts_with("transformer.") && endings.iter().any(|end| name.ends_with(end))) && any(&in_split_block) {
+    if all(&|name| name.starts_with("transformer.") && endings.iter().any(|end| name.ends_with(end))) && any(&is_split) && any(&in_block) {
         return Some(Layout::Other);
     }
     if is_diffusers(&names) {
