@@ -99,9 +99,11 @@ impl Inversions {
                 } else {
                     format!("<{}-!pad-{i}>", inversion.name)
                 };
-                extended.add_tokens(&[AddedToken::from(trigger.clone(), false)]);
-                let id = extended.token_to_id(&trigger);
-                let id = id.ok_or_else(|| ModelError::Input(format!("`{trigger}` cannot become a token")))?;
+                let id = extended
+                    .add_tokens([AddedToken::from(trigger.clone(), false)])
+                    .ok()
+                    .and_then(|_| extended.token_to_id(&trigger))
+                    .ok_or_else(|| ModelError::Input(format!("`{trigger}` cannot become a token")))?;
                 rows.push((id, embedding.get(i)?));
                 ids.push(id);
             }

@@ -106,7 +106,7 @@ impl Tokenizer {
             .into_iter()
             .filter(|token| !known.values().any(|known| known.content == **token));
         let missing: Vec<AddedToken> = missing.map(|token| AddedToken::from(token, true)).collect();
-        inner.add_special_tokens(&missing);
+        inner.add_special_tokens(missing).map_err(|e| config_error(path, e))?;
         if !(3..=1024).contains(&max_length) {
             return Err(config_error(
                 path,
