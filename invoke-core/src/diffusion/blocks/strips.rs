@@ -11,15 +11,14 @@ use candle_core::{Result, Tensor};
 use crate::diffusion::ops::{PaddingMode, cat_rows, channels_first};
 
 /// Numbers of a layer from which on it is worked on in strips: 256 MB.
-const LARGE: usize = 1 << 26;
-/// Numbers of a strip: enough that the rows which two strips share cost little, and all threads have work.
-const STRIP: usize = 1 << 24;
+pub(crate) const LARGE: usize = 1 << 26;
 
-/// Rows of a strip of a layer `[b, c, h, w]` that is too large to stand in memory several times, `None` for one that is not, or that cannot be cut.
-pub(crate) fn strip_rows((b, c, h, w): (usize, usize, usize, usize), mode: [PaddingMode; 2]) -> Option<usize> {
+/// Rows of a strip of a layer `[b, c, h, w]` that has `large` numbers or more, too many to stand in memory several times; `None` for a smaller one, or
+/// one that cannot be cut. A strip has a quarter of `large`: enough that the rows which two strips share cost little, and all threads have work.
+pub(crate) fn strip_rows((b, c, h, w): (usize, usize, usize, usize), mode: [PaddingMode; 2], large: usize) -> Option<usize> {
     let row = c.checked_mul(w).filter(|row| *row > 0)?;
-    let large = row.checked_mul(h).is_none_or(|all| all >= LARGE);
-    (b == 1 && mode[0] == PaddingMode::Zeros && large).then(|| (STRIP / row).next_multiple_of(2).max(2))
+    let is_large = row.checked_mul(h).is_none_or(|all| all >= large);
+    (b == 1 && mode[0] == PaddingMode::Zeros && is_large).then(|| (large / 4 / row).next_multiple_of(2).max(2))
 }
 
 /// One picture, `[1, c, rows, w]` each strip, from top to bottom.
@@ -135,14 +134,17 @@ mod tests {
     #[test]
     fn what_is_small_or_meets_itself_is_not_cut() {
         let zeros = [PaddingMode::Zeros; 2];
-        assert_eq!(strip_rows((1, 256, 1024, 1024), zeros), Some(64));
+        assert_eq!(strip_rows((1, 256, 1024, 1024), zeros, LARGE), Some(64));
         assert_eq!(
-            strip_rows((1, 256, 1024, 1024), [PaddingMode::Zeros, PaddingMode::Circular]),
+            strip_rows((1, 256, 1024, 1024), [PaddingMode::Zeros, PaddingMode::Circular], LARGE),
             Some(64)
         );
-        assert_eq!(strip_rows((1, 256, 1024, 1024), [PaddingMode::Circular, PaddingMode::Zeros]), None);
-        assert_eq!(strip_rows((2, 256, 1024, 1024), zeros), None);
-        assert_eq!(strip_rows((1, 256, 256, 256), zeros), None);
-        assert_eq!(strip_rows((1, 1 << 30, 1, 1), zeros), Some(2));
+        assert_eq!(
+            strip_rows((1, 256, 1024, 1024), [PaddingMode::Circular, PaddingMode::Zeros], LARGE),
+            None
+        );
+        assert_eq!(strip_rows((2, 256, 1024, 1024), zeros, LARGE), None);
+        assert_eq!(strip_rows((1, 256, 256, 256), zeros, LARGE), None);
+        assert_eq!(strip_rows((1, 1 << 30, 1, 1), zeros, LARGE), Some(2));
     }
 }

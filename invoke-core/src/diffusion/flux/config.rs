@@ -96,8 +96,7 @@ impl FluxConfig {
         self.hidden / self.head
     }
 
-    /// Bytes that a run takes for so many tokens of text and picture together, besides the weights: what a block computes on, `width` bytes a number,
-    /// and scores of attention under a mask.
+    /// Bytes that a run takes for so many tokens of text and picture together, besides the weights: what a block computes on, `width` bytes a number.
     pub fn working_bytes(&self, tokens: usize, width: u64) -> u64 {
         let numbers = 2 * (4 * self.hidden + self.inner) + 4 * self.hidden;
         (tokens as u64).saturating_mul(numbers as u64).saturating_mul(width)

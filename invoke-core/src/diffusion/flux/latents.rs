@@ -8,8 +8,6 @@ use crate::diffusion::noise::latent_noise;
 
 /// Channels of latents.
 pub const LATENT_CHANNELS: usize = 16;
-/// Channels of a token that Fill models see beside the latents': the masked picture's and the mask's.
-pub const FILL_CHANNELS: usize = 4 * LATENT_CHANNELS + 4 * 64;
 
 /// `[1, c, h, w]` with even sides to `[1, h/2 * w/2, 4 c]`, row by row.
 pub fn pack(x: &Tensor) -> Result<Tensor> {

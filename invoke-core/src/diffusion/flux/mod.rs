@@ -21,7 +21,7 @@ pub use dype::{DyPe, DyPePreset};
 pub use flow::{Sampler, Sampling, Velocity, guidance_by_step};
 pub use inpaint::Inpaint;
 pub use kontext::Reference;
-pub use latents::{FILL_CHANNELS, LATENT_CHANNELS, in_half, noise, pack, pack_mask, unpack};
+pub use latents::{LATENT_CHANNELS, in_half, noise, pack, pack_mask, unpack};
 pub use model::{Conditions, Flux, FluxText};
 pub use open::{open_flux, open_flux_vae, open_t5};
 pub use places::{Place, places_of};

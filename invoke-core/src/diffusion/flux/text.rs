@@ -107,10 +107,11 @@ fn restricted(ranges: &[Range<usize>], masks: &[Option<Vec<bool>>], words: usize
         }
     }
     for from in 0..picture {
-        for to in 0..picture {
-            let together = background[from] || background[to] || regions.iter().any(|region| region[from] && region[to]);
-            if together {
-                show(words + from, words + to);
+        let own: Vec<&&Vec<bool>> = regions.iter().filter(|region| region[from]).collect();
+        let row = &mut hidden[(words + from) * all + words..][..picture];
+        for (to, score) in row.iter_mut().enumerate() {
+            if background[from] || background[to] || own.iter().any(|region| region[to]) {
+                *score = 0.0;
             }
         }
     }

@@ -136,11 +136,6 @@ impl Rotary {
             sin: of(f64::sin)?,
         })
     }
-
-    /// Tokens that have a place.
-    pub fn tokens(&self) -> usize {
-        self.cos.dims()[0]
-    }
 }
 
 /// `x + gate * y` for `x, y [b, n, channels]` and `gate [channels]`.

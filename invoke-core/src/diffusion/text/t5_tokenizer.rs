@@ -95,6 +95,16 @@ struct SentencePiece {
     letters: Vec<u8>,
 }
 
+/// Rules for letters: the length of a tree in bytes, the tree, and the texts that it leads to.
+fn letters(bytes: &[u8]) -> std::result::Result<&[u8], String> {
+    let tree = bytes.first_chunk().map(|length| u32::from_le_bytes(*length) as usize);
+    match tree {
+        None if bytes.is_empty() => Ok(bytes),
+        Some(tree) if tree % 4 == 0 && tree <= bytes.len() - 4 => Ok(bytes),
+        _ => Err("its rules for letters are cut off".into()),
+    }
+}
+
 impl SentencePiece {
     fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         let mut model = Self::default();
@@ -107,7 +117,7 @@ impl SentencePiece {
                     let mut rules = Fields(value.bytes()?);
                     while let Some((number, value)) = rules.next()? {
                         if number == 2 {
-                            model.letters = value.bytes()?.to_vec();
+                            model.letters = letters(value.bytes()?)?.to_vec();
                         }
                     }
                 }

@@ -50,8 +50,8 @@ impl Decoder {
         })
     }
 
-    /// `[b, latent channels, h, w]` to `[b, 3, h*8, w*8]`. From the level on where a picture's layers are large, they are worked on in strips.
-    pub(super) fn forward(&self, z: &Tensor, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
+    /// `[b, latent channels, h, w]` to `[b, 3, h*8, w*8]`. From the level on where a picture's layers are `large`, they are worked on in strips.
+    pub(super) fn forward(&self, z: &Tensor, mode: [PaddingMode; 2], large: usize) -> candle_core::Result<Tensor> {
         let mut x = self.conv_in.forward_with(z, mode, None)?;
         x = self.mid.forward(&x, mode)?;
         for (level, (layers, larger)) in self.blocks.iter().enumerate() {
@@ -60,7 +60,7 @@ impl Decoder {
             }
             if let Some(larger) = larger {
                 let (b, c, h, w) = x.dims4()?;
-                if let Some(rows) = strip_rows((b, c, h * 2, w * 2), mode) {
+                if let Some(rows) = strip_rows((b, c, h * 2, w * 2), mode, large) {
                     return self.in_strips(level, Strips::cut(&x, rows / 2)?, mode);
                 }
                 x = larger.forward(&x, None, mode)?;

@@ -52,10 +52,11 @@ impl Encoder {
         })
     }
 
-    /// `[b, 3, h, w]` to `[b, 2 * latent channels, h/8, w/8]`. Encoding never wraps around.
-    pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    /// `[b, 3, h, w]` to `[b, 2 * latent channels, h/8, w/8]`. Encoding never wraps around. Where the first level's layers
+    /// are `large`, they are worked on in strips.
+    pub(super) fn forward(&self, x: &Tensor, large: usize) -> candle_core::Result<Tensor> {
         let mode = [PaddingMode::Zeros; 2];
-        let mut x = self.first_level(x, mode)?;
+        let mut x = self.first_level(x, mode, large)?;
         for (level, (layers, smaller)) in self.blocks.iter().enumerate() {
             for layer in layers.iter().filter(|_| level > 0) {
                 x = layer.forward(&x, None, mode)?;
@@ -68,11 +69,11 @@ impl Encoder {
         channels_first(&self.conv_out.forward(&self.norm_out.forward_silu(&x)?)?)
     }
 
-    /// What is done at the picture's full size, in strips where that is large.
-    fn first_level(&self, x: &Tensor, mode: [PaddingMode; 2]) -> candle_core::Result<Tensor> {
+    /// What is done at the picture's full size.
+    fn first_level(&self, x: &Tensor, mode: [PaddingMode; 2], large: usize) -> candle_core::Result<Tensor> {
         let layers = self.blocks.first().map_or(&[][..], |(layers, _)| layers);
         let (b, _, h, w) = x.dims4()?;
-        let Some(rows) = strip_rows((b, self.conv_in.out_channels(), h, w), mode) else {
+        let Some(rows) = strip_rows((b, self.conv_in.out_channels(), h, w), mode, large) else {
             let x = self.conv_in.forward(x)?;
             return layers.iter().try_fold(x, |x, layer| layer.forward(&x, None, mode));
         };

@@ -19,9 +19,9 @@ pub use tiling::{Tiling, to_rgb};
 use decoder::Decoder;
 use encoder::Encoder;
 
-use super::blocks::{Seamless, strip_rows};
+use super::blocks::{LARGE, Seamless, strip_rows};
 use super::error::{ModelError, Result};
-use super::ops::{Conv2d, ConvConfig, PaddingMode};
+use super::ops::{Conv2d, ConvConfig};
 use super::weights::{Weights, open_weights};
 
 /// An autoencoder with its weights.
@@ -107,9 +107,9 @@ impl Vae {
 
     /// Whether the layers of a picture of `h` by `w` pixels are so large that they are worked on in strips of rows: at its full size at least. A
     /// picture that wraps around from top to bottom is not.
-    pub fn works_in_strips(&self, h: usize, w: usize) -> bool {
+    pub fn works_in_strips(&self, h: usize, w: usize, seamless: Seamless) -> bool {
         let widest = self.config.block_out_channels.iter().take(2).max().copied().unwrap_or(1);
-        strip_rows((1, widest, h, w), [PaddingMode::Zeros; 2]).is_some()
+        strip_rows((1, widest, h, w), seamless.modes(), LARGE).is_some()
     }
 
     /// Latents as the denoiser leaves them, `[b, latent channels, h, w]`, to a picture `[b, 3, h*8, w*8]` around -1 to 1, not
@@ -170,16 +170,49 @@ impl Vae {
 
     fn decode_whole(&self, z: &Tensor, seamless: Seamless) -> candle_core::Result<Tensor> {
         match &self.post_quant {
-            Some(conv) => self.decoder.forward(&conv.forward(z)?, seamless.modes()),
-            None => self.decoder.forward(z, seamless.modes()),
+            Some(conv) => self.decoder.forward(&conv.forward(z)?, seamless.modes(), LARGE),
+            None => self.decoder.forward(z, seamless.modes(), LARGE),
         }
     }
 
     fn encode_whole(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let moments = self.encoder.forward(x)?;
+        let moments = self.encoder.forward(x, LARGE)?;
         match &self.quant {
             Some(conv) => conv.forward(&moments),
             None => Ok(moments),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ops::PaddingMode;
+    use super::*;
+
+    #[test]
+    fn a_picture_in_strips_is_the_whole() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/models/invoke-tiny/vae");
+        let vae = Vae::open(&folder, DType::F32, &Device::Cpu).unwrap();
+        let ramp = |dims: &[usize]| {
+            let numbers = (0..dims.iter().product::<usize>()).map(|i| (i as f32 * 0.7).sin());
+            Tensor::from_vec(numbers.collect(), dims, &Device::Cpu).unwrap()
+        };
+        let far = |a: &Tensor, b: &Tensor| {
+            assert_eq!(a.dims(), b.dims());
+            let most = (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+            most.to_scalar::<f32>().unwrap()
+        };
+        let (latents, picture) = (ramp(&[1, vae.config.latent_channels, 7, 5]), ramp(&[1, 3, 56, 40]));
+        for mode in [[PaddingMode::Zeros; 2], [PaddingMode::Zeros, PaddingMode::Circular]] {
+            let whole = vae.decoder.forward(&latents, mode, usize::MAX).unwrap();
+            // From the first level on, and from later ones.
+            for large in [1, 1 << 13, 1 << 15, 1 << 16] {
+                assert!(far(&vae.decoder.forward(&latents, mode, large).unwrap(), &whole) < 1e-4, "{large}");
+            }
+        }
+        let whole = vae.encoder.forward(&picture, usize::MAX).unwrap();
+        for large in [1, 1 << 14] {
+            assert!(far(&vae.encoder.forward(&picture, large).unwrap(), &whole) < 1e-4, "{large}");
         }
     }
 }

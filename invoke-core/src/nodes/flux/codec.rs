@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::load;
 use crate::{
     diffusion::{
+        Seamless,
         noise::{TorchGenerator, randn},
         vae::Vae,
     },
@@ -28,7 +29,7 @@ pub(super) fn encode(cx: &dyn NodeCx, vae: &Vae, pixels: &Tensor, draws: bool) -
     cx.check_canceled()?;
     cx.progress("Running VAE", None, None);
     let (_, _, h, w) = pixels.dims4()?;
-    let tiling = tiles_that_fit(cx, vae, (h, w), cx.workbench().options.tiled.then_some(0))?;
+    let tiling = tiles_that_fit(cx, vae, Seamless::default(), (h, w), cx.workbench().options.tiled.then_some(0))?;
     let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
     let pixels = pixels.to_device(vae.device())?;
     let scale = vae.config().scale();
@@ -82,10 +83,11 @@ impl Invoke for FluxVaeDecode {
         }
         let scale = vae.config().scale();
         let size = (h.saturating_mul(scale), w.saturating_mul(scale));
-        let tiling = tiles_that_fit(cx, &vae, size, cx.workbench().options.tiled.then_some(0))?;
+        let wraps = seamless(&self.vae.seamless_axes);
+        let tiling = tiles_that_fit(cx, &vae, wraps, size, cx.workbench().options.tiled.then_some(0))?;
         let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
         let first = latents.narrow(0, 0, 1)?.to_device(vae.device())?;
-        let decoded = vae.decode(&first, seamless(&self.vae.seamless_axes), tiling.as_ref())?;
+        let decoded = vae.decode(&first, wraps, tiling.as_ref())?;
         cx.check_canceled()?;
         save(cx, DynamicImage::ImageRgb8(to_picture(&decoded)?))
     }

@@ -1,5 +1,7 @@
 //! Denoising.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use invoke_macros::Node;
@@ -12,8 +14,8 @@ use crate::{
         ModelError,
         denoise::Outcome,
         flux::{
-            Conditions, DyPe, DyPePreset, Flux, FluxConditioning, FluxText, Inpaint, LATENT_CHANNELS, Place, Reference, RegionalPrompt,
-            Sampler, Sampling, Velocity, clipped, guidance_by_step, in_half, join, noise, pack, places_of, schedule,
+            Conditions, DyPe, DyPePreset, Flux, FluxConditioning, FluxText, Inpaint, JoinedText, LATENT_CHANNELS, Place, Reference,
+            RegionalPrompt, Sampler, Sampling, Velocity, clipped, guidance_by_step, in_half, join, noise, pack, places_of, schedule,
         },
     },
     domain::shape::choices,
@@ -266,9 +268,9 @@ fn start(cx: &dyn NodeCx, inputs: &Inputs) -> Result<Start, NodeError> {
     let kept = |field: &LatentsField, name: &str| -> Result<Tensor, NodeError> {
         let found = in_half(&tensor(cx, &field.latents_name)?)?;
         match *found.dims() {
-            [1, LATENT_CHANNELS, _, _] => Ok(found),
+            [1, LATENT_CHANNELS, h, w] if h > 0 && w > 0 && h % 2 == 0 && w % 2 == 0 => Ok(found),
             _ => Err(NodeError::value(format!(
-                "{name}: its shape is {:?}, expected one picture of {LATENT_CHANNELS} channels",
+                "{name}: its shape is {:?}, expected one picture of {LATENT_CHANNELS} channels with even sides",
                 found.dims()
             ))),
         }
@@ -312,12 +314,30 @@ fn start(cx: &dyn NodeCx, inputs: &Inputs) -> Result<Start, NodeError> {
     })
 }
 
-/// Encoded prompts, rounded as the original rounds them, and where they hold.
-fn prompts(cx: &dyn NodeCx, fields: &[FluxConditioningField]) -> Result<Vec<RegionalPrompt>, NodeError> {
-    let one = |field: &FluxConditioningField| {
+/// Encoded prompts, rounded as the original rounds them, and where they hold, for a picture of so many rows and columns of tokens.
+fn prompts(cx: &dyn NodeCx, input: &str, fields: &[FluxConditioningField], grid: (usize, usize)) -> Result<JoinedText, NodeError> {
+    let kept = |field: &FluxConditioningField| {
         let name = &field.conditioning_name;
         let kept = cx.workbench().store.get::<FluxConditioning>(cx.owner(), name);
-        let kept = kept.ok_or_else(|| NodeError::new("FileNotFoundError", format!("there is no conditioning named {name}")))?;
+        kept.ok_or_else(|| NodeError::new("FileNotFoundError", format!("there is no conditioning named {name}")))
+    };
+    let kept = fields.iter().map(kept).collect::<Result<Vec<_>, _>>()?;
+    let shapes = kept.iter().map(|kept| kept.tokens.dims3()).collect::<Result<Vec<_>, _>>()?;
+    if shapes.iter().any(|(_, _, width)| *width != shapes[0].2) {
+        return Err(NodeError::value(format!(
+            "{input}: its prompts are from text encoders of different widths"
+        )));
+    }
+    // Copies, and for regions who sees whom: before any of it is made.
+    let copies: u64 = shapes.iter().map(|(_, words, width)| 12 * (words * width) as u64).sum();
+    let all = (shapes.iter().map(|(_, words, _)| words).sum::<usize>() + grid.0 * grid.1) as u64;
+    let seen = if is_regional(fields) {
+        all.saturating_mul(all).saturating_mul(4)
+    } else {
+        0
+    };
+    make_room(cx, copies.saturating_add(seen), &format!("{input}: what is made of its prompts"))?;
+    let one = |(field, kept): (&FluxConditioningField, Arc<FluxConditioning>)| {
         let mask = field.mask.as_ref().map(|mask| tensor(cx, &mask.tensor_name)).transpose()?;
         Ok(RegionalPrompt {
             conditioning: FluxConditioning {
@@ -327,7 +347,13 @@ fn prompts(cx: &dyn NodeCx, fields: &[FluxConditioningField]) -> Result<Vec<Regi
             mask,
         })
     };
-    fields.iter().map(one).collect()
+    let prompts = fields.iter().zip(kept).map(one).collect::<Result<Vec<_>, NodeError>>()?;
+    Ok(join(&prompts, grid)?)
+}
+
+/// Whether a prompt holds for a part of the picture alone.
+fn is_regional(fields: &[FluxConditioningField]) -> bool {
+    fields.iter().any(|field| field.mask.is_some())
 }
 
 /// The transformer with all that stays the same over the steps of a run.
@@ -435,14 +461,19 @@ fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
             "Negative text conditioning is required when cfg_scale is not 1.0.",
         ));
     }
-    let inpaint = inpaint(cx, inputs, &start)?;
-    let positive = join(&prompts(cx, &inputs.positive)?, grid)?;
-    let negative = match &inputs.negative {
-        Some(negative) if by_step.iter().any(|scale| is_guided(*scale)) => Some(join(&prompts(cx, negative)?, grid)?),
-        _ => None,
-    };
-    // Pictures are encoded before the transformer takes the room.
     let fills = variant == "dev_fill";
+    let negative = inputs.negative.as_ref().filter(|_| by_step.iter().any(|scale| is_guided(*scale)));
+    if !inputs.references.is_empty() && (fills || is_regional(&inputs.positive) || negative.is_some_and(|fields| is_regional(fields))) {
+        return Err(NodeError::value(
+            "kontext_conditioning: pictures to refer to go neither with prompts for parts of the picture nor with a model made to fill",
+        ));
+    }
+    let inpaint = inpaint(cx, inputs, &start)?;
+    let positive = prompts(cx, "positive_text_conditioning", &inputs.positive, grid)?;
+    let negative = negative
+        .map(|fields| prompts(cx, "negative_text_conditioning", fields, grid))
+        .transpose()?;
+    // Pictures are encoded before the transformer takes the room.
     let beside = match (fills, &inputs.fill) {
         (true, fill) => Some(extras::fill(cx, fill.as_ref(), inputs.vae.as_ref(), (w * 8, h * 8))?),
         (false, Some(_)) => {
@@ -461,12 +492,15 @@ fn run(cx: &dyn NodeCx, inputs: &Inputs) -> Result<LatentsOutput, NodeError> {
     if let Some(Reference { places: more, .. }) = &references {
         places.extend(more);
     }
-    let tokens = places.len() + positive.tokens.dim(1)?;
-    let masks = [Some(&positive), negative.as_ref()]
-        .into_iter()
-        .flatten()
-        .filter(|text| text.mask.is_some());
-    let bytes = flux.config().working_bytes(tokens, flux.width()) + masks.count() as u64 * 4 * (tokens * tokens) as u64;
+    let texts = [Some(&positive), negative.as_ref()].into_iter().flatten();
+    let words = texts.clone().map(|text| text.tokens.dim(1)).collect::<Result<Vec<_>, _>>()?;
+    let tokens = places.len() + words.into_iter().max().unwrap_or(0);
+    let mut bytes = flux.config().working_bytes(tokens, flux.width());
+    if !device.is_cpu() {
+        // Copies of the masks, single floats of norms, and the scores of some queries at a time.
+        let masks: usize = texts.filter_map(|text| text.mask.as_ref()).map(Tensor::elem_count).sum();
+        bytes += 4 * (masks + 4 * tokens * flux.config().hidden) as u64 + (1 << 30);
+    }
     make_room(cx, bytes, &format!("denoising {}×{} pixels", w * 8, h * 8))?;
     let model = Model {
         cx,
@@ -518,6 +552,11 @@ fn inpaint(cx: &dyn NodeCx, inputs: &Inputs, start: &Start) -> Result<Option<Inp
             "denoise_mask: its shape is {dims:?}, expected one picture"
         )));
     }
+    make_room(
+        cx,
+        8 * 64 * (start.size.0 * start.size.1) as u64,
+        "the mask of what is painted anew",
+    )?;
     Ok(Some(Inpaint::new(&mask.reshape((1, 1, h, w))?, latents, noise)?))
 }
 

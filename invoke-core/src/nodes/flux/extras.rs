@@ -13,7 +13,7 @@ use crate::{
     nodes::{
         NodeCx, NodeError,
         fields::{FluxFillConditioningField, FluxKontextConditioningField, VAEField},
-        workbench::tensor,
+        workbench::{make_room, tensor},
     },
 };
 
@@ -64,6 +64,7 @@ pub(super) fn fill(
 ) -> Result<Tensor, NodeError> {
     let field = field.ok_or_else(|| NodeError::value("A FLUX Fill model is being used without fill_conditioning."))?;
     let vae = vae.ok_or_else(|| NodeError::value("A FLUX Fill model is being used without controlnet_vae."))?;
+    make_room(cx, (width as u64 * height as u64).saturating_mul(60), "the picture to fill")?;
     let picture = cx.load_image(&field.image.image_name)?.to_rgb8();
     let size = (picture.width() as usize, picture.height() as usize);
     let picture = Picture::from_samples(Mode::Rgb, size.0, size.1, picture.into_raw()).map_err(NodeError::runtime)?;

@@ -6,7 +6,7 @@ use candle_core::DType;
 
 use crate::{
     diffusion::{
-        flux::{Flux, open_flux, open_flux_vae, open_t5},
+        flux::{Flux, LATENT_CHANNELS, open_flux, open_flux_vae, open_t5},
         lora::Part,
         preview::LatentRgb,
         text::{T5Encoder, T5Tokenizer},
@@ -49,11 +49,20 @@ pub(super) fn transformer(cx: &dyn NodeCx, field: &TransformerField) -> Result<A
 pub(super) fn t5(cx: &dyn NodeCx, field: &T5EncoderField) -> Result<Arc<TextEncoder>, NodeError> {
     let bench = cx.workbench();
     let dtype = bench.wide_dtype();
-    let part = |model: &ModelIdentifierField, usual: &str| -> Result<PathBuf, NodeError> {
-        let part = model.submodel_type.as_deref().unwrap_or(usual);
-        Ok(place_of(&installed(cx, model)?, part))
+    // The first is the usual one. Names become folders: no others are taken.
+    let part = |model: &ModelIdentifierField, known: [&str; 2]| -> Result<PathBuf, NodeError> {
+        let part = model.submodel_type.as_deref().unwrap_or(known[0]);
+        let fits = known.contains(&part);
+        let fits = fits.then(|| installed(cx, model)).ok_or_else(|| {
+            NodeError::value(format!(
+                "t5_encoder: its submodel_type is {part}, expected {} or {}",
+                known[0], known[1]
+            ))
+        })?;
+        Ok(place_of(&fits?, part))
     };
-    let (place, tokens) = (part(&field.text_encoder, "text_encoder_2")?, part(&field.tokenizer, "tokenizer_2")?);
+    let place = part(&field.text_encoder, ["text_encoder_2", "text_encoder_3"])?;
+    let tokens = part(&field.tokenizer, ["tokenizer_2", "tokenizer_3"])?;
     if !tokens.is_dir() {
         return Err(NodeError::value(format!(
             "{}: it is a single file without a tokenizer; choose a T5 encoder in a folder, with `text_encoder_2` and `tokenizer_2`",
@@ -62,7 +71,11 @@ pub(super) fn t5(cx: &dyn NodeCx, field: &T5EncoderField) -> Result<Arc<TextEnco
     }
     cached(
         cx,
-        (&field.text_encoder, "text_encoder_2", variant_of(dtype, &field.loras)),
+        (
+            &field.text_encoder,
+            "text_encoder_2",
+            format!("{} {}", variant_of(dtype, &field.loras), field.tokenizer.key),
+        ),
         weight_of(dtype),
         || Ok(open_t5(&place)?),
         |(config, source), room| {
@@ -75,15 +88,24 @@ pub(super) fn t5(cx: &dyn NodeCx, field: &T5EncoderField) -> Result<Arc<TextEnco
     )
 }
 
-/// The picture encoder and decoder, in full precision.
+/// The picture encoder and decoder, in full precision. A part of its own in the cache: what a single file does not say of itself is taken for FLUX'.
 pub(super) fn vae(cx: &dyn NodeCx, field: &VAEField) -> Result<Arc<Vae>, NodeError> {
     let bench = cx.workbench();
     let place = place_of(&installed(cx, &field.vae)?, "vae");
     cached(
         cx,
-        (&field.vae, "vae", variant_of(DType::F32, &[])),
+        (&field.vae, "flux_vae", variant_of(DType::F32, &[])),
         weight_of(DType::F32),
-        || Ok(open_flux_vae(&place)?),
+        || {
+            let (config, source) = open_flux_vae(&place)?;
+            if config.latent_channels != LATENT_CHANNELS {
+                return Err(NodeError::value(format!(
+                    "vae: {} has latents of {} channels, FLUX' have {LATENT_CHANNELS}",
+                    field.vae.name, config.latent_channels
+                )));
+            }
+            Ok((config, source))
+        },
         |(config, source), room| {
             let weights = Weights::new(source, DType::F32, &bench.device).within(room);
             Ok((Vae::load(config, &weights)?, took(bench, &weights)))

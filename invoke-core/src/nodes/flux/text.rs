@@ -44,7 +44,11 @@ struct FluxTextEncoder {
 
 impl Invoke for FluxTextEncoder {
     fn invoke(self, cx: &dyn NodeCx) -> Result<FluxConditioningOutput, NodeError> {
-        let length = usize::try_from(self.t5_max_seq_len).unwrap_or(512).min(512);
+        // What comes over an edge was held to no list.
+        let length = [256, 512]
+            .into_iter()
+            .find(|length| i64::try_from(*length) == Ok(self.t5_max_seq_len));
+        let length = length.ok_or_else(|| NodeError::value(format!("t5_max_seq_len is {}, expected 256 or 512", self.t5_max_seq_len)))?;
         // The larger one first, so that it may go when the other comes.
         let tokens = {
             let encoder = load::t5(cx, &self.t5_encoder)?;

@@ -52,7 +52,7 @@ pub(super) fn encode(cx: &dyn NodeCx, vae: &Vae, pixels: &Tensor, tiling: Option
     cx.check_canceled()?;
     cx.progress("Running VAE encoder", None, None);
     let (_, _, h, w) = pixels.dims4()?;
-    let tiling = tiles_that_fit(cx, vae, (h, w), tiling)?;
+    let tiling = tiles_that_fit(cx, vae, Seamless::default(), (h, w), tiling)?;
     let pixels = ((pixels * 2.0)? - 1.0)?.to_device(&cx.workbench().device)?;
     let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
     Ok(vae
@@ -63,9 +63,9 @@ pub(super) fn encode(cx: &dyn NodeCx, vae: &Vae, pixels: &Tensor, tiling: Option
 
 /// Bytes that an autoencoder takes for `h` by `w` pixels at once: its widest layer at full size, three times, or twice where the machine's own
 /// memory holds it in strips. Accelerators' convolutions need room besides.
-fn vae_bytes(cx: &dyn NodeCx, vae: &Vae, h: usize, w: usize) -> u64 {
+fn vae_bytes(cx: &dyn NodeCx, vae: &Vae, wraps: Seamless, h: usize, w: usize) -> u64 {
     let widest = vae.config().block_out_channels.iter().take(2).max().copied().unwrap_or(1);
-    let times = if cx.workbench().device.is_cpu() && vae.works_in_strips(h, w) {
+    let times = if cx.workbench().device.is_cpu() && vae.works_in_strips(h, w, wraps) {
         2
     } else {
         3
@@ -81,15 +81,16 @@ const SMALL_TILE: usize = 512;
 pub(in crate::nodes) fn tiles_that_fit(
     cx: &dyn NodeCx,
     vae: &Vae,
+    wraps: Seamless,
     (h, w): (usize, usize),
     asked: Option<usize>,
 ) -> Result<Option<usize>, NodeError> {
     let what = format!("a picture of {w}×{h} pixels");
     let tile = |size: usize| if size == 0 { vae.config().sample_size } else { size };
-    let one = |size: usize| vae_bytes(cx, vae, tile(size).min(h), tile(size).min(w));
+    let one = |size: usize| vae_bytes(cx, vae, wraps, tile(size).min(h), tile(size).min(w));
     match asked {
         Some(size) => make_room(cx, one(size), &what).map(|()| asked),
-        None if make_room(cx, vae_bytes(cx, vae, h, w), &what).is_ok() => Ok(None),
+        None if make_room(cx, vae_bytes(cx, vae, wraps, h, w), &what).is_ok() => Ok(None),
         None => {
             // A model's own tile may be as large as the picture.
             let size = if make_room(cx, one(0), &what).is_ok() { 0 } else { SMALL_TILE };
@@ -191,12 +192,14 @@ impl Invoke for LatentsToImage {
         cx.progress("Running VAE decoder", None, None);
         let (count, _, h, w) = latents.dims4()?;
         let size = (h.saturating_mul(vae.config().scale()), w.saturating_mul(vae.config().scale()));
-        let tiling = tiles_that_fit(cx, &vae, size, tiles(self.tiled || cx.workbench().options.tiled, self.tile_size)?)?;
+        let wraps = seamless(&self.vae.seamless_axes);
+        let asked = tiles(self.tiled || cx.workbench().options.tiled, self.tile_size)?;
+        let tiling = tiles_that_fit(cx, &vae, wraps, size, asked)?;
         let tiling = tiling.map(|size| vae.tiling(size)).transpose()?;
         let latents = latents.to_device(&cx.workbench().device)?;
         let mut pictures = Vec::with_capacity(count);
         for at in 0..count {
-            let decoded = vae.decode(&latents.narrow(0, at, 1)?, seamless(&self.vae.seamless_axes), tiling.as_ref())?;
+            let decoded = vae.decode(&latents.narrow(0, at, 1)?, wraps, tiling.as_ref())?;
             cx.check_canceled()?;
             pictures.push(to_picture(&decoded)?);
         }

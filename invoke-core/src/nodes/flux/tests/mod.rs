@@ -73,6 +73,7 @@ impl House {
             (model("ae", "flux", "vae"), at("ae.safetensors")),
             (model("t5", "any", "t5_encoder"), at("t5")),
             (model("clip", "any", "clip_embed"), root().join("assets/models/invoke-tiny")),
+            (model("sd", "sd-1", "main"), root().join("assets/models/invoke-tiny")),
         ]);
         Self { cx, _folder: folder }
     }
@@ -95,18 +96,21 @@ impl House {
         json!({"transformer": Self::part("m", "flux", "main", "transformer"), "loras": []})
     }
 
-    fn prompt(&self, prompt: &str, mask: Option<&str>) -> Value {
+    fn encoder(tokenizer: &str) -> Value {
         let clip = |part| Self::part("clip", "any", "clip_embed", part);
         let t5 = |part| Self::part("t5", "any", "t5_encoder", part);
-        let encoded = self.run(
-            "flux_text_encoder",
-            json!({
-                "clip": {"tokenizer": clip("tokenizer"), "text_encoder": clip("text_encoder"), "skipped_layers": 0, "loras": []},
-                "t5_encoder": {"tokenizer": t5("tokenizer_2"), "text_encoder": t5("text_encoder_2"), "loras": []},
-                "t5_max_seq_len": 256, "prompt": prompt, "mask": mask.map(|name| json!({"tensor_name": name})),
-            }),
-        );
-        encoded.unwrap()["conditioning"].clone()
+        json!({
+            "clip": {"tokenizer": clip("tokenizer"), "text_encoder": clip("text_encoder"), "skipped_layers": 0, "loras": []},
+            "t5_encoder": {"tokenizer": t5(tokenizer), "text_encoder": t5("text_encoder_2"), "loras": []},
+            "t5_max_seq_len": 256, "prompt": "a red circle by the sea",
+        })
+    }
+
+    fn prompt(&self, prompt: &str, mask: Option<&str>) -> Value {
+        let mut inputs = Self::encoder("tokenizer_2");
+        inputs["prompt"] = prompt.into();
+        inputs["mask"] = mask.map(|name| json!({"tensor_name": name})).into();
+        self.run("flux_text_encoder", inputs).unwrap()["conditioning"].clone()
     }
 
     /// Denoises 96 by 64 pixels in four steps, with more inputs.

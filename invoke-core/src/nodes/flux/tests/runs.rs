@@ -271,3 +271,31 @@ fn metadata_says_with_what() {
     assert_eq!(metadata["model"]["key"], "m");
     assert!(told()["shapes"]["schnell"]["guidance_in.in_layer.weight"].is_null());
 }
+
+#[test]
+fn what_comes_over_edges_is_held_to_what_there_is() {
+    let house = House::new("dev", "dev");
+    // Another family's autoencoder is never kept as FLUX', nor would others be given it.
+    let latents = keep(&house.cx, Tensor::zeros((1, 16, 2, 2), DType::F32, &Device::Cpu).unwrap());
+    let sd = json!({"vae": House::part("sd", "sd-1", "main", "vae"), "seamless_axes": []});
+    let decoded = house.run("flux_vae_decode", json!({"latents": {"latents_name": latents}, "vae": sd}));
+    let error = decoded.unwrap_err().to_string();
+    assert!(error.contains("vae: ") && error.contains("channels"), "{error}");
+
+    for (tokenizer, length, wanted) in [
+        ("tokenizer_2", 300, "t5_max_seq_len is 300"),
+        ("../tokenizer_2", 256, "submodel_type is ../tokenizer_2"),
+    ] {
+        let mut inputs = House::encoder(tokenizer);
+        inputs["t5_max_seq_len"] = length.into();
+        let error = house.run("flux_text_encoder", inputs).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+
+    let odd = keep(&house.cx, Tensor::zeros((1, 16, 8, 11), DType::F32, &Device::Cpu).unwrap());
+    let error = house
+        .denoised(json!({"latents": {"latents_name": odd}, "add_noise": false}))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("latents") && error.contains("even sides"), "{error}");
+}
