@@ -174,6 +174,8 @@ impl Auth {
                 Err(Error::Forbidden("User account is disabled".into()))
             }
             Verdict::Right(user) => {
+                // One that another process made is known from here on: it may go again before accounts are next looked at.
+                self.announce(&user.user_id);
                 let issue = |kind| authenticator.issue(&user, kind, credentials.remember_me);
                 let (api, media) = (issue(TokenKind::Api), issue(TokenKind::Media));
                 Ok(LoggedIn {

@@ -517,6 +517,28 @@ fn pictures_do_not_go_while_they_are_moved() {
 }
 
 #[test]
+fn an_account_that_another_process_makes_and_deletes_between_two_looks_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("invokeai.db");
+    let server = world_on(Db::open(&file, START).unwrap(), true);
+    let admin = server.admin();
+    let operator = Actor::local_operator();
+    server.auth.sweep(&operator).unwrap();
+    let command = world_on(Db::open(&file, START).unwrap(), true);
+    let bob = user_id(&command.user(&admin, "bob"));
+    server.login("bob@example.com", PASSWORD).unwrap();
+    command.auth.delete_user(&operator, &bob, &Content::Leave).unwrap();
+    let swept = server.auth.sweep(&operator).unwrap();
+    assert_eq!(
+        swept
+            .iter()
+            .map(|change| (&change.user_id, change.access.is_active))
+            .collect::<Vec<_>>(),
+        [(&bob, false)]
+    );
+}
+
+#[test]
 fn changes_by_another_process_are_noticed_once() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("invokeai.db");
