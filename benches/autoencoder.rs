@@ -34,8 +34,8 @@ fn main() {
             .run(&format!("make_vae {folder}"));
     }
     let vae = Vae::open(Path::new(&folder), DType::F32, &Device::Cpu).expect("the autoencoder's folder");
-    let latents = ramp(&[1, 4, size / 8, size / 8]);
-    let picture = ramp(&[1, 3, size, size]);
+    let latents = compare::ramp(&[1, 4, size / 8, size / 8]);
+    let picture = compare::ramp(&[1, 3, size, size]);
     let decode = || vae.decode(&latents, Seamless::default(), None).expect("latents decode");
     let encode = || vae.encode(&picture, None, None).expect("a picture encodes");
     for (name, work) in [("decode", &decode as &dyn Fn() -> Tensor), ("encode", &encode)] {
@@ -63,10 +63,4 @@ fn main() {
             );
         }
     }
-}
-
-/// The same numbers on both sides.
-fn ramp(shape: &[usize]) -> Tensor {
-    let data: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f64 * 0.7).sin() as f32).collect();
-    Tensor::from_vec(data, shape, &Device::Cpu).expect("as many numbers as the shape says")
 }

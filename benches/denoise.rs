@@ -16,7 +16,7 @@ mod torch;
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Tensor};
 use invoke_core::Core;
 use invoke_core::authz::Actor;
 use invoke_core::diffusion::Seamless;
@@ -61,9 +61,9 @@ fn main() {
         let (mut exact, single): (Option<Tensor>, _) = (None, folder.path().join("single"));
         for (dtype, name) in [(DType::F32, "float32"), (DType::BF16, "bfloat16")] {
             let model = UNet::open(Path::new(&unet), dtype, &Device::Cpu).expect("the UNet's folder");
-            let text = ramp(&[2, 77, 768]).expect("a tensor");
+            let text = compare::ramp(&[2, 77, 768]);
             let context = model.prepare(&text, CrossBias::None, None).expect("a context");
-            let sample = ramp(&[2, 4, 64, 64]).expect("a tensor");
+            let sample = compare::ramp(&[2, 4, 64, 64]);
             let mut ours = |_: &str| {
                 let start = Instant::now();
                 let noise = model
@@ -175,7 +175,7 @@ fn whole(rounds: usize, mut torch: Option<&mut torch::Torch>, folder: &Path, res
 
 /// Several pictures as one batch next to the same ones after each other: what a device gains by it.
 fn together(rounds: usize, tiny: &Tiny) {
-    let text = ramp(&[1, 77, 768]).expect("a tensor");
+    let text = compare::ramp(&[1, 77, 768]);
     let prompt = || {
         let conditioning = Conditioning {
             embeds: text.clone(),
@@ -240,12 +240,6 @@ fn together(rounds: usize, tiny: &Tiny) {
     }
 }
 
-/// The same numbers on both sides.
-fn ramp(shape: &[usize]) -> Result<Tensor> {
-    let data: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f64 * 0.7).sin() as f32).collect();
-    Tensor::from_vec(data, shape, &Device::Cpu)
-}
-
 struct Tiny {
     unet: UNet,
     vae: Vae,
@@ -266,8 +260,8 @@ impl Tiny {
     fn picture(&self) -> invoke_core::diffusion::Result<Tensor> {
         let mut scheduler = SchedulerName::Ddim.build(&self.scheduler, 20, 0).expect("20 steps");
         let mut generator = TorchGenerator::new(0);
-        let context = self.unet.prepare(&ramp(&[2, 77, 768])?, CrossBias::None, None)?;
-        let mut x = ramp(&[1, 4, 32, 32])?;
+        let context = self.unet.prepare(&compare::ramp(&[2, 77, 768]), CrossBias::None, None)?;
+        let mut x = compare::ramp(&[1, 4, 32, 32]);
         for t in scheduler.timesteps().to_vec() {
             let noise = self
                 .unet

@@ -15,6 +15,11 @@ import torch.nn.functional as F
 torch.set_num_threads(int(sys.argv[1]))
 
 
+def ramp(*shape):
+    """The same numbers on both sides."""
+    return torch.sin(torch.arange(torch.Size(shape).numel(), dtype=torch.float64) * 0.7).float().view(shape)
+
+
 def best(work, seconds=0.4, runs=4):
     work()
     least, start, done = float("inf"), time.perf_counter(), 0
@@ -101,20 +106,19 @@ def memory(name):
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
 
 
-def vae(folder, size, path, work):
-    """`work` with the autoencoder, and the memory that it took beyond what was held before."""
+def vae(folder, size, path, work, numbers):
+    """`work` with the autoencoder and `numbers` of that size, and the memory that it took beyond what was held before."""
     from diffusers import AutoencoderKL
 
     if "vae" not in KEPT:
         KEPT["vae"] = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval()
     model = KEPT["vae"]
-    ramp = lambda *shape: torch.sin(torch.arange(torch.Size(shape).numel(), dtype=torch.float64) * 0.7).float().view(shape)
-    x = work[1](ramp, int(size))
+    x = numbers(int(size))
     before = memory("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     start = time.perf_counter()
-    result = work[0](model, x)
+    result = work(model, x)
     seconds = time.perf_counter() - start
     KEPT["beyond"] = memory("VmHWM") - before
     write(result, path)
@@ -123,12 +127,12 @@ def vae(folder, size, path, work):
 
 def vae_decode(folder, size, path):
     decode = lambda model, x: model.decode(x / model.config.scaling_factor, return_dict=False)[0]
-    return vae(folder, size, path, (decode, lambda ramp, size: ramp(1, 4, size // 8, size // 8)))
+    return vae(folder, size, path, decode, lambda size: ramp(1, 4, size // 8, size // 8))
 
 
 def vae_encode(folder, size, path):
     encode = lambda model, x: model.encode(x).latent_dist.mean * model.config.scaling_factor
-    return vae(folder, size, path, (encode, lambda ramp, size: ramp(1, 3, size, size)))
+    return vae(folder, size, path, encode, lambda size: ramp(1, 3, size, size))
 
 
 def write(tensor, path):
@@ -147,7 +151,6 @@ def unet(folder, dtype, path):
         if dtype == torch.bfloat16:
             KEPT["unet", dtype].to(memory_format=torch.channels_last)
     model = KEPT["unet", dtype]
-    ramp = lambda *shape: torch.sin(torch.arange(torch.Size(shape).numel(), dtype=torch.float64) * 0.7).float().view(shape)
     x, text = ramp(2, 4, 64, 64).to(dtype), ramp(2, 77, 768).to(dtype)
     work = lambda: model(x, 500, text, return_dict=False)[0]
     seconds = best(work, seconds=0, runs=1)
@@ -165,7 +168,6 @@ def tiny(folder, path):
             for kind, name in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"))
         ) + (DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),)
     model, vae, scheduler = KEPT["tiny"]
-    ramp = lambda *shape: torch.sin(torch.arange(torch.Size(shape).numel(), dtype=torch.float64) * 0.7).float().view(shape)
     text = ramp(2, 77, 768)
 
     def work():

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 /// The norm of the difference to the floats in a file, relative to theirs.
 pub(crate) fn difference(ours: &Tensor, file: &Path) -> f64 {
@@ -35,4 +35,10 @@ fn memory(name: &str) -> f64 {
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok())
         .unwrap_or(f64::NAN)
         * 1024.0
+}
+
+/// The same numbers on both sides.
+pub(crate) fn ramp(shape: &[usize]) -> Tensor {
+    let data: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f64 * 0.7).sin() as f32).collect();
+    Tensor::from_vec(data, shape, &Device::Cpu).expect("as many numbers as the shape says")
 }

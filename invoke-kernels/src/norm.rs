@@ -1,7 +1,7 @@
 //! Group and layer normalisation.
 
 use crate::buffer::{Shared, filled, scratch};
-use crate::parallel::{run_if, split};
+use crate::parallel::{run, run_if, split};
 use crate::simd::{Isa, moments, normalise_rows, scale_shift};
 
 /// Elements worth a second thread.
@@ -106,7 +106,7 @@ impl GroupFactors {
         };
         scratch(2 * channels * tasks.len(), |sums| {
             let shared = Shared::new(sums);
-            run_if(true, tasks.len(), |i| {
+            run(tasks.len(), |i| {
                 // SAFETY: each task has its own part of the sums.
                 let own = unsafe { std::slice::from_raw_parts_mut(shared.at(2 * channels * i), 2 * channels) };
                 let (sum, square) = own.split_at_mut(channels);

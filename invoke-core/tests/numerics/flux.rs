@@ -12,10 +12,10 @@ use invoke_core::diffusion::flux::{
 };
 use invoke_core::diffusion::text::{T5Config, T5Encoder, T5Tokenizer};
 use invoke_core::diffusion::vae::{Vae, VaeConfig};
-use invoke_core::diffusion::weights::{Checkpoint, Source, TensorInfo, Weights};
+use invoke_core::diffusion::weights::{Checkpoint, Source, Weights};
 use serde_json::Value;
 
-use super::{Recorded, recordings, wave};
+use super::{Recorded, drawn::Drawn, recordings, wave};
 
 const CPU: Device = Device::Cpu;
 
@@ -24,41 +24,23 @@ fn told() -> Value {
     serde_json::from_slice(&std::fs::read(recordings().join("flux.json")).unwrap()).unwrap()
 }
 
-/// Weights drawn from their names.
-#[derive(Debug, Clone)]
-struct Drawn(HashMap<String, Vec<usize>>);
-
-impl Drawn {
-    fn of(name: &str) -> Self {
-        Self(serde_json::from_value(told()["shapes"][name].clone()).unwrap())
-    }
-
-    fn weights(&self) -> Weights {
-        Weights::new(Arc::new(self.clone()), DType::F32, &CPU)
-    }
-}
-
-impl Source for Drawn {
-    fn label(&self) -> String {
-        "drawn".into()
-    }
-    fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-    fn info(&self, name: &str) -> Option<TensorInfo> {
-        let shape = self.0.get(name)?.clone();
-        Some(TensorInfo { shape, dtype: DType::F32 })
-    }
-    fn read(&self, name: &str) -> Result<Tensor> {
-        let drawn = weight(&name.replace(".scale", ".weight"), &self.0[name]);
+/// The script's model of that name.
+fn drawn(name: &str) -> Drawn {
+    let draw = |name: &str, shape: &[usize]| {
+        let drawn = weight(&name.replace(".scale", ".weight"), shape);
         // The script's distances tell more.
         let scale = if name.ends_with("relative_attention_bias.weight") {
             4.0
         } else {
             1.0
         };
-        Ok((drawn * scale)?)
-    }
+        (drawn * scale).unwrap()
+    };
+    Drawn::new(serde_json::from_value(told()["shapes"][name].clone()).unwrap(), draw)
+}
+
+fn weights_of(drawn: &Drawn) -> Weights {
+    Weights::new(Arc::new(drawn.clone()), DType::F32, &CPU)
 }
 
 /// The weights of `record_checkpoints.py`: a hash of name and element, which repeats after 65,521 elements.
@@ -86,8 +68,8 @@ fn weight(name: &str, shape: &[usize]) -> Tensor {
 }
 
 fn flux(name: &str) -> Flux {
-    let drawn = Drawn::of(name);
-    Flux::load(FluxConfig::of(&drawn).unwrap(), &drawn.weights()).unwrap()
+    let drawn = drawn(name);
+    Flux::load(FluxConfig::of(&drawn).unwrap(), &weights_of(&drawn)).unwrap()
 }
 
 /// A prompt of the script's.
@@ -277,7 +259,7 @@ fn whole_runs_end_where_the_originals_end() {
 #[test]
 fn an_autoencoder_of_sixteen_channels() {
     let recorded = Recorded::open("flux");
-    let drawn = Drawn::of("vae");
+    let drawn = drawn("vae");
     let config = r#"{"block_out_channels": [32, 64, 64, 64], "layers_per_block": 2, "norm_num_groups": 32, "latent_channels": 16, "scaling_factor": 0.3611,
         "shift_factor": 0.1159, "use_quant_conv": false, "use_post_quant_conv": false}"#;
     let config = VaeConfig::parse(config).unwrap();
@@ -293,8 +275,8 @@ fn an_autoencoder_of_sixteen_channels() {
 fn an_autoencoders_file_tells_its_shapes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ae.safetensors");
-    let drawn = Drawn::of("vae");
-    let tensors: HashMap<String, Tensor> = drawn.0.keys().map(|name| (name.clone(), drawn.read(name).unwrap())).collect();
+    let drawn = drawn("vae");
+    let tensors: HashMap<String, Tensor> = drawn.shapes.keys().map(|name| (name.clone(), drawn.read(name).unwrap())).collect();
     candle_core::safetensors::save(&tensors, &path).unwrap();
     let (config, _) = open_flux_vae(&path).unwrap();
     assert_eq!(config.block_out_channels, [32, 64, 64, 64]);
@@ -320,8 +302,8 @@ fn t5_encodes_as_transformers_does() {
         }
     }
     let recorded = Recorded::open("flux");
-    let drawn = Drawn::of("t5");
-    let model = T5Encoder::load(T5Config::parse(&told["t5"].to_string()).unwrap(), &drawn.weights()).unwrap();
+    let drawn = drawn("t5");
+    let model = T5Encoder::load(T5Config::parse(&told["t5"].to_string()).unwrap(), &weights_of(&drawn)).unwrap();
     assert_eq!(T5Config::of(&drawn).unwrap(), *model.config());
     for (length, prompt) in [(256, &prompts[0]), (512, &prompts[6])] {
         let ids = both[0].1.sequence(prompt, length).unwrap();
@@ -334,11 +316,11 @@ fn t5_encodes_as_transformers_does() {
 #[test]
 fn files_of_other_shapes_are_refused_by_name() {
     let refused = |change: &dyn Fn(&mut HashMap<String, Vec<usize>>)| {
-        let mut drawn = Drawn::of("dev");
-        change(&mut drawn.0);
+        let mut drawn = drawn("dev");
+        change(&mut drawn.shapes);
         let config = FluxConfig::of(&drawn).map_err(|e| e.to_string());
         config
-            .and_then(|config| Flux::load(config, &drawn.weights()).map_err(|e| e.to_string()))
+            .and_then(|config| Flux::load(config, &weights_of(&drawn)).map_err(|e| e.to_string()))
             .unwrap_err()
     };
     let gone = |name: &'static str| refused(&move |shapes| drop(shapes.remove(name)));

@@ -4,17 +4,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use candle_core::{DType, Device, Tensor};
 use invoke_core::{
-    diffusion::{
-        ModelError, Result,
-        weights::{Source, TensorInfo},
-    },
+    diffusion::{ModelError, Result},
     imaging::{Mode, Picture},
     vision::grounding::{Detector, Preparation, WordPieces},
 };
 use serde_json::Value;
 
 use crate::{
-    Recorded, recordings, thin,
+    Recorded,
+    drawn::Drawn,
+    recordings, thin,
     vision::{noise, weight},
 };
 
@@ -28,32 +27,16 @@ fn told() -> Value {
     serde_json::from_slice(&std::fs::read(recordings().join("vision/grounding.json")).unwrap()).unwrap()
 }
 
-/// Weights drawn from their names.
-#[derive(Debug, Clone)]
-struct Drawn(HashMap<String, Vec<usize>>);
-
-impl Source for Drawn {
-    fn label(&self) -> String {
-        "drawn".into()
-    }
-    fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-    fn info(&self, name: &str) -> Option<TensorInfo> {
-        let shape = self.0.get(name)?.clone();
-        Some(TensorInfo { shape, dtype: DType::F32 })
-    }
-    fn read(&self, name: &str) -> Result<Tensor> {
-        let scale = if name.starts_with("model.decoder.layer_norm.") { 0.1 } else { 1.0 };
-        Ok((weight(name, &self.0[name]) * scale)?)
-    }
+fn draw(name: &str, shape: &[usize]) -> Tensor {
+    let scale = if name.starts_with("model.decoder.layer_norm.") { 0.1 } else { 1.0 };
+    (weight(name, shape) * scale).unwrap()
 }
 
 /// Config and weights of one of the recorder's models.
 fn model(name: &str) -> (Value, Drawn) {
     let told = told();
     let shapes = serde_json::from_value(told["shapes"][name].clone()).unwrap();
-    (told["configs"][name].clone(), Drawn(shapes))
+    (told["configs"][name].clone(), Drawn::new(shapes, draw))
 }
 
 fn load(config: &Value, source: Drawn) -> Result<Detector> {
@@ -88,10 +71,17 @@ fn candidates_agree_with_transformers() {
 fn boxes_are_moved_by_weights_of_any_name() {
     let (config, mut source) = model("small");
     let expected = load(&config, source.clone()).unwrap().bytes();
-    let heads: Vec<String> = source.0.keys().filter(|name| name.starts_with("bbox_embed.0")).cloned().collect();
+    let heads: Vec<String> = source
+        .shapes
+        .keys()
+        .filter(|name| name.starts_with("bbox_embed.0"))
+        .cloned()
+        .collect();
     for name in heads {
-        let shape = source.0.remove(&name).unwrap();
-        source.0.insert(name.replace("bbox_embed.0", "model.decoder.bbox_embed.1"), shape);
+        let shape = source.shapes.remove(&name).unwrap();
+        source
+            .shapes
+            .insert(name.replace("bbox_embed.0", "model.decoder.bbox_embed.1"), shape);
     }
     assert_eq!(load(&config, source).unwrap().bytes(), expected);
 }
@@ -116,12 +106,12 @@ fn what_cannot_be_looked_for_is_refused() {
 #[test]
 fn damaged_models_are_refused() {
     let (config, source) = model("small");
-    for name in source.0.keys() {
+    for name in source.shapes.keys() {
         let mut damaged = source.clone();
-        damaged.0.remove(name);
+        damaged.shapes.remove(name);
         // A product without a bias is still one.
         assert!(load(&config, damaged).is_err() || name.ends_with("bias"), "{name} is missing");
-        let shape = &source.0[name];
+        let shape = &source.shapes[name];
         let others: [Vec<usize>; 4] = [
             [shape.as_slice(), &[2]].concat(),
             shape[1..].to_vec(),
@@ -130,7 +120,7 @@ fn damaged_models_are_refused() {
         ];
         for other in others {
             let mut damaged = source.clone();
-            damaged.0.insert(name.clone(), other.clone());
+            damaged.shapes.insert(name.clone(), other.clone());
             assert!(load(&config, damaged).is_err(), "{name}: {other:?}");
         }
     }
@@ -148,7 +138,7 @@ fn damaged_models_are_refused() {
     ];
     for (name, shape) in large {
         let mut damaged = source.clone();
-        damaged.0.insert(name.to_owned(), shape.to_vec());
+        damaged.shapes.insert(name.to_owned(), shape.to_vec());
         let error = load(&config, damaged).unwrap_err().to_string();
         assert!(error.contains(name.trim_end_matches(".weight")), "{error}");
     }

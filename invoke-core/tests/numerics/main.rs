@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod drawn;
 mod flux;
 mod flux_lora;
 mod grounding;

@@ -9,10 +9,7 @@ use std::{
 
 use candle_core::{DType, Device, Tensor};
 use invoke_core::{
-    diffusion::{
-        ModelError,
-        weights::{Source, TensorInfo},
-    },
+    diffusion::{ModelError, weights::Source},
     imaging::{Mode, Picture, cv},
     models::{identify, upscalers::Family},
     vision::{
@@ -26,7 +23,7 @@ use invoke_core::{
     },
 };
 
-use crate::{Recorded, recordings};
+use crate::{Recorded, drawn::Drawn, recordings};
 
 /// Largest relative error. Most lie below 3e-5; the deepest network, which brings its results to length 1, reaches 5e-4.
 const TOLERANCE: f64 = 1e-3;
@@ -89,38 +86,22 @@ fn upscalers() -> impl Iterator<Item = (String, Shapes)> {
         .filter(|(name, _)| name.starts_with("upscalers/") || name.starts_with("swin/"))
 }
 
-/// Weights drawn from their names.
-#[derive(Debug)]
-struct Drawn(Shapes);
-
-impl Drawn {
-    /// The weights whose shapes were recorded for `model`.
-    fn of(model: &str) -> Arc<dyn Source> {
-        Arc::new(Self(shapes().remove(model).unwrap_or_else(|| panic!("no shapes of {model}"))))
+/// A tensor of these models.
+fn draw(name: &str, shape: &[usize]) -> Tensor {
+    if name.ends_with("rpe_biases") {
+        // Distances within a window, the farthest last; 4 by 8 pixels or 8 by 8.
+        let rows = shape[0];
+        let far = if rows == 225 { [7.0, 7.0] } else { [3.0, 7.0] };
+        let table: Vec<f32> = far.into_iter().cycle().take(2 * rows).collect();
+        return Tensor::from_vec(table, (rows, 2), &Device::Cpu).unwrap();
     }
+    weight(name, shape)
 }
 
-impl Source for Drawn {
-    fn label(&self) -> String {
-        "drawn".into()
-    }
-    fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
-    fn info(&self, name: &str) -> Option<TensorInfo> {
-        let shape = self.0.get(name)?.clone();
-        Some(TensorInfo { shape, dtype: DType::F32 })
-    }
-    fn read(&self, name: &str) -> Result<Tensor, ModelError> {
-        if name.ends_with("rpe_biases") {
-            // Distances within a window, the farthest last; 4 by 8 pixels or 8 by 8.
-            let rows = self.0[name][0];
-            let far = if rows == 225 { [7.0, 7.0] } else { [3.0, 7.0] };
-            let table: Vec<f32> = far.into_iter().cycle().take(2 * rows).collect();
-            return Ok(Tensor::from_vec(table, (rows, 2), &Device::Cpu)?);
-        }
-        Ok(weight(name, &self.0[name]))
-    }
+/// The weights whose shapes were recorded for `model`.
+fn drawn(model: &str) -> Arc<dyn Source> {
+    let shapes = shapes().remove(model).unwrap_or_else(|| panic!("no shapes of {model}"));
+    Arc::new(Drawn::new(shapes, draw))
 }
 
 /// The script's picture of some channels in 0 to 1.
@@ -163,7 +144,7 @@ fn upscalers_agree_with_spandrel() {
     ];
     for (name, scale, (h, w)) in cases {
         let name = format!("upscalers/{name}");
-        let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();
+        let model = Upscaler::load(drawn(&name), DType::F32, &Device::Cpu).unwrap();
         assert_eq!(model.scale(), scale, "{name}");
         let x = picture(3, h, w);
         check(&recorded, &name, &model.forward(&x, &to_the_end).unwrap());
@@ -256,7 +237,7 @@ fn upscalers_are_identified_and_opened_as_the_same() {
             let file = saved(shapes.iter().map(|(name, shape)| (named(name), zeros(shape))).collect());
             assert!(is_upscaler(&file), "{prefix} {recording}");
         }
-        let drawn = Drawn(shapes);
+        let drawn = Drawn::new(shapes, draw);
         let tensors = drawn
             .names()
             .into_iter()
@@ -279,7 +260,7 @@ fn upscalers_are_identified_and_opened_as_the_same() {
 fn upscalers_end_before_the_next_block() {
     for (recording, shapes) in upscalers() {
         let (_, all) = family_of(&recording);
-        let model = Upscaler::load(Arc::new(Drawn(shapes)), DType::F32, &Device::Cpu).unwrap();
+        let model = Upscaler::load(Arc::new(Drawn::new(shapes, draw)), DType::F32, &Device::Cpu).unwrap();
         let ended = |at: usize| {
             let asked = Cell::new(0);
             let result = model.run(&picture(3, 18, 21), &|| {
@@ -312,7 +293,7 @@ fn what_is_no_upscaler_is_refused() {
     let mut modulated = shapes().remove("upscalers/real_x4").unwrap();
     modulated.insert("am_list.0.fc.0.weight".to_owned(), vec![32, 16]);
     for tensors in [other, modulated] {
-        let refused = Upscaler::load(Arc::new(Drawn(tensors)), DType::F32, &Device::Cpu);
+        let refused = Upscaler::load(Arc::new(Drawn::new(tensors, draw)), DType::F32, &Device::Cpu);
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("none of the known upscalers"), "{error}");
     }
@@ -347,7 +328,7 @@ fn odd_shapes_of_upscalers_do_no_harm() {
                     _ => shape[axis] += 1,
                 }
             }
-            let Ok(model) = Upscaler::load(Arc::new(Drawn(odd)), DType::F32, &Device::Cpu) else {
+            let Ok(model) = Upscaler::load(Arc::new(Drawn::new(odd, draw)), DType::F32, &Device::Cpu) else {
                 refused += 1;
                 continue;
             };
@@ -364,7 +345,7 @@ fn odd_shapes_of_upscalers_do_no_harm() {
 #[test]
 fn upscalers_take_half_floats() {
     for (name, shapes) in upscalers() {
-        let source = Arc::new(Drawn(shapes));
+        let source = Arc::new(Drawn::new(shapes, draw));
         let run = |dtype| {
             let model = Upscaler::load(source.clone(), dtype, &Device::Cpu).unwrap();
             let y = model.run(&picture(3, 32, 17).to_dtype(dtype).unwrap(), &to_the_end).unwrap();
@@ -384,7 +365,7 @@ fn upscalers_take_half_floats() {
 
 #[test]
 fn lama_agrees_with_spandrel() {
-    let model = Lama::load(Drawn::of("lama/small"), DType::F32, &Device::Cpu).unwrap();
+    let model = Lama::load(drawn("lama/small"), DType::F32, &Device::Cpu).unwrap();
     let (h, w) = (48, 40);
     let inside = |i: usize| (10..30).contains(&(i / w)) && (8..33).contains(&(i % w));
     let hole = (0..h * w).map(|i| if inside(i) { 1.0_f32 } else { 0.0 }).collect();
@@ -404,25 +385,25 @@ fn lama_agrees_with_spandrel() {
 fn edges_agree_with_the_original() {
     let recorded = Recorded::open("vision/vision");
     let (dtype, device) = (DType::F32, &Device::Cpu);
-    let hed = Hed::load(Drawn::of("edges/hed"), dtype, device).unwrap();
+    let hed = Hed::load(drawn("edges/hed"), dtype, device).unwrap();
     check(
         &recorded,
         "edges/hed",
         &hed.forward(&(picture(3, 36, 50) * 255.0).unwrap()).unwrap(),
     );
-    let lineart = Lineart::load(Drawn::of("edges/lineart"), dtype, device).unwrap();
+    let lineart = Lineart::load(drawn("edges/lineart"), dtype, device).unwrap();
     check(&recorded, "edges/lineart", &lineart.forward(&picture(3, 24, 32)).unwrap());
-    let anime = AnimeLines::load(Drawn::of("edges/anime"), dtype, device).unwrap();
+    let anime = AnimeLines::load(drawn("edges/anime"), dtype, device).unwrap();
     assert_eq!(anime.multiple(), 64);
     let x = ((picture(3, 128, 64) * 2.0).unwrap() - 1.0).unwrap();
     check(&recorded, "edges/anime", &anime.forward(&x).unwrap());
-    let pidi = PidiNet::load(Drawn::of("edges/pidi"), dtype, device).unwrap();
+    let pidi = PidiNet::load(drawn("edges/pidi"), dtype, device).unwrap();
     check(&recorded, "edges/pidi", &pidi.forward(&picture(3, 36, 50)).unwrap());
 }
 
 #[test]
 fn lines_agree_with_the_original() {
-    let mlsd = LineDetector::load(Drawn::of("lines/mlsd"), DType::F32, &Device::Cpu).unwrap();
+    let mlsd = LineDetector::load(drawn("lines/mlsd"), DType::F32, &Device::Cpu).unwrap();
     let x = ((picture(4, 64, 128) * 2.0).unwrap() - 1.0).unwrap();
     check(&Recorded::open("vision/vision"), "lines/mlsd", &mlsd.forward(&x).unwrap());
 }
@@ -435,7 +416,7 @@ fn depths_agree_with_transformers() {
         "head_hidden_size": 6, "neck_hidden_sizes": [8, 12, 16, 16], "patch_size": 14, "reassemble_factors": [4, 2, 1, 0.5],
     });
     for (name, h, w) in [("depth", 42, 56), ("depth_square", 42, 42)] {
-        let source = Drawn::of(&format!("depth/{name}"));
+        let source = drawn(&format!("depth/{name}"));
         let model = DepthAnything::load(&config, &serde_json::Value::Null, source, DType::F32, &Device::Cpu).unwrap();
         let x = ((picture(3, h, w) * 2.0).unwrap() - 1.0).unwrap();
         check(&recorded, &format!("depth/{name}"), &model.forward(&x).unwrap());
@@ -487,7 +468,7 @@ fn transformers_that_enlarge_agree_with_spandrel() {
         ("atd_plain", 1),
     ] {
         let name = format!("swin/{name}");
-        let model = Upscaler::load(Drawn::of(&name), DType::F32, &Device::Cpu).unwrap();
+        let model = Upscaler::load(drawn(&name), DType::F32, &Device::Cpu).unwrap();
         assert_eq!(model.scale(), scale, "{name}");
         check(&recorded, &name, &model.forward(&picture(3, 26, 37), &to_the_end).unwrap());
     }
@@ -495,7 +476,7 @@ fn transformers_that_enlarge_agree_with_spandrel() {
 
 #[test]
 fn normals_agree_with_the_original() {
-    let model = NormalMap::load(Drawn::of("normals/bae"), DType::F32, &Device::Cpu).unwrap();
+    let model = NormalMap::load(drawn("normals/bae"), DType::F32, &Device::Cpu).unwrap();
     check(
         &Recorded::open("vision/vision"),
         "normals/bae",
@@ -506,7 +487,7 @@ fn normals_agree_with_the_original() {
 #[test]
 fn segments_agree_with_transformers() {
     let recorded = Recorded::open("vision/vision");
-    let model = SegmentAnything::load(&serde_json::Value::Null, Drawn::of("segment/sam"), 0, DType::F32, &Device::Cpu).unwrap();
+    let model = SegmentAnything::load(&serde_json::Value::Null, drawn("segment/sam"), 0, DType::F32, &Device::Cpu).unwrap();
     assert_eq!(model.resized(128, 96), (64, 48));
     let seen = model.look(&(picture(3, 48, 64) * 255.0).unwrap(), (128, 96)).unwrap();
     let points = vec![
@@ -552,7 +533,7 @@ fn segments_of_the_second_model_agree_with_transformers() {
         "global_attention_blocks": [4],
     });
     let config = serde_json::json!({"vision_config": {"backbone_config": backbone}});
-    let model = SegmentAnything::load(&config, Drawn::of("segment/sam2"), 128, DType::F32, &Device::Cpu).unwrap();
+    let model = SegmentAnything::load(&config, drawn("segment/sam2"), 128, DType::F32, &Device::Cpu).unwrap();
     assert_eq!(model.resized(200, 100), (128, 128));
     let seen = model.look(&(picture(3, 128, 128) * 255.0).unwrap(), (200, 100)).unwrap();
     let points = vec![

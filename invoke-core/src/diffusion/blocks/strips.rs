@@ -78,12 +78,13 @@ impl Strips {
             let last = channels_first(&strip.narrow(2, strip.dim(2)? - 1, 1)?)?.force_contiguous()?;
             let mut around = Vec::with_capacity(3);
             around.extend(above.replace(last));
+            let above = around.len();
             around.push(strip.clone());
             if let Some(next) = self.strips.front() {
                 around.push(next.narrow(2, 0, 1)?);
             }
             let window = Window {
-                above: usize::from(around.len() == 3 || (around.len() == 2 && self.strips.is_empty())),
+                above,
                 around: cat_rows(&around)?,
                 strip,
             };

@@ -24,7 +24,7 @@ mod resample;
 mod rms;
 mod spatial;
 #[cfg(test)]
-mod twin;
+pub(super) mod twin;
 
 pub use activation::{add, geglu, gelu, quick_gelu, silu, tanh_gelu};
 pub use attention::{AttentionMask, attention, attention_in};

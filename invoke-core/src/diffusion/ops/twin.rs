@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 
 /// Reproducible numbers in -1..1, different for different shapes.
-pub(super) fn noise(dims: &[usize]) -> Result<Tensor> {
+pub(in crate::diffusion) fn noise(dims: &[usize]) -> Result<Tensor> {
     let count: usize = dims.iter().product();
     let mut state = 0x9E37_79B9_7F4A_7C15_u64 ^ count as u64;
     let mut next = || {
@@ -23,7 +23,7 @@ pub(super) fn pictures(b: usize, c: usize, h: usize, w: usize) -> Result<[Tensor
 }
 
 /// Fails unless both have the same shape and differ by no more than `tolerance` times the largest magnitude (at least 1).
-pub(super) fn close(got: &Tensor, want: &Tensor, tolerance: f32) -> Result<()> {
+pub(in crate::diffusion) fn close(got: &Tensor, want: &Tensor, tolerance: f32) -> Result<()> {
     assert_eq!(got.dims(), want.dims());
     let (got, want) = (got.flatten_all()?.to_vec1::<f32>()?, want.flatten_all()?.to_vec1::<f32>()?);
     let scale = want.iter().fold(1.0_f32, |m, x| m.max(x.abs()));

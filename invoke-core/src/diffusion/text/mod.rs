@@ -15,3 +15,4 @@ pub use inversion::{Inversion, Inversions, trigger_names};
 pub use t5::{T5Config, T5Encoder};
 pub use t5_tokenizer::T5Tokenizer;
 pub use tokenizer::Tokenizer;
+pub(crate) use tokenizer::{bare, id_of};

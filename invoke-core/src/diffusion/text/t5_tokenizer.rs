@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::tokenizer::{bare, id_of};
 use crate::diffusion::error::{ModelError, Result, config_error, read_text, short};
 use crate::models::protobuf::Fields;
 
@@ -60,13 +61,8 @@ impl T5Tokenizer {
     }
 
     fn finish(path: &Path, mut inner: tokenizers::Tokenizer) -> Result<Self> {
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|e| config_error(path, e))?;
-        let id = |token: &str| {
-            inner
-                .token_to_id(token)
-                .ok_or_else(|| config_error(path, format!("the vocabulary lacks `{token}`")))
-        };
+        bare(path, &mut inner)?;
+        let id = |token: &str| id_of(path, &inner, token);
         Ok(Self {
             end: id(END)?,
             pad: id(PAD)?,

@@ -17,6 +17,20 @@ const END: &str = "<|endoftext|>";
 /// Splits text into words before the byte-pair merges.
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
+/// Takes off what a file says of filling up and cutting off: that is done by who asks for a sequence.
+pub(crate) fn bare(path: &Path, inner: &mut tokenizers::Tokenizer) -> Result<()> {
+    inner.with_padding(None);
+    inner.with_truncation(None).map_err(|e| config_error(path, e))?;
+    Ok(())
+}
+
+/// The number of a token that a vocabulary has to have; the error names it and the file at `path`.
+pub(crate) fn id_of(path: &Path, inner: &tokenizers::Tokenizer, token: &str) -> Result<u32> {
+    inner
+        .token_to_id(token)
+        .ok_or_else(|| config_error(path, format!("the vocabulary lacks `{token}`")))
+}
+
 /// Text to numbers, with the special tokens a text encoder expects.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
@@ -99,8 +113,7 @@ impl Tokenizer {
 
     /// Makes the special tokens (begin, end, unknown, padding) known.
     fn finish(path: &Path, mut inner: tokenizers::Tokenizer, special: [&str; 4], max_length: u64) -> Result<Self> {
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|e| config_error(path, e))?;
+        bare(path, &mut inner)?;
         let known = inner.get_added_tokens_decoder();
         let missing = special
             .into_iter()
@@ -113,11 +126,7 @@ impl Tokenizer {
                 format!("`model_max_length` is {max_length}, 3 to 1024 expected"),
             ));
         }
-        let id = |token: &str| {
-            inner
-                .token_to_id(token)
-                .ok_or_else(|| config_error(path, format!("the vocabulary lacks `{token}`")))
-        };
+        let id = |token: &str| id_of(path, &inner, token);
         Ok(Self {
             bos: id(special[0])?,
             eos: id(special[1])?,

@@ -15,7 +15,7 @@ use crate::{
     nodes::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
         fields::{ImageField, LatentsField, VAEField},
-        latents::codec::{latents_output, seamless, tiles_that_fit, to_grid},
+        latents::codec::{latents_output, rgb, seamless, tiles_that_fit, to_grid},
         outputs::{ImageOutput, LatentsOutput},
         save,
         workbench::tensor,
@@ -95,17 +95,5 @@ impl Invoke for FluxVaeDecode {
 
 /// `[1, 3, h, w]` around -1 to 1 to 8 bits, rounded down.
 fn to_picture(decoded: &Tensor) -> Result<RgbImage, NodeError> {
-    let (_, channels, h, w) = decoded.dims4()?;
-    if channels != 3 {
-        return Err(NodeError::runtime(format!("the decoder gives {channels} channels, expected 3")));
-    }
-    let scaled = ((decoded.to_dtype(DType::F32)?.clamp(-1f32, 1f32)? + 1.0)? * 127.5)?.floor()?;
-    let bytes = scaled
-        .to_dtype(DType::U8)?
-        .squeeze(0)?
-        .permute((1, 2, 0))?
-        .flatten_all()?
-        .to_device(&Device::Cpu)?
-        .to_vec1::<u8>()?;
-    RgbImage::from_raw(w as u32, h as u32, bytes).ok_or_else(|| NodeError::runtime("the decoded picture has the wrong number of pixels"))
+    rgb(&((decoded.to_dtype(DType::F32)?.clamp(-1f32, 1f32)? + 1.0)? * 127.5)?.floor()?)
 }

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use invoke_macros::Node;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{extras, load};
 use crate::{
@@ -19,16 +19,14 @@ use crate::{
         },
     },
     domain::shape::choices,
-    graph::model::without_nulls,
     nodes::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
         fields::{
             ControlLoRAField, DenoiseMaskField, FluxConditioningField, FluxControlNetField, FluxFillConditioningField,
-            FluxKontextConditioningField, FluxReduxConditioningField, IPAdapterField, LatentsField, MetadataField, OneOrMany,
-            TransformerField, VAEField,
+            FluxKontextConditioningField, FluxReduxConditioningField, IPAdapterField, LatentsField, OneOrMany, TransformerField, VAEField,
         },
         latents::{
-            denoise::{LatentsMetaOutput, finish, json as as_json},
+            denoise::{LatentsMetaOutput, described_loras, finish, json as as_json},
             load::installed,
             watch::Follower,
         },
@@ -202,18 +200,9 @@ impl Invoke for FluxDenoise {
 impl Invoke for FluxDenoiseLatentsMeta {
     fn invoke(self, cx: &dyn NodeCx) -> Result<LatentsMetaOutput, NodeError> {
         let inputs = Inputs::from(self);
-        let LatentsOutput { latents, width, height } = run(cx, &inputs)?;
-        let mut metadata = match cx.frame().metadata.clone() {
-            Some(Value::Object(map)) => map,
-            _ => Map::new(),
-        };
-        metadata.extend(described(&inputs, width, height)?);
-        Ok(LatentsMetaOutput {
-            metadata: MetadataField(metadata),
-            latents,
-            width,
-            height,
-        })
+        let output = run(cx, &inputs)?;
+        let described = described(&inputs, output.width, output.height)?;
+        Ok(LatentsMetaOutput::of(cx, output, described))
     }
 }
 
@@ -237,9 +226,7 @@ fn described(inputs: &Inputs, width: i64, height: i64) -> Result<Map<String, Val
     put("cfg_scale_start_step", inputs.cfg_part.0.into());
     put("cfg_scale_end_step", inputs.cfg_part.1.into());
     if !inputs.transformer.loras.is_empty() {
-        let loras = inputs.transformer.loras.iter();
-        let loras = loras.map(|lora| Ok(without_nulls(json!({"model": as_json(&lora.lora)?, "weight": lora.weight}))));
-        put("loras", Value::Array(loras.collect::<Result<_, NodeError>>()?));
+        put("loras", described_loras(&inputs.transformer.loras)?);
     }
     Ok(out)
 }

@@ -216,12 +216,17 @@ impl Invoke for LatentsToImage {
 
 /// `[1, 3, h, w]` around -1 to 1 to 8 bits, rounded.
 fn to_picture(decoded: &Tensor) -> Result<RgbImage, NodeError> {
-    let (_, channels, h, w) = decoded.dims4()?;
+    rgb(&((((decoded.to_dtype(DType::F32)? / 2.0)? + 0.5)?.clamp(0f32, 1f32)? * 255.0)?.round()?))
+}
+
+/// A picture of whole numbers, `[1, 3, h, w]` in 0 to 255.
+pub(in crate::nodes) fn rgb(levels: &Tensor) -> Result<RgbImage, NodeError> {
+    let (_, channels, h, w) = levels.dims4()?;
     if channels != 3 {
         return Err(NodeError::runtime(format!("the decoder gives {channels} channels, expected 3")));
     }
-    let scaled = ((((decoded.to_dtype(DType::F32)? / 2.0)? + 0.5)?.clamp(0f32, 1f32)? * 255.0)?.round()?).to_dtype(DType::U8)?;
-    let bytes = scaled
+    let bytes = levels
+        .to_dtype(DType::U8)?
         .squeeze(0)?
         .permute((1, 2, 0))?
         .flatten_all()?

@@ -23,8 +23,8 @@ use crate::{
     nodes::{
         Invoke, NodeCx, NodeEntry, NodeError, entry,
         fields::{
-            ConditioningField, ControlField, DenoiseMaskField, IPAdapterField, LatentsField, MetadataField, OneOrMany, SchedulerName,
-            T2IAdapterField, UNetField,
+            ConditioningField, ControlField, DenoiseMaskField, IPAdapterField, LatentsField, LoRAField, MetadataField, OneOrMany,
+            SchedulerName, T2IAdapterField, UNetField,
         },
         outputs::LatentsOutput,
         workbench::{make_room, tensor},
@@ -211,6 +211,23 @@ pub(in crate::nodes) struct LatentsMetaOutput {
     pub(in crate::nodes) height: i64,
 }
 
+impl LatentsMetaOutput {
+    /// What a run made, and its settings added to the metadata that the node was given.
+    pub(in crate::nodes) fn of(cx: &dyn NodeCx, output: LatentsOutput, described: Map<String, Value>) -> Self {
+        let mut metadata = match cx.frame().metadata.clone() {
+            Some(Value::Object(map)) => map,
+            _ => Map::new(),
+        };
+        metadata.extend(described);
+        Self {
+            metadata: MetadataField(metadata),
+            latents: output.latents,
+            width: output.width,
+            height: output.height,
+        }
+    }
+}
+
 /// What a denoiser is given.
 #[derive(Debug)]
 struct Inputs {
@@ -242,18 +259,9 @@ impl Invoke for DenoiseLatents {
 impl Invoke for DenoiseLatentsMeta {
     fn invoke(self, cx: &dyn NodeCx) -> Result<LatentsMetaOutput, NodeError> {
         let inputs = Inputs::from(self);
-        let LatentsOutput { latents, width, height } = run(cx, &inputs)?;
-        let mut metadata = match cx.frame().metadata.clone() {
-            Some(Value::Object(map)) => map,
-            _ => Map::new(),
-        };
-        metadata.extend(described(&inputs, width, height)?);
-        Ok(LatentsMetaOutput {
-            metadata: MetadataField(metadata),
-            latents,
-            width,
-            height,
-        })
+        let output = run(cx, &inputs)?;
+        let described = described(&inputs, output.width, output.height)?;
+        Ok(LatentsMetaOutput::of(cx, output, described))
     }
 }
 
@@ -286,18 +294,22 @@ fn described(inputs: &Inputs, width: i64, height: i64) -> Result<Map<String, Val
         put("t2iAdapters", without_nulls(json(&inputs.adapters)?));
     }
     if !inputs.unet.loras.is_empty() {
-        let loras = inputs.unet.loras.iter();
-        let loras = loras.map(|lora| {
-            Ok(without_nulls(
-                serde_json::json!({"model": json(&lora.lora)?, "weight": lora.weight}),
-            ))
-        });
-        put("loras", Value::Array(loras.collect::<Result<_, NodeError>>()?));
+        put("loras", described_loras(&inputs.unet.loras)?);
     }
     if let Some(noise) = &inputs.noise {
         put("seed", noise.seed.into());
     }
     Ok(out)
+}
+
+/// LoRAs as pictures' metadata name them.
+pub(in crate::nodes) fn described_loras(loras: &[LoRAField]) -> Result<Value, NodeError> {
+    let one = |lora: &LoRAField| {
+        Ok(without_nulls(
+            serde_json::json!({"model": json(&lora.lora)?, "weight": lora.weight}),
+        ))
+    };
+    loras.iter().map(one).collect::<Result<_, NodeError>>().map(Value::Array)
 }
 
 pub(in crate::nodes) fn json<T: Serialize>(value: &T) -> Result<Value, NodeError> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::diffusion::text::{bare, id_of};
 use crate::diffusion::{ModelError, Result, config_error, read_json, read_text};
 
 /// The longest vocabulary file that is read.
@@ -70,13 +71,8 @@ impl WordPieces {
     }
 
     fn finish(path: &Path, mut inner: tokenizers::Tokenizer) -> Result<Self> {
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|e| config_error(path, e))?;
-        let id = |token: &str| {
-            inner
-                .token_to_id(token)
-                .ok_or_else(|| config_error(path, format!("the vocabulary lacks `{token}`")))
-        };
+        bare(path, &mut inner)?;
+        let id = |token: &str| id_of(path, &inner, token);
         let (begin, end) = (id(BEGIN)?, id(END)?);
         Ok(Self { inner, begin, end })
     }
